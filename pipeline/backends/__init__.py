@@ -1,0 +1,50 @@
+"""The ways to run a model's networks, and which one fits a machine."""
+
+import os
+from collections.abc import Callable
+
+import torch
+
+from pipeline.backends.eager import EagerNetworks
+from pipeline.backends.openvino import OpenVinoNetworks
+from pipeline.backends.protocol import Networks
+from pipeline.config import EngineConfig
+from pipeline.errors import BackendUnavailable
+from pipeline.models.folder import ModelFolder
+
+BACKENDS: dict[str, Callable[[ModelFolder, EngineConfig, Callable[[str], None]], Networks]] = {
+    "eager": EagerNetworks,
+    "openvino": OpenVinoNetworks,
+}
+
+
+def choose_device(config: EngineConfig) -> str:
+    """Give `cpu` or `cuda`. Raises BackendUnavailable for a GPU that is not there."""
+    if config.device == "cuda" and not torch.cuda.is_available():
+        raise BackendUnavailable("device cuda: PyTorch finds no NVIDIA GPU; use cpu or auto")
+    if config.device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return config.device
+
+
+def choose_backend(config: EngineConfig) -> str:
+    """Give a key of BACKENDS: OpenVINO on a CPU, eager PyTorch on a GPU, or what is configured."""
+    device = choose_device(config)
+    if config.backend == "openvino" and device != "cpu":
+        raise BackendUnavailable("backend openvino runs on the CPU: set device cpu")
+    if config.backend == "auto":
+        return "openvino" if device == "cpu" else "eager"
+    return config.backend
+
+
+def make_networks(
+    folder: ModelFolder, config: EngineConfig, progress: Callable[[str], None]
+) -> Networks:
+    """Load a model into the backend that fits."""
+    torch.set_num_threads(inference_threads(config))
+    return BACKENDS[choose_backend(config)](folder, config, progress)
+
+
+def inference_threads(config: EngineConfig) -> int:
+    """Leave one core to decoding, encoding and the network, where there is more than one."""
+    return config.threads or max(1, (os.cpu_count() or 1) - 1)

@@ -1,0 +1,33 @@
+"""What every backend offers: the three networks of a model, ready to run."""
+
+from typing import Protocol
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+
+class Networks(Protocol):
+    """Runs a model's networks. Called by one thread; what comes back is the caller's to keep."""
+
+    @property
+    def name(self) -> str:
+        """The backend's name."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where latents live."""
+
+    def encode(self, images: UInt8[Tensor, "b h w 3"]) -> Float[Tensor, "b c y x"]:
+        """Picture → latent, scaled to about unit variance."""
+
+    def denoise(
+        self,
+        rows: Float[Tensor, "b i y x"],
+        timesteps: Float[Tensor, "b"],
+        words: Float[Tensor, "b t d"],
+    ) -> Float[Tensor, "b c y x"]:
+        """One UNet call, whatever the rows belong to."""
+
+    def decode(self, latents: Float[Tensor, "b c y x"]) -> UInt8[Tensor, "b h w 3"]:
+        """Latent → picture."""

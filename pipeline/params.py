@@ -1,0 +1,19 @@
+"""What may change while a session lives. What may not lives in config.py."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StyleParams:
+    """How one frame is to look. Read once, at admission; replaced whole, never edited.
+
+    Ranges are enforced where values come in (server/schema.py); here they are documented.
+    """
+
+    prompt: str = ""  # at most 500 characters; empty: the picture as it is
+    negative_prompt: str = ""  # takes away; works while guidance_scale > 1
+    strength: float = 0.9  # 0 .. 1: share of the noise schedule that is run again; 0 = the picture
+    guidance_scale: float = 1.2  # 1 .. 10; 1 = no guidance
+    seed: int = 2  # 0 .. 2**32 - 1
+    steps: int = 1  # 1 .. 8 denoising steps
+    bypass: bool = False  # the camera picture, untouched

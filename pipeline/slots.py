@@ -1,0 +1,39 @@
+"""What one frame in flight carries. Everything it needs is here, so live changes never touch it."""
+
+from dataclasses import dataclass, field
+
+from jaxtyping import Float
+from torch import Tensor
+
+from pipeline.guidance import Guidance, needs_negative_row
+from pipeline.schedule import Step
+
+
+@dataclass(slots=True)
+class Slot:
+    """One admitted frame on its way through the denoising steps."""
+
+    session: str
+    number: int  # of the input frame
+    order: int  # of admission, over all sessions
+    source: Float[Tensor, "1 c h w"]  # clean latent of the input
+    noise: Float[Tensor, "n c h w"]  # one field for each step
+    steps: tuple[Step, ...]
+    prompt: Float[Tensor, "1 t d"]
+    negative: Float[Tensor, "1 t d"]
+    guidance: Guidance
+    scale: float
+    x: Float[Tensor, "1 c h w"]  # the noisy latent of the step that comes next
+    reference: Float[Tensor, "1 c h w"]  # what guidance leads away from
+    index: int = 0  # of the step that comes next
+    stages_ms: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> int:
+        """How many rows of a UNet call the next step takes."""
+        return 1 + needs_negative_row(self.guidance, self.index)
+
+    @property
+    def done(self) -> bool:
+        """Say whether all steps ran."""
+        return self.index == len(self.steps)

@@ -1,0 +1,1 @@
+"""People: HTTP, sessions, limits, tokens, settings. The only reader of the environment."""

@@ -1,0 +1,114 @@
+"""The command line: serve, stylize, doctor, models."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from server.settings import SettingsError, load_settings
+
+_ENGINE = (
+    ("--model", str, "'embedded' or the path of a diffusers-format folder"),
+    ("--autoencoder", str, "a folder that replaces the model's autoencoder, e.g. TAESD"),
+    ("--lora", str, "a .safetensors file that is added to the model, e.g. LCM-LoRA"),
+    ("--width", int, "pixels, a multiple of 8"),
+    ("--height", int, "pixels, a multiple of 8"),
+    ("--device", str, "auto, cpu or cuda"),
+    ("--backend", str, "auto, openvino or eager"),
+    ("--threads", int, "inference threads on the CPU; 0: cores - 1"),
+)
+_SERVE = (
+    ("--host", str, "address to listen on"),
+    ("--port", int, "port to listen on"),
+    ("--token", str, "token that opens the API; else one is made and kept"),
+    ("--sessions", int, "how many at once; 0: from the measured speed"),
+    ("--schedule", str, "step-major or stream-batch"),
+    ("--tls-cert", Path, "certificate file"),
+    ("--tls-key", Path, "key file"),
+    ("--trusted-proxies", str, "addresses of proxies that do TLS, by comma"),
+    ("--hosts", str, "further Host names to answer to, by comma"),
+    ("--origins", str, "further origins that may write, by comma"),
+    ("--ice-addresses", str, "addresses that media may use, by comma; default: --host"),
+    ("--drain-s", float, "seconds that sessions get at SIGTERM"),
+    ("--log-level", str, "debug, info, warning or error"),
+)
+_STYLE = (
+    ("--prompt", str, "what the picture should look like"),
+    ("--negative-prompt", str, "what it should not look like"),
+    ("--strength", float, "0 .. 1"),
+    ("--guidance-scale", float, "1 .. 10"),
+    ("--seed", int, "0 .. 2**32 - 1"),
+    ("--steps", int, "1 .. 8"),
+)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Describe all commands."""
+    root = argparse.ArgumentParser(
+        prog="restyle",
+        description="Restyles live video. Every option of serve may also stand in the "
+        "environment, for example RESTYLE_PORT.",
+    )
+    commands = root.add_subparsers(dest="command", required=True)
+    serve = commands.add_parser("serve", help="start the server and print its address")
+    _add(serve, _SERVE + _ENGINE)
+    stylize = commands.add_parser("stylize", help="restyle a video file")
+    stylize.add_argument("input", type=Path)
+    stylize.add_argument("output", type=Path)
+    _add(stylize, _STYLE + _ENGINE)
+    stylize.add_argument("--force", action="store_true", help="overwrite the output")
+    doctor = commands.add_parser("doctor", help="say what is installed and what would be used")
+    _add(doctor, _ENGINE)
+    models = commands.add_parser("models", help="say what can be loaded")
+    models.add_argument("action", nargs="?", choices=("list", "show"), default="list")
+    models.add_argument("name", nargs="?", default="embedded")
+    return root
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; give the exit status: 0, or 2 after one sentence about what was wrong."""
+    given = vars(parser().parse_args(arguments))
+    command = given.pop("command")
+    expected: tuple[type[Exception], ...] = (SettingsError, *_expected())
+    try:
+        return _run(command, given)
+    except KeyboardInterrupt:
+        return 130
+    except expected as error:
+        print(f"restyle: {error}", file=sys.stderr)
+        return 2
+
+
+def _run(command: str, given: dict[str, object]) -> int:
+    # each command imports what it needs: `restyle --help` must not load torch
+    if command == "serve":
+        from server.serve import serve
+
+        return serve(load_settings(**given))
+    if command == "stylize":
+        from server.stylize import stylize
+
+        return stylize(given)
+    if command == "doctor":
+        from server.doctor import doctor
+
+        return doctor(load_settings(**given))
+    from server.models import list_models, show_model
+
+    return list_models() if given["action"] == "list" else show_model(str(given["name"]))
+
+
+def _expected() -> tuple[type[Exception], ...]:
+    from pipeline.errors import PipelineError
+    from streams.errors import StreamError
+
+    return PipelineError, StreamError, OSError
+
+
+def _add(to: argparse.ArgumentParser, options: Sequence[tuple[str, type, str]]) -> None:
+    for name, kind, help_text in options:
+        to.add_argument(name, type=kind, help=help_text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,102 @@
+"""The web application: routes, guard, and what lives as long as it does."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from fastapi import FastAPI, Request
+from fastapi.responses import HTMLResponse, Response
+from fastapi.staticfiles import StaticFiles
+
+from server import errors
+from server.auth import Codes, Guesses, load_token
+from server.guard import Guard
+from server.loop_lag import LoopLag
+from server.routes import health, info, sessions
+from server.routes.context import Context
+from server.sessions import Sessions
+from server.settings import Settings, state_folder
+from server.version import VERSION
+from streams.worker import Worker
+
+CLIENT = Path(__file__).parents[1] / "frontend" / "dist"
+_LINK_EVERY = 10.0  # seconds: a page that keeps trying must not fill the terminal
+
+
+def create_app(
+    settings: Settings,
+    worker: Worker,
+    say: Callable[[str], None] = lambda line: None,
+    client: Path = CLIENT,
+) -> FastAPI:
+    """Make the app; it starts and ends the worker. `say` prints a line for who runs it."""
+    codes = Codes()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        lag = LoopLag()
+        here = app.state.context = Context(
+            settings,
+            worker,
+            Sessions(settings, worker),
+            load_token(settings.token, state_folder()),
+            codes,
+            Guesses(settings.bad_tokens_per_minute),
+            lag,
+        )
+        worker.start()
+        here.sessions.start()
+        watching = asyncio.create_task(lag.watch())
+        try:
+            yield
+        finally:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+            await here.sessions.close()
+            await asyncio.to_thread(worker.close)
+
+    app = FastAPI(
+        title="Restyle",
+        version=VERSION,
+        lifespan=lifespan,
+        docs_url=None,  # its page loads scripts from elsewhere
+        redoc_url=None,
+        openapi_url=None,
+        max_body_size=settings.max_body,
+    )
+    app.state.print_link = link_printer(settings, codes, say)
+    errors.install(app)
+    for router in (health.router, info.router, sessions.router):
+        app.include_router(router)
+    _serve_client(app, client)
+    app.add_middleware(Guard, settings=settings)
+    return app
+
+
+def link_printer(
+    settings: Settings, codes: Codes, say: Callable[[str], None]
+) -> Callable[[], None]:
+    """Make the function that prints a fresh link, now and then at most."""
+    last = -_LINK_EVERY
+
+    def print_link() -> None:
+        nonlocal last
+        if time.monotonic() - last >= _LINK_EVERY:
+            last = time.monotonic()
+            say(f"Restyle is at {settings.url}/#code={codes.new()}")
+
+    return print_link
+
+
+def _serve_client(app: FastAPI, client: Path) -> None:
+    if (client / "index.html").is_file():
+        app.mount("/", StaticFiles(directory=client, html=True), name="client")
+        return
+
+    @app.get("/", include_in_schema=False)
+    async def not_built(request: Request) -> Response:
+        return HTMLResponse(
+            "<h1>Restyle</h1><p>The page is not built: run <b>make client</b>.", 503
+        )

@@ -1,0 +1,92 @@
+"""Who may do what: the main token, one-time codes, and the limit on wrong guesses."""
+
+import secrets
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+
+from fastapi import Request
+
+from server.errors import ApiError
+
+_CODE_LIFE = 600.0  # seconds; set-up and a browser's start fit in
+
+
+def load_token(given: str | None, folder: Path) -> str:
+    """Give the main token: the one given, else the one kept in `folder`, else a new one kept there.
+
+    Kept over restarts, so that an open page finds back by itself; readable by its owner only.
+    """
+    if given is not None:
+        return given
+    kept = folder / "token"
+    if kept.exists() and len(token := kept.read_text().strip()) >= 16:
+        return token
+    token = secrets.token_urlsafe(32)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    kept.touch(mode=0o600)
+    kept.chmod(0o600)
+    kept.write_text(token)
+    return token
+
+
+class Codes:
+    """One-time codes of printed links, each good for one exchange against the token."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._ends: dict[str, float] = {}
+
+    def new(self) -> str:
+        """Make a code."""
+        code = secrets.token_urlsafe(16)
+        self._ends[code] = self._clock() + _CODE_LIFE
+        return code
+
+    def use(self, code: str) -> bool:
+        """Say whether a code is good; it is not a second time."""
+        return self._ends.pop(code, 0.0) > self._clock()
+
+
+class Guesses:
+    """Counts wrong tokens by address: so many a minute, then 429."""
+
+    def __init__(self, most: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._most, self._clock = most, clock
+        self._wrong: dict[str, deque[float]] = {}
+
+    def check(self, address: str) -> None:
+        """Raise ApiError when an address has guessed too often."""
+        wrong = self._wrong.get(address)
+        if wrong is None:
+            return
+        while wrong and wrong[0] < self._clock() - 60:
+            wrong.popleft()
+        if not wrong:
+            del self._wrong[address]
+        elif len(wrong) >= self._most:
+            wait = int(wrong[0] + 60 - self._clock()) + 1
+            raise ApiError("too_many_bad_tokens", "too many wrong tokens from here", wait)
+
+    def wrong(self, address: str) -> None:
+        """Note a wrong guess."""
+        if len(self._wrong) > 1000:  # many addresses: forget the oldest
+            self._wrong.pop(next(iter(self._wrong)))
+        self._wrong.setdefault(address, deque(maxlen=self._most)).append(self._clock())
+
+
+def bearer(request: Request) -> str:
+    """Give the token of the Authorization header; empty when there is none."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
+def address(request: Request) -> str:
+    """Give the address that a request came from."""
+    return request.client.host if request.client else ""
+
+
+def same(one: str, other: str) -> bool:
+    """Compare tokens in constant time."""
+    return secrets.compare_digest(one.encode(), other.encode())

@@ -1,0 +1,106 @@
+"""Style changes of one session: quick ones coalesce, the last wins, each is acknowledged."""
+
+import asyncio
+import time
+
+from pydantic import ValidationError
+
+from server.errors import describe
+from server.schema import (
+    Applied,
+    ErrorMessage,
+    Ping,
+    Pong,
+    ServerMessage,
+    Style,
+    StylePatch,
+    parse_client_message,
+)
+from streams.frame import SessionId
+from streams.peer import Peer
+from streams.worker import Worker
+
+
+class Control:
+    """Changes a session's style; the frame never waits, the old values serve until all is ready."""
+
+    def __init__(
+        self, session: SessionId, style: Style, worker: Worker, messages_per_second: int
+    ) -> None:
+        self.style = style  # in force
+        self._session, self._worker = session, worker
+        self._wanted = style
+        self._waiting: list[asyncio.Future[tuple[Style, int]]] = []
+        self._applying: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._allowance = _Allowance(messages_per_second)
+
+    async def change(self, patch: StylePatch) -> tuple[Style, int]:
+        """Change the style; give what is in force then, and from which input frame on."""
+        self._wanted = patch.apply(self._wanted)
+        done: asyncio.Future[tuple[Style, int]] = asyncio.get_running_loop().create_future()
+        self._waiting.append(done)
+        if self._applying is None:
+            self._applying = asyncio.create_task(self._apply())
+        return await done
+
+    def receive(self, text: str, peer: Peer) -> None:
+        """Take a message of the data channel; answers go to the peer."""
+        if not self._allowance.take():
+            _send(peer, ErrorMessage(seq=None, code="too_fast", detail="too many messages"))
+            return
+        try:
+            message = parse_client_message(text)
+        except ValidationError as error:
+            _send(peer, ErrorMessage(seq=None, code="invalid", detail=describe(error.errors())))
+            return
+        if isinstance(message, Ping):
+            _send(peer, Pong(seq=message.seq))
+            return
+        task = asyncio.create_task(self._acknowledge(message.seq, message.style, peer))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def close(self) -> None:
+        """Stop what is under way."""
+        for task in (*self._tasks, *filter(None, [self._applying])):
+            task.cancel()
+
+    async def _acknowledge(self, seq: int, patch: StylePatch, peer: Peer) -> None:
+        style, frame = await self.change(patch)
+        _send(peer, Applied(seq=seq, frame=frame, style=style))
+
+    async def _apply(self) -> None:
+        while self._waiting:
+            style = self._wanted
+            waiting = list(self._waiting)
+            await asyncio.to_thread(self._worker.prepare, style.params())
+            if style is not self._wanted:
+                continue  # a newer change came meanwhile: it stands for this one too
+            frame = self._worker.restyle(self._session, style.params())
+            self.style = style
+            self._waiting = self._waiting[len(waiting) :]
+            for done in waiting:
+                if not done.done():
+                    done.set_result((style, frame))
+        self._applying = None
+
+
+class _Allowance:
+    """So many messages a second, saved up for one second."""
+
+    def __init__(self, per_second: int) -> None:
+        self._per_second, self._left, self._at = per_second, float(per_second), time.monotonic()
+
+    def take(self) -> bool:
+        now = time.monotonic()
+        grown = self._left + (now - self._at) * self._per_second
+        self._left, self._at = min(self._per_second, grown), now
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
+
+
+def _send(peer: Peer, message: ServerMessage) -> None:
+    peer.send(message.model_dump_json())

@@ -1,0 +1,128 @@
+"""Every refusal: one table from error to status and code, one form of answer (RFC 9457)."""
+
+import logging
+import secrets
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from server.schema import Problem
+from streams.errors import MalformedOffer, OfferRefused
+
+logger = logging.getLogger(__name__)
+
+STATUS: dict[str, int] = {
+    "malformed_json": 400,
+    "malformed_sdp": 400,
+    "bad_host": 400,
+    "unauthorised": 401,
+    "code_used": 401,
+    "foreign_origin": 403,
+    "not_found": 404,
+    "method_not_allowed": 405,
+    "too_large": 413,
+    "wrong_content_type": 415,
+    "invalid": 422,
+    "too_many_pending": 429,
+    "too_many_bad_tokens": 429,
+    "headers_too_large": 431,
+    "internal": 500,
+    "full": 503,
+    "loading": 503,
+    "draining": 503,
+    "engine_failed": 503,
+    "client_not_built": 503,
+}
+
+
+class ApiError(Exception):
+    """A refusal with a code of STATUS, a sentence, and where it helps the seconds to wait."""
+
+    def __init__(self, code: str, detail: str, retry_after: int | None = None) -> None:
+        super().__init__(detail)
+        self.code, self.detail, self.retry_after = code, detail, retry_after
+
+
+def problem(
+    code: str, detail: str, request_id: str, retry_after: int | None = None, status: int = 0
+) -> JSONResponse:
+    """Make the answer of a refusal."""
+    status = status or STATUS[code]
+    headers = {}
+    if status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    if retry_after is not None:
+        headers["Retry-After"] = str(retry_after)
+    body = Problem(
+        title=HTTPStatus(status).phrase,
+        status=status,
+        code=code,
+        detail=detail,
+        request_id=request_id,
+    )
+    return JSONResponse(body.model_dump(), status, headers, media_type="application/problem+json")
+
+
+def describe(errors: Sequence[Any]) -> str:
+    """Say what was wrong with which field, what was given and what is allowed."""
+    sentences = []
+    for error in errors[:5]:
+        where = ".".join(str(part) for part in error["loc"] if part not in ("body", "style_patch"))
+        given = error.get("input")
+        shown = "" if isinstance(given, dict | list) else f" (given: {str(given)[:80]!r})"
+        sentences.append(f"{where or 'body'}: {error['msg']}{shown}")
+    return "; ".join(sentences)
+
+
+def new_request_id() -> str:
+    """Give an id that the answer and the log share."""
+    return secrets.token_hex(8)
+
+
+def install(app: FastAPI) -> None:
+    """Turn every exception into its answer."""
+
+    def id_of(request: Request) -> str:
+        return str(request.scope.get("request_id", ""))
+
+    @app.exception_handler(ApiError)
+    async def _api(request: Request, error: ApiError) -> JSONResponse:
+        return problem(error.code, error.detail, id_of(request), error.retry_after)
+
+    @app.exception_handler(MalformedOffer)
+    async def _malformed(request: Request, error: MalformedOffer) -> JSONResponse:
+        return problem("malformed_sdp", str(error), id_of(request))
+
+    @app.exception_handler(OfferRefused)
+    async def _refused(request: Request, error: OfferRefused) -> JSONResponse:
+        return problem(error.code, error.detail, id_of(request), status=422)
+
+    @app.exception_handler(RequestValidationError)
+    async def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        errors = error.errors()
+        if errors and errors[0]["type"] == "json_invalid":
+            return problem("malformed_json", "the body is not JSON", id_of(request))
+        return problem("invalid", describe(errors), id_of(request))
+
+    @app.exception_handler(HTTPException)
+    async def _http(request: Request, error: HTTPException) -> JSONResponse:
+        codes = {
+            404: "not_found",
+            405: "method_not_allowed",
+            413: "too_large",
+            400: "malformed_json",
+        }
+        code = codes.get(error.status_code, "internal")
+        answer = problem(code, str(error.detail), id_of(request), status=error.status_code)
+        answer.headers.update(error.headers or {})
+        return answer
+
+    @app.exception_handler(Exception)
+    async def _unforeseen(request: Request, error: Exception) -> JSONResponse:
+        logger.error("request %s failed", id_of(request), exc_info=error)
+        return problem("internal", "something failed here; the log has more", id_of(request))

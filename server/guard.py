@@ -1,0 +1,92 @@
+"""What every request passes before a route sees it: Host, Origin, sizes, headers of the answer."""
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from server.errors import new_request_id, problem
+from server.settings import Settings
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_WRITES = ("POST", "PUT", "PATCH", "DELETE")
+_POLICY = (
+    "default-src 'self'; img-src 'self' blob: data:; media-src 'self' blob: mediastream:; "
+    "style-src 'self' 'unsafe-inline'; connect-src 'self'; object-src 'none'; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'"
+)
+_HEADERS = (
+    (b"content-security-policy", _POLICY.encode()),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"permissions-policy", b"camera=(self), microphone=(self), display-capture=(self)"),
+)
+
+
+class Guard:
+    """ASGI middleware. Pure ASGI, so that bodies stream through untouched."""
+
+    def __init__(self, app: App, settings: Settings) -> None:
+        self._app, self._settings = app, settings
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse, or pass on with a request id."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = scope["request_id"] = new_request_id()
+        extra = [(b"x-request-id", request_id.encode()), *_HEADERS]
+        if self._settings.tls_cert:
+            extra.append((b"strict-transport-security", b"max-age=31536000"))
+        if scope["path"].startswith("/assets/"):
+            extra.append((b"cache-control", b"public, max-age=31536000, immutable"))
+        else:
+            extra.append((b"cache-control", b"no-store"))
+
+        async def send_with_headers(message: MutableMapping[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), *extra]
+            await send(message)
+
+        refusal = self._refusal(scope)
+        if refusal is not None:
+            answer = problem(*refusal, request_id)
+            await answer(scope, receive, send_with_headers)
+            return
+        await self._app(scope, receive, send_with_headers)
+
+    def _refusal(self, scope: Scope) -> tuple[str, str] | None:
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        size = sum(len(name) + len(value) for name, value in scope["headers"])
+        if size > self._settings.max_headers:
+            return "headers_too_large", f"headers of {size} bytes; {self._settings.max_headers} fit"
+        host = headers.get(b"host", b"").decode("latin-1")
+        if _without_port(host) not in self._settings.allowed_hosts:
+            return "bad_host", "this server does not answer to that Host"
+        if scope["method"] in _WRITES:
+            origin = headers.get(b"origin")
+            if origin is not None and not self._own(origin.decode("latin-1"), host):
+                return "foreign_origin", "that Origin may not write here"
+            kind = headers.get(b"content-type", b"").split(b";")[0].strip().lower()
+            has_body = (
+                headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers
+            )
+            if has_body and kind != b"application/json":
+                return "wrong_content_type", "send application/json"
+        return None
+
+    def _own(self, origin: str, host: str) -> bool:
+        if origin in self._settings.origins:
+            return True
+        parts = urlsplit(origin)
+        return parts.scheme in ("http", "https") and parts.netloc == host
+
+
+def _without_port(host: str) -> str:
+    if host.startswith("["):
+        return host[: host.find("]") + 1]
+    return host.rsplit(":", 1)[0] if ":" in host else host

@@ -1,0 +1,39 @@
+"""`restyle models`: what can be loaded, what it needs, what is there."""
+
+from pipeline.config import EngineConfig
+from pipeline.models.folder import ModelFolder, open_folder
+
+
+def list_models() -> int:
+    """Print what the loader understands."""
+    print("embedded              " + _summary(open_folder(EngineConfig())))
+    print(
+        "PATH                  any diffusers-format folder (SD-Turbo, SD 1.5 or 2.1, "
+        "InstructPix2Pix)\n"
+        "                      with safetensors files: unet/, vae/, text_encoder/, tokenizer/, "
+        "scheduler/\n"
+        "  --autoencoder PATH  replaces its autoencoder, for example with TAESD: much faster\n"
+        "  --lora FILE         adds a LoRA, for example LCM-LoRA: SD 1.5 in few steps\n"
+        "A model of Stable Diffusion's size wants a GPU; the embedded one is made for the CPU."
+    )
+    return 0
+
+
+def show_model(name: str) -> int:
+    """Print one model's parts and styles. Raises ModelError when it cannot be loaded."""
+    folder = open_folder(EngineConfig(model=name))
+    print(f"{name}: {_summary(folder)}")
+    print(f"  where       {folder.path}")
+    for part in (folder.unet, folder.autoencoder, folder.text):
+        size = part.weights.stat().st_size / 1e6
+        print(f"  {part.name:<12}{part.class_name}, {size:.1f} MB")
+    print(f"  predicts    {folder.scheduler.get('prediction_type', 'epsilon')}")
+    for preset in folder.presets:
+        print(f"  {preset.name:<16}{preset.prompt!r}; also {', '.join(preset.examples)}")
+    return 0
+
+
+def _summary(folder: ModelFolder) -> str:
+    size = sum(path.stat().st_size for path in folder.files()) / 1e6
+    styles = f", {len(folder.presets)} styles" if folder.presets else ""
+    return f"{size:.0f} MB, {folder.latent_channels} latent channels{styles}: ready"

@@ -1,0 +1,29 @@
+"""Print the contract: HTTP routes and data-channel messages. `make client-types` reads it."""
+
+import json
+import sys
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from pipeline.engine import build_engine
+from server.app import create_app
+from server.schema import ClientMessage, ServerMessage
+from server.settings import Settings
+from streams.worker import Worker
+
+
+def contract() -> dict[str, Any]:
+    """Give the OpenAPI document, with the messages of the channel `control` among its schemas."""
+    settings = Settings()
+    document = create_app(settings, Worker(lambda: build_engine(settings.engine()))).openapi()
+    schemas = document["components"]["schemas"]
+    for name, kind in (("ClientMessage", ClientMessage), ("ServerMessage", ServerMessage)):
+        found = TypeAdapter[object](kind).json_schema(ref_template="#/components/schemas/{model}")
+        schemas.update(found.pop("$defs"))
+        schemas[name] = found
+    return document
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(contract(), indent=2, sort_keys=True) + "\n")

@@ -1,0 +1,71 @@
+"""What routes share: the state of the app, and who is asking."""
+
+from dataclasses import dataclass
+from typing import Annotated, NoReturn
+
+from fastapi import Depends, Request
+
+from server.auth import Codes, Guesses, address, bearer, same
+from server.errors import ApiError
+from server.loop_lag import LoopLag
+from server.sessions import Session, Sessions
+from server.settings import Settings
+from streams.worker import Worker
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Everything a route may need."""
+
+    settings: Settings
+    worker: Worker
+    sessions: Sessions
+    token: str
+    codes: Codes
+    guesses: Guesses
+    loop_lag: LoopLag
+
+
+def context(request: Request) -> Context:
+    """Give the app's state."""
+    found: Context = request.app.state.context
+    return found
+
+
+Here = Annotated[Context, Depends(context)]
+
+
+def owner(request: Request, here: Here) -> None:
+    """Let only the main token through. Raises ApiError 401 or 429."""
+    here.guesses.check(address(request))
+    if same(bearer(request), here.token):
+        return
+    _refuse(request, here)
+
+
+def session_of(id: str, request: Request, here: Here) -> Session:
+    """Let the main token through, and the session's own. A token of another session learns
+    nothing: 404, as for a session that is not there.
+    """
+    here.guesses.check(address(request))
+    token = bearer(request)
+    if same(token, here.token):
+        found: Session = here.sessions.get(id)
+        return found
+    for session in here.sessions:
+        if same(token, session.token):
+            if session.id != id:
+                raise ApiError("not_found", "no such session")
+            return session
+    _refuse(request, here)
+
+
+def _refuse(request: Request, here: Context) -> NoReturn:
+    if bearer(request):
+        here.guesses.wrong(address(request))
+        raise ApiError("unauthorised", "this token is not known here")
+    raise ApiError("unauthorised", "send Authorization: Bearer and the token")
+
+
+Owned = Annotated[Session, Depends(session_of)]
+OwnerOnly = Depends(owner)

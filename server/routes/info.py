@@ -1,0 +1,48 @@
+"""What serves here, and the exchange of a link's code for the token."""
+
+from fastapi import APIRouter, Request
+
+from server.auth import address
+from server.errors import ApiError
+from server.routes.context import Here, OwnerOnly
+from server.schema import Code, Info, Preset, Style, Token
+from server.version import VERSION
+
+router = APIRouter(prefix="/api", tags=["info"])
+
+
+@router.get("/info", dependencies=[OwnerOnly])
+async def info(here: Here) -> Info:
+    """Describe the engine, its presets, its slots. Answers 503 while the model loads."""
+    if not here.worker.ready.done():
+        raise ApiError("loading", "the model is loading", 1)
+    if here.worker.ready.exception() is not None:
+        raise ApiError("engine_failed", "the model could not be loaded", 60)
+    engine = here.worker.ready.result()
+    return Info(
+        version=VERSION,
+        model=engine.model,
+        device=engine.device,
+        backend=engine.backend,
+        width=engine.width,
+        height=engine.height,
+        slots=here.sessions.slots,
+        sessions=len(here.sessions),
+        presets=[
+            Preset(name=p.name, prompt=p.prompt, examples=list(p.examples)) for p in engine.presets
+        ],
+        defaults=Style(),
+        ice_servers=here.settings.ice_servers,
+        loop_lag_p99_ms=here.loop_lag.p99_ms(),
+    )
+
+
+@router.post("/token")
+async def token(code: Code, request: Request, here: Here) -> Token:
+    """Exchange the one-time code of a printed link for the token."""
+    here.guesses.check(address(request))
+    if here.codes.use(code.code):
+        return Token(token=here.token)
+    here.guesses.wrong(address(request))
+    request.app.state.print_link()
+    raise ApiError("code_used", "this link was used or is too old; the terminal shows a new one")

@@ -1,0 +1,57 @@
+"""Sessions: make one with an offer, look, restyle, end."""
+
+from fastapi import APIRouter, Request, Response
+
+from server.auth import address
+from server.routes.context import Here, Owned, OwnerOnly
+from server.schema import (
+    Answer,
+    Offer,
+    SessionList,
+    SessionState,
+    Style,
+    StyleInForce,
+    StylePatch,
+)
+
+router = APIRouter(prefix="/api/sessions", tags=["sessions"])
+
+
+@router.post("", status_code=201, dependencies=[OwnerOnly])
+async def create(offer: Offer, request: Request, response: Response, here: Here) -> Answer:
+    """Answer an offer with a video track and a data channel `control`."""
+    style = offer.style.apply(Style())
+    session, sdp = await here.sessions.create(offer.sdp, style, address(request))
+    response.headers["Location"] = f"/api/sessions/{session.id}"
+    return Answer(
+        id=session.id,
+        token=session.token,
+        sdp=sdp,
+        ice_servers=here.settings.ice_servers,
+        style=style,
+    )
+
+
+@router.get("", dependencies=[OwnerOnly])
+async def list_all(here: Here) -> SessionList:
+    """List every session with its live figures."""
+    return SessionList(sessions=[session.state() for session in here.sessions])
+
+
+@router.get("/{id}")
+async def look(session: Owned) -> SessionState:
+    """Give a session's state and live figures."""
+    return session.state()
+
+
+@router.patch("/{id}")
+async def restyle(patch: StylePatch, session: Owned) -> StyleInForce:
+    """Change style values; those left out stay."""
+    style, frame = await session.control.change(patch)
+    return StyleInForce(style=style, frame=frame)
+
+
+@router.delete("/{id}")
+async def end(session: Owned, here: Here) -> None:
+    """End a session; its place is free at once."""
+    here.sessions.end(session, "deleted")

@@ -1,0 +1,239 @@
+"""Every message and body that people and programs send or receive. TypeScript is made from it.
+
+The style fields here are the one schema for HTTP, data channel, command line and page; each
+default comes from pipeline.params.StyleParams.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from pipeline.params import StyleParams
+
+_DEFAULT = StyleParams()
+
+
+class Message(BaseModel):
+    """Strict: a wrong type is refused, an unknown key too."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class Style(Message):
+    """All style values, as in force."""
+
+    prompt: str = Field(default=_DEFAULT.prompt, max_length=500)
+    negative_prompt: str = Field(default=_DEFAULT.negative_prompt, max_length=500)
+    strength: float = Field(default=_DEFAULT.strength, ge=0, le=1)
+    guidance_scale: float = Field(default=_DEFAULT.guidance_scale, ge=1, le=10)
+    seed: int = Field(default=_DEFAULT.seed, ge=0, le=2**32 - 1)
+    steps: int = Field(default=_DEFAULT.steps, ge=1, le=8)
+    bypass: bool = _DEFAULT.bypass
+
+    def params(self) -> StyleParams:
+        """Hand the values to the pipeline."""
+        return StyleParams(**self.model_dump())
+
+
+class StylePatch(Message):
+    """New style values. Keys left out stay as they are."""
+
+    prompt: str | None = Field(default=None, max_length=500)
+    negative_prompt: str | None = Field(default=None, max_length=500)
+    strength: float | None = Field(default=None, ge=0, le=1)
+    guidance_scale: float | None = Field(default=None, ge=1, le=10)
+    seed: int | None = Field(default=None, ge=0, le=2**32 - 1)
+    steps: int | None = Field(default=None, ge=1, le=8)
+    bypass: bool | None = None
+
+    def apply(self, style: Style) -> Style:
+        """Give `style` with the values that this patch names."""
+        return style.model_copy(update=self.model_dump(exclude_none=True))
+
+
+# --- HTTP -----------------------------------------------------------------------------------
+
+
+class Offer(Message):
+    """POST /api/sessions."""
+
+    sdp: str = Field(max_length=65536)
+    type: Literal["offer"]
+    style: StylePatch = StylePatch()
+
+
+class IceServer(Message):
+    """One STUN or TURN server, as RTCPeerConnection takes it."""
+
+    urls: list[str]
+    username: str | None = None
+    credential: str | None = None
+
+
+class Answer(Message):
+    """201 of POST /api/sessions."""
+
+    id: str
+    token: str  # opens this one session: GET, PATCH, DELETE
+    sdp: str
+    type: Literal["answer"] = "answer"
+    ice_servers: list[IceServer]
+    style: Style
+
+
+class Percentiles(Message):
+    """Of the last few seconds; null before the first frame."""
+
+    p50: float | None
+    p95: float | None
+
+
+class Stats(Message):
+    """Live figures of one session. Rates and percentiles cover the last few seconds."""
+
+    fps_in: float
+    fps_out: float
+    frames_in: int
+    frames_out: int
+    dropped: int  # input frames that a newer one replaced before their turn
+    age_ms: Percentiles  # from decoded input frame to the hand-over to the encoder
+    stages_ms: dict[
+        str, float
+    ]  # mean per stage: wait, convert_in, encode, unet, decode, convert_out
+
+
+class SessionState(Message):
+    """GET /api/sessions/{id}."""
+
+    id: str
+    state: Literal["connecting", "live", "stalled", "closed"]
+    style: Style
+    width: int
+    height: int
+    stats: Stats
+
+
+class SessionList(Message):
+    """GET /api/sessions."""
+
+    sessions: list[SessionState]
+
+
+class StyleInForce(Message):
+    """Answer of PATCH /api/sessions/{id}."""
+
+    style: Style
+    frame: int  # number of the first input frame that it holds for
+
+
+class Preset(Message):
+    """A style that the loaded model knows by name."""
+
+    name: str
+    prompt: str
+    examples: list[str]
+
+
+class Info(Message):
+    """GET /api/info: what serves here."""
+
+    version: str
+    model: str
+    device: str
+    backend: str
+    width: int
+    height: int
+    slots: int
+    sessions: int
+    presets: list[Preset]
+    defaults: Style
+    ice_servers: list[IceServer]
+    loop_lag_p99_ms: float  # of the server's event loop, last minute
+
+
+class Code(Message):
+    """POST /api/token: the one-time code of the printed link."""
+
+    code: str = Field(max_length=128)
+
+
+class Token(Message):
+    """The token that a code was good for."""
+
+    token: str
+
+
+class Problem(Message):
+    """application/problem+json (RFC 9457) of every refusal."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    code: str  # stable, for programs
+    detail: str  # what was given, what is allowed
+    request_id: str
+
+
+# --- data channel `control` -----------------------------------------------------------------
+
+
+class StyleMessage(Message):
+    """Change the look."""
+
+    type: Literal["style"]
+    seq: int = Field(ge=0)
+    style: StylePatch
+
+
+class Ping(Message):
+    """Measure the way there and back."""
+
+    type: Literal["ping"]
+    seq: int = Field(ge=0)
+
+
+class Applied(Message):
+    """Acknowledge a style message: in force from this input frame on."""
+
+    type: Literal["applied"] = "applied"
+    seq: int
+    frame: int
+    style: Style
+
+
+class Pong(Message):
+    """Answer a ping."""
+
+    type: Literal["pong"] = "pong"
+    seq: int
+
+
+class StatsMessage(Message):
+    """Live figures, twice a second."""
+
+    type: Literal["stats"] = "stats"
+    state: Literal["connecting", "live", "stalled", "closed"]
+    stats: Stats
+
+
+class ErrorMessage(Message):
+    """A control message that was refused; everything stays as it was."""
+
+    type: Literal["error"] = "error"
+    seq: int | None
+    code: str
+    detail: str
+
+
+class Ended(Message):
+    """The server closes this session, and why."""
+
+    type: Literal["ended"] = "ended"
+    reason: Literal["draining", "lifetime", "idle", "deleted", "engine_failed"]
+
+
+ClientMessage = Annotated[StyleMessage | Ping, Field(discriminator="type")]
+ServerMessage = Annotated[
+    Applied | Pong | StatsMessage | ErrorMessage | Ended, Field(discriminator="type")
+]
+parse_client_message = TypeAdapter[ClientMessage](ClientMessage).validate_json

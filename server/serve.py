@@ -1,0 +1,127 @@
+"""Run the server: port, engine, link, signals."""
+
+import asyncio
+import logging
+import signal
+import socket
+import sys
+from types import FrameType
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI
+
+from pipeline.backends import choose_backend
+from pipeline.engine import build_engine
+from pipeline.models.folder import open_folder
+from server.app import create_app
+from server.sessions import Sessions
+from server.settings import Settings
+from streams.aiortc_patches import TransportSettings, install
+from streams.worker import Worker
+
+
+def serve(settings: Settings) -> int:
+    """Serve until told to end; give the exit status. Raises PipelineError or OSError before."""
+    logging.basicConfig(
+        level=settings.log_level.upper(), format="%(levelname)s %(name)s: %(message)s"
+    )
+    config = settings.engine()
+    open_folder(config)  # a wrong model is told now, not when the first page opens
+    choose_backend(config)
+    listener = _listen(settings)
+    addresses = tuple(settings.ice_addresses) or (settings.host,)
+    everywhere = addresses in (("0.0.0.0",), ("::",))
+    install(
+        TransportSettings(
+            ice_addresses=None
+            if everywhere
+            else tuple("127.0.0.1" if a == "localhost" else a for a in addresses)
+        )
+    )
+    worker = Worker(lambda: build_engine(config, lambda step: _say(f"  {step} …")))
+    app = create_app(settings, worker, _say)
+    server = _Server(_uvicorn_config(app, settings), app, settings)
+    worker.ready.add_done_callback(lambda ready: server.loaded(ready.exception()))
+    asyncio.run(server.serve(sockets=[listener]))
+    return server.exit_status
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, with a drain: the first SIGTERM lets sessions leave, the second ends at once."""
+
+    def __init__(self, config: uvicorn.Config, app: FastAPI, settings: Settings) -> None:
+        super().__init__(config)
+        self.exit_status = 0
+        self._app, self._settings = app, settings
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._draining: asyncio.Task[None] | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Remember the loop: signals and the engine thread speak to it."""
+        self._loop = asyncio.get_running_loop()
+        await super().startup(sockets=sockets)
+
+    def loaded(self, error: BaseException | None) -> None:
+        """Print the link when the engine is ready, or end; called from the engine thread."""
+        if self._loop is None:
+            return
+        if error is None:
+            self._loop.call_soon_threadsafe(self._app.state.print_link)
+            return
+        _say(f"restyle: {error}")
+        self.exit_status = 2
+        self.should_exit = True
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Drain at SIGTERM; Ctrl-C, or a second signal, ends now."""
+        if sig == signal.SIGTERM and self._draining is None and self._loop is not None:
+            self._loop.call_soon_threadsafe(self._begin_drain)
+            return
+        self.should_exit = True
+        self.force_exit = self._draining is not None
+
+    def _begin_drain(self) -> None:
+        sessions: Sessions = self._app.state.context.sessions
+
+        async def drain() -> None:
+            await sessions.drain()
+            self.should_exit = True
+
+        self._draining = asyncio.get_running_loop().create_task(drain())
+
+
+def _uvicorn_config(app: Any, settings: Settings) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        ws="none",
+        http="h11",
+        h11_max_incomplete_event_size=settings.max_headers,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=5,
+        ssl_certfile=settings.tls_cert,
+        ssl_keyfile=settings.tls_key,
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=settings.trusted_proxies or None,
+    )
+
+
+def _listen(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.host, settings.port))
+    except OSError as error:
+        listener.close()
+        raise OSError(
+            f"port {settings.port} on {settings.host}: {error.strerror}; choose another with --port"
+        ) from error
+    return listener
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()

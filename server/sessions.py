@@ -1,0 +1,234 @@
+"""A session's life: connecting → live ⇄ stalled → closed. Every state has a deadline."""
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import time
+from collections.abc import Iterator
+from typing import Literal
+
+from aiortc import RTCIceServer
+
+from server.control import Control
+from server.errors import ApiError
+from server.schema import Ended, Percentiles, SessionState, Stats, StatsMessage, Style
+from server.settings import Settings
+from streams.frame import Frame, SessionId
+from streams.peer import Callbacks, Peer
+from streams.stats import SessionStats
+from streams.worker import Worker
+
+logger = logging.getLogger(__name__)
+Reason = Literal["draining", "lifetime", "idle", "deleted", "engine_failed"]
+
+_TICK = 0.5  # seconds between looks at deadlines, and between figures to the page
+_STALLED = 2.0  # seconds without a frame
+_RETRY = 3  # seconds that a refused client should wait
+
+
+class Session:
+    """One browser's place on the server."""
+
+    def __init__(self, settings: Settings, worker: Worker, style: Style, address: str) -> None:
+        self.id = SessionId(secrets.token_urlsafe(16))
+        self.token = secrets.token_urlsafe(32)
+        self.address = address
+        self.started = time.monotonic()
+        self.stats = SessionStats()
+        self.control = Control(self.id, style, worker, settings.messages_per_second)
+        self.gone = asyncio.Event()  # the connection ended by itself
+        self._settings, self._worker = settings, worker
+        self.peer = Peer(
+            Callbacks(self._on_frame, self._on_message, self.gone.set),
+            self.stats,
+            [RTCIceServer(**s.model_dump(exclude_none=True)) for s in settings.ice_servers],
+        )
+        worker.open(self.id, style.params(), self.peer.show)
+
+    @property
+    def phase(self) -> Literal["connecting", "live", "stalled", "closed"]:
+        """What it is doing, for people."""
+        if self.gone.is_set():
+            return "closed"
+        if not self.stats.frames_in:
+            return "connecting"
+        return "live" if time.monotonic() - self.stats.last_in < _STALLED else "stalled"
+
+    def overdue(self) -> Reason | None:
+        """Say why it must end now, if it must."""
+        now = time.monotonic()
+        if self.gone.is_set():
+            return "idle"
+        if not self.stats.frames_in and now - self.started > self._settings.setup_s:
+            return "idle"
+        if self.stats.frames_in and now - self.stats.last_in > self._settings.no_media_s:
+            return "idle"
+        return "lifetime" if now - self.started > self._settings.session_s else None
+
+    def state(self) -> SessionState:
+        """Describe it."""
+        config = self._settings
+        return SessionState(
+            id=self.id, state=self.phase, style=self.control.style,
+            width=config.width, height=config.height, stats=self.figures(),
+        )  # fmt: skip
+
+    def figures(self) -> Stats:
+        """Give its live figures."""
+        now = self.stats.figures()
+        return Stats(
+            fps_in=now.fps_in,
+            fps_out=now.fps_out,
+            frames_in=now.frames_in,
+            frames_out=now.frames_out,
+            dropped=self._worker.dropped(self.id),
+            age_ms=Percentiles(p50=now.age_p50_ms, p95=now.age_p95_ms),
+            stages_ms=now.stages_ms,
+        )
+
+    def tell_figures(self) -> None:
+        """Send its figures to the page."""
+        message = StatsMessage(state=self.phase, stats=self.figures())
+        self.peer.send(message.model_dump_json())
+
+    def tell_end(self, reason: Reason) -> None:
+        """Tell the page that it ends."""
+        self.peer.send(Ended(reason=reason).model_dump_json())
+
+    async def close(self) -> None:
+        """Give everything back."""
+        self.control.close()
+        self._worker.close_session(self.id)
+        await self.peer.close()
+
+    def _on_frame(self, frame: Frame) -> None:
+        self._worker.put(self.id, frame)
+
+    def _on_message(self, text: str) -> None:
+        self.control.receive(text, self.peer)
+
+
+class Sessions:
+    """All sessions, their slots and their deadlines. Lives on the loop."""
+
+    def __init__(self, settings: Settings, worker: Worker) -> None:
+        self._settings, self._worker = settings, worker
+        self._open: dict[SessionId, Session] = {}
+        self._closing: set[asyncio.Task[None]] = set()
+        self._watch: asyncio.Task[None] | None = None
+        self.draining = False
+        self._empty = asyncio.Event()  # while draining: the last session left
+
+    def start(self) -> None:
+        """Begin to watch deadlines."""
+        self._watch = asyncio.create_task(self._look())
+
+    @property
+    def slots(self) -> int:
+        """How many sessions are served at once: as many as each still get about 8 fps."""
+        if self._settings.sessions:
+            return self._settings.sessions
+        if not self.ready:
+            return 0
+        ms_per_frame = self._worker.ready.result().ms_per_frame
+        return max(2, min(16, int(1000 / 8 / max(ms_per_frame, 1))))
+
+    @property
+    def ready(self) -> bool:
+        """Say whether the engine is there and sessions are let in."""
+        loaded = self._worker.ready
+        return loaded.done() and loaded.exception() is None and not self.draining
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def __iter__(self) -> Iterator[Session]:
+        return iter(list(self._open.values()))
+
+    def get(self, session: str) -> Session:
+        """Look one up. Raises ApiError 404."""
+        found = self._open.get(SessionId(session))
+        if found is None:
+            raise ApiError("not_found", "no such session")
+        return found
+
+    def admit(self, address: str) -> None:
+        """Check that one more may come. Raises ApiError 503 or 429; nothing was made then."""
+        if self.draining:
+            raise ApiError("draining", "the server is closing", _RETRY)
+        loaded = self._worker.ready
+        if not loaded.done():
+            raise ApiError("loading", "the model is loading", _RETRY)
+        if loaded.exception() is not None:
+            raise ApiError("engine_failed", "the model could not be loaded", 60)
+        if len(self._open) >= self.slots:
+            detail = f"all {self.slots} places are taken"
+            raise ApiError("full", detail, _RETRY)
+        pending = [s for s in self._open.values() if s.phase == "connecting"]
+        if sum(s.address == address for s in pending) >= self._settings.pending_per_peer:
+            raise ApiError("too_many_pending", "too many unfinished offers from here", _RETRY)
+        if len(pending) >= self._settings.pending:
+            raise ApiError("full", "too many unfinished offers", _RETRY)
+
+    async def create(self, offer: str, style: Style, address: str) -> tuple[Session, str]:
+        """Open a session; give it and the SDP answer.
+
+        Raises ApiError, MalformedOffer, OfferRefused; nothing stays open then.
+        """
+        self.admit(address)
+        session = Session(self._settings, self._worker, style, address)
+        self._open[session.id] = session
+        try:
+            await asyncio.to_thread(self._worker.prepare, style.params())
+            answer = await asyncio.wait_for(session.peer.accept(offer), self._settings.setup_s)
+        except BaseException:
+            self._open.pop(session.id, None)
+            self._close_aside(session)
+            raise
+        return session, answer
+
+    def end(self, session: Session, reason: Reason) -> None:
+        """End a session: its slot is free at once, the connection closes aside."""
+        if self._open.pop(session.id, None) is None:
+            return
+        logger.info("session %s ends: %s", session.id, reason)
+        session.tell_end(reason)
+        self._close_aside(session)
+        if self.draining and not self._open:
+            self._empty.set()
+
+    async def drain(self) -> None:
+        """Let nobody in, tell everyone, give them time to leave."""
+        self.draining = True
+        for session in self:
+            session.tell_end("draining")
+        if not self._open:
+            self._empty.set()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._empty.wait(), self._settings.drain_s)
+
+    async def close(self) -> None:
+        """End every session and wait until all is given back."""
+        self.draining = True
+        if self._watch is not None:
+            self._watch.cancel()
+            await asyncio.gather(self._watch, return_exceptions=True)
+        for session in self:
+            self.end(session, "draining")
+        await asyncio.gather(*self._closing, return_exceptions=True)
+
+    def _close_aside(self, session: Session) -> None:
+        task = asyncio.create_task(session.close())
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+    async def _look(self) -> None:
+        while True:
+            await asyncio.sleep(_TICK)
+            for session in self:
+                reason = session.overdue()
+                if reason is not None:
+                    self.end(session, reason)
+                else:
+                    session.tell_figures()

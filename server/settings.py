@@ -1,0 +1,131 @@
+"""Every setting and limit, with its default. The only reader of the environment (RESTYLE_*)."""
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from pipeline.config import BackendName, Device, EngineConfig, ScheduleName
+from server.schema import IceServer
+
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+class SettingsError(Exception):
+    """A setting that cannot be used; the message names it."""
+
+
+class Settings(BaseSettings):
+    """What one server process runs with. Values of limits: reliability.md section 2."""
+
+    model_config = SettingsConfigDict(env_prefix="RESTYLE_", extra="forbid", frozen=True)
+
+    # where it listens
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=1, le=65535)
+    token: str | None = Field(default=None, min_length=16)  # None: kept in the state folder
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    trusted_proxies: Annotated[list[str], NoDecode] = []
+    origins: Annotated[list[str], NoDecode] = []  # besides the server's own
+    hosts: Annotated[list[str], NoDecode] = []  # Host names besides loopback's and `host`
+    ice_servers: list[IceServer] = []
+    ice_addresses: Annotated[list[str], NoDecode] = []  # empty: `host`
+
+    # what it runs
+    model: str = "embedded"
+    autoencoder: str | None = None
+    lora: str | None = None
+    width: int = 256
+    height: int = 256
+    device: Device = "auto"
+    backend: BackendName = "auto"
+    schedule: ScheduleName = "step-major"
+    threads: int = Field(default=0, ge=0)
+
+    # limits
+    sessions: int = Field(default=0, ge=0, le=256)  # 0: from the measured speed
+    setup_s: float = Field(default=10, gt=0)  # from offer to first frame
+    no_media_s: float = Field(default=10, gt=0)  # without a frame, until the place is free
+    session_s: float = Field(default=4 * 3600, gt=0)
+    drain_s: float = Field(default=30, ge=0)
+    pending_per_peer: int = Field(default=4, ge=1)
+    pending: int = Field(default=16, ge=1)
+    bad_tokens_per_minute: int = Field(default=10, ge=1)
+    messages_per_second: int = Field(default=100, ge=1)
+    max_body: int = 256 * 1024  # bytes
+    max_headers: int = 16 * 1024  # bytes
+
+    log_level: str = Field(default="warning", pattern="^(debug|info|warning|error)$")
+
+    @field_validator("trusted_proxies", "origins", "hosts", "ice_addresses", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return (
+            [part.strip() for part in value.split(",") if part.strip()]
+            if isinstance(value, str)
+            else value
+        )
+
+    @model_validator(mode="after")
+    def _safe(self) -> "Settings":
+        if bool(self.tls_cert) != bool(self.tls_key):
+            raise ValueError("tls_cert and tls_key: give both or neither")
+        if self.host not in _LOOPBACK and not self.tls_cert and not self.trusted_proxies:
+            raise ValueError(
+                f"host {self.host}: reachable from outside, so give tls_cert and tls_key, "
+                "or trusted_proxies when a proxy does TLS"
+            )
+        self.engine()
+        return self
+
+    def engine(self) -> EngineConfig:
+        """Give what the engine is built from. Raises ConfigError."""
+        return EngineConfig(
+            model=self.model,
+            autoencoder=self.autoencoder,
+            lora=self.lora,
+            width=self.width,
+            height=self.height,
+            device=self.device,
+            backend=self.backend,
+            schedule=self.schedule,
+            threads=self.threads,
+            cache=_folder("XDG_CACHE_HOME", ".cache"),
+        )
+
+    @property
+    def url(self) -> str:
+        """The address that a person opens."""
+        scheme = "https" if self.tls_cert else "http"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{scheme}://{host}:{self.port}"
+
+    @property
+    def allowed_hosts(self) -> frozenset[str]:
+        """Host header values that are served, without the port."""
+        return frozenset({"127.0.0.1", "localhost", "[::1]", self.host, *self.hosts})
+
+
+def state_folder() -> Path:
+    """Give the folder that keeps the token over restarts."""
+    return _folder("XDG_STATE_HOME", ".local/state")
+
+
+def load_settings(**given: Any) -> Settings:
+    """Read options and environment; options win. Raises SettingsError with one sentence."""
+    try:
+        return Settings(**{key: value for key, value in given.items() if value is not None})
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        said = first["msg"].removeprefix("Value error, ")
+        given_value = f" (given: {json.dumps(first['input'], default=str)})" if name else ""
+        raise SettingsError(f"{name}: {said}{given_value}" if name else said) from error
+
+
+def _folder(variable: str, otherwise: str) -> Path:
+    return Path(os.environ.get(variable) or Path.home() / otherwise) / "restyle"

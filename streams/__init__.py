@@ -1,0 +1,1 @@
+"""Frames on the move: mailboxes, clocks, threads, codecs, sources and sinks."""

@@ -1,0 +1,357 @@
+"""Everything that reaches inside aiortc and aioice. Each part says what it mends and why.
+
+The names that are replaced belong to the versions below; with any other version importing this
+file fails, so that somebody looks at it again. Facts: transport.md section 1, reliability.md 5A.
+"""
+
+import asyncio
+import logging
+import queue
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from importlib.metadata import version
+from typing import Any, cast
+
+import aioice.ice
+import aioice.stun
+import av
+from aiortc import rtcrtpreceiver, rtcrtpsender
+from aiortc.codecs import get_decoder, get_encoder
+from aiortc.codecs.base import Decoder, Encoder
+from aiortc.codecs.h264 import H264Encoder
+from aiortc.codecs.vpx import Vp8Encoder
+from aiortc.jitterbuffer import JitterBuffer, JitterFrame
+from aiortc.rate import RemoteBitrateEstimator
+from aiortc.rtcrtpparameters import RTCRtpCodecParameters
+from aiortc.rtp import RtpPacket
+from av.video.codeccontext import VideoCodecContext
+
+logger = logging.getLogger(__name__)
+
+_REVIEWED = {"aiortc": "1.16.", "aioice": "0.13."}
+for _package, _start in _REVIEWED.items():
+    if not version(_package).startswith(_start):
+        raise ImportError(
+            f"{_package} {version(_package)}: streams/aiortc_patches.py was written against "
+            f"{_start}x; review it for this version, or `pip install '{_package}=={_start}*'`"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransportSettings:
+    """What the patches are set to. Bitrates in bits per second."""
+
+    ice_addresses: tuple[str, ...] | None = ("127.0.0.1",)  # None: every address of the host
+    start_bitrate: int = 2_000_000
+    min_bitrate: int = 250_000
+    max_bitrate: int = 8_000_000
+    remb_floor: int = 1_500_000
+    max_width: int = 1920
+    max_height: int = 1088
+
+
+_settings = TransportSettings()
+
+
+def install(settings: TransportSettings) -> None:
+    """Put every patch in place; may be called again with other settings."""
+    global _settings
+    _settings = settings
+    vars(rtcrtpreceiver)["JitterBuffer"] = MarkerJitterBuffer
+    vars(rtcrtpreceiver)["RemoteBitrateEstimator"] = FlooredEstimator
+    vars(rtcrtpreceiver)["decoder_worker"] = decode_frames
+    vars(rtcrtpsender)["get_encoder"] = make_encoder
+    aioice.ice.get_host_addresses = host_addresses
+    aioice.ice.StunProtocol.datagram_received = receive_datagram
+
+
+# --- receiving ---------------------------------------------------------------------------------
+
+
+class MarkerJitterBuffer(JitterBuffer):
+    """Gives a frame out when its last packet is there, not when the next frame begins.
+
+    aiortc ignores the RTP marker bit, which costs one frame interval (33 ms at 30 fps). Here a
+    frame ends at its marker, or at a change of timestamp as before. It is given out only when
+    all packets from the oldest expected one on are there, so loss and reordering are waited for
+    just as in aiortc.
+    """
+
+    def _remove_frame(self, sequence_number: int) -> JitterFrame | None:
+        if self._prefetch:  # audio
+            return super()._remove_frame(sequence_number)
+        assert self._origin is not None
+        packets: list[RtpPacket] = []
+        for count in range(self.capacity):
+            packet = self._packets[(self._origin + count) % self.capacity]
+            if packet is None:
+                return None
+            if packets and packet.timestamp != packets[0].timestamp:
+                return self._give(packets)
+            packets.append(packet)
+            if packet.marker:
+                return self._give(packets)
+        return None
+
+    def _give(self, packets: list[RtpPacket]) -> JitterFrame:
+        self.remove(len(packets))
+        data = b"".join(packet._data for packet in packets)  # type: ignore[attr-defined]  # aiortc's
+        return JitterFrame(data=data, timestamp=packets[0].timestamp)
+
+
+class FlooredEstimator(RemoteBitrateEstimator):
+    """Never tells a browser to send less than the floor.
+
+    aiortc's estimate starts at what came in the first second and grows by 8 % a second, so Chrome
+    would shrink a 512 × 512 camera to 384 × 384 for a quarter of a minute.
+    """
+
+    def add(
+        self, arrival_time_ms: int, abs_send_time: int, payload_size: int, ssrc: int
+    ) -> tuple[int, list[int]] | None:
+        """Estimate as aiortc does, and raise the result to the floor."""
+        estimate = super().add(arrival_time_ms, abs_send_time, payload_size, ssrc)
+        if estimate is None:
+            return None
+        return max(estimate[0], _settings.remb_floor), estimate[1]
+
+
+_MOST_WAITING = 4  # encoded frames before the decoder; more means that it is too slow
+_MOST_DECODED = 2  # pictures before a reader that drains at once
+
+
+def decode_frames(
+    loop: asyncio.AbstractEventLoop,
+    encoded: "queue.Queue[tuple[RTCRtpCodecParameters, JitterFrame] | None]",
+    decoded: "asyncio.Queue[Any]",
+    decode_error: threading.Event,
+) -> None:
+    """Run as the decoder thread of a track, in place of aiortc's.
+
+    Empty frames are skipped (one would end the codec, trap A4), too large pictures are dropped
+    before they are decoded (A18), no exception ends the thread (A3), neither queue grows (A6), and
+    closing waits for one frame at most (A1). `decode_error` makes aiortc ask for a key frame.
+    """
+    codec_name, decoder = "", None
+    while (task := encoded.get()) is not None:
+        if encoded.qsize() > _MOST_WAITING:
+            if _drop_waiting(encoded):
+                break
+            decode_error.set()
+            continue
+        codec, frame = task
+        if not frame.data or is_too_large(codec.name, frame.data):
+            continue
+        try:
+            if decoder is None or codec.name != codec_name:
+                codec_name, decoder = codec.name, _make_decoder(codec)
+            pictures = decoder.decode(frame)
+        except Exception as error:  # noqa: BLE001 - whatever a hostile bitstream makes it raise
+            logger.debug("a frame was not decoded: %s", error)
+            decode_error.set()
+            continue
+        for picture in pictures:
+            _call(loop, _replace_oldest, decoded, picture)
+    _call(loop, decoded.put_nowait, None)
+
+
+def _drop_waiting(encoded: "queue.Queue[Any]") -> bool:
+    """Empty the queue; say whether the end was in it."""
+    try:
+        while True:
+            if encoded.get_nowait() is None:
+                return True
+    except queue.Empty:
+        return False
+
+
+def _replace_oldest(decoded: "asyncio.Queue[Any]", picture: Any) -> None:
+    while decoded.qsize() >= _MOST_DECODED:
+        decoded.get_nowait()
+    decoded.put_nowait(picture)
+
+
+def _call(loop: asyncio.AbstractEventLoop, function: Any, *arguments: Any) -> None:
+    try:
+        loop.call_soon_threadsafe(function, *arguments)
+    except RuntimeError:  # the loop has closed: nobody listens
+        logger.debug("a decoder outlived its loop")
+
+
+def _make_decoder(codec: RTCRtpCodecParameters) -> Decoder:
+    decoder = get_decoder(codec)
+    if codec.name == "H264":
+        most = _settings.max_width * _settings.max_height
+        cast(Any, decoder).codec.options = {"max_pixels": str(most)}  # libvpx ignores it
+    return decoder
+
+
+def is_too_large(codec_name: str, data: bytes) -> bool:
+    """Read the size that a VP8 key frame claims: 74 bytes can cost seconds and a gigabyte (A18)."""
+    if codec_name != "VP8" or len(data) < 10 or data[0] & 1 or data[3:6] != b"\x9d\x01\x2a":
+        return False
+    width = int.from_bytes(data[6:8], "little") & 0x3FFF
+    height = int.from_bytes(data[8:10], "little") & 0x3FFF
+    return width > _settings.max_width or height > _settings.max_height
+
+
+# --- sending -----------------------------------------------------------------------------------
+
+_STEP = 0.25  # change of bitrate that is worth a new encoder, and so a key frame
+
+
+def make_encoder(codec: RTCRtpCodecParameters) -> Encoder:
+    """Give our encoders for video, aiortc's for the rest; replaces aiortc's function."""
+    if codec.mimeType.lower() == "video/h264":
+        return FastH264Encoder()
+    if codec.mimeType.lower() == "video/vp8":
+        return WideVp8Encoder()
+    return get_encoder(codec)
+
+
+def _limited(bitrate: int, current: int) -> int:
+    """Keep a bitrate within bounds; small changes are not followed."""
+    wanted = max(_settings.min_bitrate, min(bitrate, _settings.max_bitrate))
+    return wanted if abs(wanted - current) > _STEP * current else current
+
+
+class FastH264Encoder(H264Encoder):
+    """x264 for live pictures: aiortc sets no preset, and "medium" costs nine times as much."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._bitrate = _settings.start_bitrate
+
+    @property
+    def target_bitrate(self) -> int:
+        """Bits per second; the receiver's REMB sets it."""
+        return self._bitrate
+
+    @target_bitrate.setter
+    def target_bitrate(self, bitrate: int) -> None:
+        self._bitrate = _limited(bitrate, self._bitrate)
+
+    def _encode_frame(self, frame: av.VideoFrame, force_keyframe: bool) -> Iterator[bytes]:
+        if frame.format.name != "yuv420p":
+            frame = frame.reformat(format="yuv420p")
+        codec = self.codec
+        if codec is None or (codec.width, codec.height, codec.bit_rate) != (
+            frame.width, frame.height, self._bitrate,
+        ):  # fmt: skip
+            codec = self.codec = self._open(frame.width, frame.height)
+        kinds = av.video.frame.PictureType
+        frame.pict_type = kinds.I if force_keyframe else kinds.NONE
+        data = b"".join(bytes(packet) for packet in codec.encode(frame))
+        if data:
+            yield from self._split_bitstream(data)
+
+    def _open(self, width: int, height: int) -> VideoCodecContext:
+        codec = av.CodecContext.create("libx264", "w")
+        codec.width, codec.height = width, height
+        codec.bit_rate = self._bitrate
+        codec.pix_fmt = "yuv420p"
+        codec.framerate = Fraction(30, 1)
+        codec.time_base = Fraction(1, 90000)  # aiortc's 1/30 is off by two at 60 fps
+        codec.gop_size = 3000  # key frames when asked for, not on a clock
+        codec.thread_count = 1  # more threads would delay each frame
+        codec.options = {
+            "preset": "superfast",
+            "tune": "zerolatency",
+            "maxrate": str(self._bitrate),
+            "bufsize": str(self._bitrate // 2),
+        }
+        codec.profile = "Baseline"
+        return codec
+
+
+class WideVp8Encoder(Vp8Encoder):
+    """aiortc's VP8 with our bounds; its own end at 1.5 Mbit/s."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._Vp8Encoder__target_bitrate = _settings.start_bitrate
+
+    @property
+    def target_bitrate(self) -> int:
+        """Bits per second; the receiver's REMB sets it."""
+        return self._Vp8Encoder__target_bitrate
+
+    @target_bitrate.setter
+    def target_bitrate(self, bitrate: int) -> None:
+        self._Vp8Encoder__target_bitrate = _limited(bitrate, self._Vp8Encoder__target_bitrate)
+
+
+# --- connecting --------------------------------------------------------------------------------
+
+
+def host_addresses(use_ipv4: bool, use_ipv6: bool) -> list[str]:
+    """Give the addresses that ICE listens on: aioice would open ports on every one (A12)."""
+    if _settings.ice_addresses is None:
+        every: list[str] = _all_addresses(use_ipv4, use_ipv6)
+        return every
+    return [a for a in _settings.ice_addresses if (use_ipv6 if ":" in a else use_ipv4)]
+
+
+_all_addresses = aioice.ice.get_host_addresses
+
+
+def receive_datagram(self: aioice.ice.StunProtocol, data: bytes, addr: tuple[Any, ...]) -> None:
+    """Take a datagram in place of aioice's method.
+
+    aioice checks no source: before the handshake one foreign datagram breaks a session (A14), and
+    an empty one closes it at any time (A15). Data passes only from an address that sent an
+    authenticated binding request or answered ours. Malformed STUN is dropped (A16).
+    """
+    if not data:
+        return
+    source = (addr[0], addr[1])
+    known: set[tuple[str, int]] = self.__dict__.setdefault("authenticated", set())
+    try:
+        message = aioice.stun.parse_message(data)
+    except ValueError:
+        if source in known and _is_peer_data(data):
+            self.receiver.data_received(data, self.local_candidate.component)
+        return
+    except Exception as error:  # noqa: BLE001 - struct.error and others, by hostile attributes
+        logger.debug("malformed STUN: %s", error)
+        return
+    if message.message_class == aioice.stun.Class.REQUEST:
+        if message.check_message_integrity(self.receiver.local_password.encode()):
+            known.add(source)
+        self.receiver.request_received(message, source, self)
+    elif message.transaction_id in self.transactions:
+        known.add(source)
+        self.transactions[message.transaction_id].response_received(message, source)
+
+
+def _is_peer_data(data: bytes) -> bool:
+    """DTLS, SRTP and SRTCP begin with 20 .. 63 and 128 .. 191 (RFC 7983)."""
+    return 20 <= data[0] <= 63 or 128 <= data[0] <= 191
+
+
+def with_start_bitrate(sdp: str, kbps: int = 3000) -> str:
+    """Ask Chrome to start at a bitrate, by its own parameter in each video codec's fmtp line."""
+    lines = sdp.split("\r\n")
+    video, wanted = False, set()
+    for line in lines:
+        if line.startswith("m="):
+            video = line.startswith("m=video")
+        if (
+            video
+            and line.startswith("a=rtpmap:")
+            and line.split(" ")[1].startswith(("VP8/", "H264/"))
+        ):
+            wanted.add(line[len("a=rtpmap:") :].split(" ")[0])
+    out = []
+    for line in lines:
+        payload = line[len("a=fmtp:") :].split(" ")[0] if line.startswith("a=fmtp:") else ""
+        if payload in wanted:
+            wanted.discard(payload)
+            line += f";x-google-start-bitrate={kbps}"
+        out.append(line)
+    for payload in wanted:  # VP8 has no fmtp line of its own
+        at = next(i for i, line in enumerate(out) if line.startswith(f"a=rtpmap:{payload} "))
+        out.insert(at + 1, f"a=fmtp:{payload} x-google-start-bitrate={kbps}")
+    return "\r\n".join(out)

@@ -1,0 +1,47 @@
+"""PyAV frame ↔ RGB bytes: the only place where pixels change size or layout. Never on the loop."""
+
+import av
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Image = NDArray[np.uint8]  # [h, w, 3] RGB
+
+
+def to_rgb(picture: av.VideoFrame, width: int, height: int) -> Image:
+    """Cut the centre of the wanted aspect, scale it, give RGB (BT.601, as WebRTC sends)."""
+    planes = _i420(picture)
+    image = cv2.cvtColor(planes, cv2.COLOR_YUV2RGB_I420)
+    cut = _centre(image, width / height)
+    if cut.shape[:2] != (height, width):
+        larger = cut.shape[0] > height
+        how = cv2.INTER_AREA if larger else cv2.INTER_LINEAR
+        cut = cv2.resize(cut, (width, height), interpolation=how)
+    return np.ascontiguousarray(cut, np.uint8)
+
+
+def to_picture(image: Image) -> av.VideoFrame:
+    """Give an I420 frame. OpenCV does it in a tenth of the time that PyAV takes."""
+    planes = cv2.cvtColor(image, cv2.COLOR_RGB2YUV_I420)
+    return av.VideoFrame.from_ndarray(planes, format="yuv420p")
+
+
+def _i420(picture: av.VideoFrame) -> Image:
+    """Give the planes as one array [3h/2, w]; other formats and odd sizes are converted."""
+    width, height = picture.width & ~1, picture.height & ~1
+    odd = (width, height) != (picture.width, picture.height)
+    if odd or picture.format.name not in ("yuv420p", "yuvj420p"):
+        picture = picture.reformat(width=width, height=height, format="yuv420p")
+    planes: Image = picture.to_ndarray().astype(np.uint8, copy=False)
+    return planes
+
+
+def _centre(image: Image, aspect: float) -> Image:
+    height, width = image.shape[:2]
+    if width / height > aspect:
+        wanted = round(height * aspect)
+        left = (width - wanted) // 2
+        return image[:, left : left + wanted]
+    wanted = round(width / aspect)
+    top = (height - wanted) // 2
+    return image[top : top + wanted]

@@ -1,0 +1,32 @@
+"""What can go wrong with frames on the move.
+
+StreamError
+├── SourceError     an input that cannot be opened or holds no video
+├── SinkError       an output that cannot be written
+├── MalformedOffer  an SDP offer that does not parse
+└── OfferRefused    an SDP offer that parses but asks for what is not served
+"""
+
+
+class StreamError(Exception):
+    """Anything streams refuse, with a sentence fit for a user."""
+
+
+class SourceError(StreamError):
+    """An input that cannot be opened or holds no video."""
+
+
+class SinkError(StreamError):
+    """An output that cannot be written."""
+
+
+class MalformedOffer(StreamError):
+    """An SDP offer that does not parse."""
+
+
+class OfferRefused(StreamError):
+    """An SDP offer that parses but asks for what is not served."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.code, self.detail = code, detail

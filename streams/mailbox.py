@@ -1,0 +1,112 @@
+"""From the world to the engine thread: the newest frame of each session, and its style."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from pipeline.params import StyleParams
+from streams.frame import Frame, SessionId
+
+
+@dataclass(slots=True)
+class _Box:
+    style: StyleParams
+    next_number: int = 0  # one past the newest frame that was put
+    dropped: int = 0
+
+
+@dataclass(slots=True)
+class Mail:
+    """What was taken: frames with the style in force for each, and sessions that ended."""
+
+    frames: list[tuple[SessionId, Frame, StyleParams]] = field(default_factory=list)
+    closed: list[SessionId] = field(default_factory=list)
+
+
+class Mailbox:
+    """Room for one frame a session.
+
+    A live picture wants the newest frame, not every frame: a queue would turn each slow moment
+    into delay that never goes away. Replacing a frame keeps the session's place in line, so a
+    fast sender neither loses its turn nor takes another's.
+    """
+
+    def __init__(self) -> None:
+        self._boxes: dict[SessionId, _Box] = {}
+        self._frames: dict[SessionId, Frame] = {}  # in order of who has waited longest
+        self._closed: list[SessionId] = []
+        self._shut = False
+        self._changed = threading.Condition()
+
+    def open(self, session: SessionId, style: StyleParams) -> None:
+        """Make a box. The style is read when a frame is taken."""
+        with self._changed:
+            self._boxes[session] = _Box(style)
+
+    def close(self, session: SessionId) -> None:
+        """Forget a session and its waiting frame; `take` tells the engine thread."""
+        with self._changed:
+            if self._boxes.pop(session, None) is not None:
+                self._frames.pop(session, None)
+                self._closed.append(session)
+                self._changed.notify()
+
+    def shut(self) -> None:
+        """End: `take` returns at once from now on."""
+        with self._changed:
+            self._shut = True
+            self._changed.notify()
+
+    @property
+    def is_shut(self) -> bool:
+        """Say whether `shut` was called."""
+        return self._shut
+
+    def put(self, session: SessionId, frame: Frame) -> None:
+        """Leave a frame in place of the session's last; never waits. Unknown sessions are ignored:
+        a decoder may hand over one more frame while its session closes.
+        """
+        with self._changed:
+            box = self._boxes.get(session)
+            if box is None:
+                return
+            box.dropped += session in self._frames
+            box.next_number = frame.number + 1
+            self._frames[session] = frame
+            self._changed.notify()
+
+    def restyle(self, session: SessionId, style: StyleParams) -> int:
+        """Replace the style; give the number of the first input frame that it holds for.
+
+        Exact, because frames are taken under the same lock: one that still waits gets it too.
+        """
+        with self._changed:
+            box = self._boxes[session]
+            box.style = style
+            waiting = self._frames.get(session)
+            return box.next_number if waiting is None else waiting.number
+
+    def style(self, session: SessionId) -> StyleParams:
+        """Give the style in force."""
+        return self._boxes[session].style
+
+    def dropped(self, session: SessionId) -> int:
+        """Count the frames that a newer one replaced before they were taken."""
+        return self._boxes[session].dropped
+
+    def take(self, timeout: float, wants: Callable[[SessionId, StyleParams], bool]) -> Mail:
+        """Take the waiting frames of sessions that the engine `wants`; waits up to `timeout` s."""
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._shut or bool(self._closed) or self._has_wanted(wants), timeout
+            )
+            mail = Mail(closed=self._closed)
+            self._closed = []
+            for session in list(self._frames):
+                style = self._boxes[session].style
+                if wants(session, style):
+                    mail.frames.append((session, self._frames.pop(session), style))
+            return mail
+
+    def _has_wanted(self, wants: Callable[[SessionId, StyleParams], bool]) -> bool:
+        return any(wants(session, self._boxes[session].style) for session in self._frames)

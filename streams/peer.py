@@ -1,0 +1,162 @@
+"""One browser: its camera in, the restyled picture out, messages both ways. Knows no HTTP."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from aiortc import (
+    MediaStreamTrack,
+    RTCConfiguration,
+    RTCDataChannel,
+    RTCIceServer,
+    RTCPeerConnection,
+    RTCSessionDescription,
+)
+from aiortc import sdp as sdp_parser
+
+from streams.aiortc_patches import with_start_bitrate
+from streams.errors import MalformedOffer, OfferRefused
+from streams.frame import Frame, Restyled
+from streams.outlet import Outlet
+from streams.sinks.webrtc import RestyledTrack
+from streams.sources.webrtc import discard, drain
+from streams.stats import SessionStats
+
+logger = logging.getLogger(__name__)
+
+_CODECS = ("video/VP8", "video/H264")
+_MOST_LINES, _MOST_CANDIDATES, _MOST_MEDIA = 2000, 20, 2
+_CLOSING = 2.0  # seconds that a connection may take to close
+
+
+@dataclass(frozen=True, slots=True)
+class Callbacks:
+    """What a peer tells its session; all are called on the loop and must not wait."""
+
+    on_frame: Callable[[Frame], None]
+    on_message: Callable[[str], None]
+    on_ended: Callable[[], None]  # the connection is gone for good; called once
+
+
+def check_offer(text: str) -> None:
+    """Check an offer before any object is made for it. Raises MalformedOffer or OfferRefused."""
+    if text.count("\n") > _MOST_LINES:
+        raise OfferRefused("sdp_too_long", f"the offer has more than {_MOST_LINES} lines")
+    try:
+        offer = sdp_parser.SessionDescription.parse(text)
+        kinds = [media.kind for media in offer.media]
+        codecs = {c.mimeType for m in offer.media if m.kind == "video" for c in m.rtp.codecs}
+        candidates = sum(len(media.ice_candidates) for media in offer.media)
+        secured = all(media.dtls and media.dtls.fingerprints for media in offer.media)
+    except Exception as error:
+        raise MalformedOffer("the offer's sdp does not parse") from error
+    if "video" not in kinds:
+        raise OfferRefused(
+            "no_video", f"the offer has {kinds or 'nothing'}; a video track is needed"
+        )
+    if kinds.count("application") > 1 or len(kinds) - kinds.count("application") > _MOST_MEDIA:
+        raise OfferRefused("too_many_media", f"the offer has {kinds}; at most {_MOST_MEDIA} media")
+    if not codecs & set(_CODECS):
+        raise OfferRefused(
+            "no_codec", f"the offer has {sorted(codecs)}; one of {', '.join(_CODECS)} is needed"
+        )
+    if candidates > _MOST_CANDIDATES:
+        raise OfferRefused(
+            "too_many_candidates", f"{candidates} ICE candidates; at most {_MOST_CANDIDATES}"
+        )
+    if not secured:
+        raise OfferRefused("no_fingerprint", "every media section needs a DTLS fingerprint")
+
+
+class Peer:
+    """A peer connection that is read at once and that always closes."""
+
+    def __init__(
+        self,
+        callbacks: Callbacks,
+        stats: SessionStats,
+        ice_servers: Sequence[RTCIceServer] = (),
+    ) -> None:
+        # an empty list, not None: aiortc's default is a public STUN server
+        self._connection = RTCPeerConnection(RTCConfiguration(iceServers=list(ice_servers)))
+        self._callbacks, self._stats = callbacks, stats
+        self._outlet: Outlet[Restyled] = Outlet()
+        self._control: RTCDataChannel | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closing = False
+        self._connection.on("track", self._on_track)
+        self._connection.on("datachannel", self._on_channel)
+        self._connection.on("connectionstatechange", self._on_state)
+
+    @property
+    def state(self) -> str:
+        """What RTCPeerConnection.connectionState says."""
+        return str(self._connection.connectionState)
+
+    async def accept(self, offer: str) -> str:
+        """Answer an offer. Raises MalformedOffer or OfferRefused; close the peer then."""
+        check_offer(offer)
+        try:
+            await self._connection.setRemoteDescription(RTCSessionDescription(offer, "offer"))
+            self._connection.addTrack(RestyledTrack(self._outlet, self._stats))
+            answer = await self._connection.createAnswer()
+            await self._connection.setLocalDescription(answer)
+        except Exception as error:
+            raise MalformedOffer("the offer cannot be answered") from error
+        return with_start_bitrate(self._connection.localDescription.sdp)
+
+    def show(self, restyled: Restyled) -> None:
+        """Send a picture; from any thread, never waits, the newest wins."""
+        self._outlet.put(restyled)
+
+    def send(self, text: str) -> None:
+        """Send a control message, if the channel is open and its reader keeps up."""
+        control = self._control
+        if control is not None and control.readyState == "open" and control.bufferedAmount < 2**18:
+            control.send(text)
+
+    async def close(self) -> None:
+        """Close everything; takes two seconds at most and may be called again."""
+        if self._closing:
+            return
+        self._closing = True
+        self._outlet.close()
+        closing = asyncio.ensure_future(self._connection.close())
+        done, _ = await asyncio.wait([closing], timeout=_CLOSING)
+        if closing not in done:
+            closing.cancel()  # a broken connection may never close (trap A2)
+        elif closing.exception() is not None:
+            logger.debug("a connection closed badly: %s", closing.exception())
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _on_track(self, track: MediaStreamTrack) -> None:
+        self._run(drain(track, self._on_frame) if track.kind == "video" else discard(track))
+
+    def _on_frame(self, frame: Frame) -> None:
+        self._stats.came_in()
+        self._callbacks.on_frame(frame)
+
+    def _on_channel(self, channel: RTCDataChannel) -> None:
+        if channel.label != "control" or self._control is not None:
+            channel.close()
+            return
+        self._control = channel
+        channel.on("message", self._on_message)
+
+    def _on_message(self, message: str | bytes) -> None:
+        self._callbacks.on_message(
+            message if isinstance(message, str) else message.decode(errors="replace")
+        )
+
+    def _on_state(self) -> None:
+        if self.state in ("failed", "closed") and not self._closing:
+            self._callbacks.on_ended()
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

@@ -1,0 +1,65 @@
+"""What the engine thread drives; pipeline.engine.Engine is one."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.config import EngineConfig
+from pipeline.engine import EngineInfo
+from pipeline.params import StyleParams
+
+Image = NDArray[np.uint8]  # [h, w, 3] RGB
+
+
+class Result(Protocol):
+    """A finished frame."""
+
+    @property
+    def session(self) -> str:
+        """Whose it is."""
+
+    @property
+    def number(self) -> int:
+        """Which input frame it shows."""
+
+    @property
+    def image(self) -> Image:
+        """The picture."""
+
+    @property
+    def stages_ms(self) -> dict[str, float]:
+        """Milliseconds spent in encode, unet, decode."""
+
+
+class Stylizer(Protocol):
+    """Restyles frames of many sessions; see pipeline.engine.Engine for each method."""
+
+    config: EngineConfig
+
+    @property
+    def info(self) -> EngineInfo:
+        """What it is, for people."""
+
+    @property
+    def in_flight(self) -> int:
+        """Frames that `tick` has still to give back."""
+
+    def prepare(self, params: StyleParams) -> None:
+        """Encode prompts ahead of time; from any thread."""
+
+    def open(self, session: str) -> None:
+        """Make room for a session."""
+
+    def close(self, session: str) -> None:
+        """Drop a session."""
+
+    def wants(self, session: str, steps: int) -> bool:
+        """Say whether another frame may be submitted now."""
+
+    def submit(self, session: str, number: int, image: Image, params: StyleParams) -> None:
+        """Admit a frame."""
+
+    def tick(self) -> Sequence[Result]:
+        """Run one network call; give finished frames."""

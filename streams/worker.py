@@ -1,0 +1,155 @@
+"""THE engine thread: takes frames from the mailbox, ticks the engine, delivers results."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+
+from pipeline.engine import EngineInfo
+from pipeline.params import StyleParams
+from streams.convert import to_picture, to_rgb
+from streams.frame import Frame, Restyled, SessionId
+from streams.mailbox import Mailbox
+from streams.protocol import Result, Stylizer
+
+logger = logging.getLogger(__name__)
+Deliver = Callable[[Restyled], None]
+
+
+class Worker:
+    """Owns the engine: builds it in its own thread and is the only one that runs it."""
+
+    def __init__(self, build: Callable[[], Stylizer]) -> None:
+        self.ready: Future[EngineInfo] = Future()  # fails with what `build` raised
+        self.failures = 0  # frames that the engine could not do and that passed through
+        self._build = build
+        self._engine: Stylizer | None = None
+        self._mailbox = Mailbox()
+        self._deliver: dict[SessionId, Deliver] = {}  # replaced whole on each change
+        self._known: set[SessionId] = set()  # sessions open in the engine; engine thread only
+        self._admitted: dict[tuple[SessionId, int], tuple[Frame, dict[str, float]]] = {}
+        self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
+
+    def start(self) -> None:
+        """Start loading; `ready` tells when and what."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """End the thread. Blocks: from async code, await asyncio.to_thread(worker.close)."""
+        self._mailbox.shut()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def open(self, session: SessionId, style: StyleParams, deliver: Deliver) -> None:
+        """Begin a session; `deliver` is called from the engine thread or from `put`."""
+        self._mailbox.open(session, style)
+        self._deliver = {**self._deliver, session: deliver}
+
+    def close_session(self, session: SessionId) -> None:
+        """End a session; frames still in flight are dropped."""
+        self._deliver = {k: v for k, v in self._deliver.items() if k != session}
+        self._mailbox.close(session)
+
+    def put(self, session: SessionId, frame: Frame) -> None:
+        """Hand in a frame; never waits. Under bypass it comes back at once, untouched."""
+        deliver = self._deliver.get(session)
+        if deliver is None:
+            return
+        if self._mailbox.style(session).bypass:
+            deliver(Restyled(frame, frame.picture, {}))
+        else:
+            self._mailbox.put(session, frame)
+
+    def prepare(self, style: StyleParams) -> None:
+        """Encode prompts ahead. Blocks: from async code, await asyncio.to_thread(...)."""
+        if self._engine is not None:
+            self._engine.prepare(style)
+
+    def restyle(self, session: SessionId, style: StyleParams) -> int:
+        """Change a session's style; give the first input frame that it holds for."""
+        return self._mailbox.restyle(session, style)
+
+    def dropped(self, session: SessionId) -> int:
+        """Count input frames that a newer one replaced before their turn."""
+        return self._mailbox.dropped(session)
+
+    def _run(self) -> None:
+        try:
+            engine = self._engine = self._build()
+        except Exception as error:
+            logger.exception("the engine could not be built")
+            self.ready.set_exception(error)
+            return
+        self.ready.set_result(engine.info)
+        while not self._mailbox.is_shut:
+            self._turn(engine)
+
+    def _turn(self, engine: Stylizer) -> None:
+        mail = self._mailbox.take(
+            timeout=0 if engine.in_flight else 1.0,
+            wants=lambda session, style: (
+                session not in self._known or engine.wants(session, style.steps)
+            ),
+        )
+        for session in mail.closed:
+            self._known.discard(session)
+            engine.close(session)
+            self._admitted = {k: v for k, v in self._admitted.items() if k[0] != session}
+        for session, frame, style in mail.frames:
+            self._admit(engine, session, frame, style)
+        if engine.in_flight:
+            self._tick(engine)
+
+    def _admit(
+        self, engine: Stylizer, session: SessionId, frame: Frame, style: StyleParams
+    ) -> None:
+        taken = time.monotonic_ns()
+        try:
+            if session not in self._known:
+                engine.open(session)
+                self._known.add(session)
+            image = to_rgb(frame.picture, engine.config.width, engine.config.height)
+            stages = {
+                "wait": (taken - frame.arrived_ns) / 1e6,
+                "convert_in": (time.monotonic_ns() - taken) / 1e6,
+            }
+            self._admitted[session, frame.number] = (frame, stages)
+            engine.submit(session, frame.number, image, style)
+        except Exception:
+            logger.exception("session %s: frame %d could not be admitted", session, frame.number)
+            self._admitted.pop((session, frame.number), None)
+            self._pass_through(session, frame)
+
+    def _tick(self, engine: Stylizer) -> None:
+        try:
+            results = engine.tick()
+        except Exception:
+            # whose row it was cannot be told: all in flight start over with their next frame
+            logger.exception("a network call failed; %d frames pass through", len(self._admitted))
+            admitted, self._admitted = self._admitted, {}
+            for session in self._known:
+                engine.close(session)
+            self._known.clear()
+            for (session, _), (frame, _) in admitted.items():
+                self._pass_through(session, frame)
+            return
+        for result in results:
+            self._hand_over(result)
+
+    def _hand_over(self, result: Result) -> None:
+        session = SessionId(result.session)
+        frame, stages = self._admitted.pop((session, result.number))
+        started = time.monotonic_ns()
+        picture = to_picture(result.image)
+        stages |= result.stages_ms
+        stages["convert_out"] = (time.monotonic_ns() - started) / 1e6
+        deliver = self._deliver.get(session)
+        if deliver is not None:
+            deliver(Restyled(frame, picture, stages))
+
+    def _pass_through(self, session: SessionId, frame: Frame) -> None:
+        self.failures += 1
+        deliver = self._deliver.get(session)
+        if deliver is not None:
+            deliver(Restyled(frame, frame.picture, {}))

@@ -1,0 +1,67 @@
+"""Find a Chromium and start it with a webcam clip as its camera."""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import av
+
+_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+_MAC = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
+_QUIET = (
+    "--no-sandbox",  # the tests may run as root
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--allow-loopback-in-peer-connection",
+    "--autoplay-policy=no-user-gesture-required",
+)
+
+
+def find_chromium() -> str | None:
+    """Give the path of a Chromium: RESTYLE_CHROMIUM, else the first on the PATH."""
+    named = os.environ.get("RESTYLE_CHROMIUM")
+    found = (shutil.which(name) for name in ([named] if named else _NAMES))
+    return next((path for path in found if path), _MAC if Path(_MAC).exists() else None)
+
+
+def arguments(camera: Path | None) -> list[str]:
+    """Give Chromium's flags; without a camera clip it has no leave to use one."""
+    if camera is None:
+        return list(_QUIET)
+    return [
+        *_QUIET,
+        "--use-fake-ui-for-media-stream",
+        "--use-fake-device-for-media-stream",
+        f"--use-file-for-fake-video-capture={camera}",
+    ]
+
+
+def write_camera(clip: Path, to: Path, width: int, height: int, fps: int, seconds: float) -> None:
+    """Write `clip` as y4m, centre-cropped: the one format Chromium plays without a codec's cost."""
+    graph_size = f"{width}:{height}"
+    with av.open(str(clip)) as source, to.open("wb") as out:
+        graph = av.filter.Graph()
+        buffer = graph.add_buffer(template=source.streams.video[0])
+        fill = graph.add("scale", f"{graph_size}:force_original_aspect_ratio=increase")
+        crop = graph.add("crop", graph_size)
+        form = graph.add("format", "pix_fmts=yuv420p")
+        sink = graph.add("buffersink")
+        graph.link_nodes(buffer, fill, crop, form, sink).configure()
+        out.write(f"YUV4MPEG2 W{width} H{height} F{fps}:1 Ip A1:1 C420jpeg\n".encode())
+        for _, frame in zip(range(int(fps * seconds)), source.decode(video=0), strict=False):
+            graph.push(frame)
+            picture = graph.pull()
+            assert isinstance(picture, av.VideoFrame)
+            out.write(b"FRAME\n")
+            out.write(picture.to_ndarray(format="yuv420p").tobytes())
+
+
+if __name__ == "__main__":
+    path = find_chromium()
+    sys.stdout.write(f"{path}\n")
+    sys.exit(path is None)

@@ -1,0 +1,97 @@
+"""A browser with a webcam clip, a real server, and a page that is live."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Browser, Page, async_playwright, expect
+
+from tests.e2e.browser import arguments, find_chromium, write_camera
+from tests.e2e.serving import TOKEN, Server, serving
+
+CLIP = Path(__file__).parents[1] / "fixtures" / "webcam.mp4"
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind() -> None:
+    """Replace the leak guard: browser and server outlive a single test here."""
+
+
+@pytest.fixture(scope="session")
+def camera(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a y4m file of the webcam clip, as a camera would send it."""
+    path = tmp_path_factory.mktemp("camera") / "webcam.y4m"
+    write_camera(CLIP, path, width=640, height=480, fps=25, seconds=6)
+    return path
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Run the product on its embedded default."""
+    with serving(tmp_path_factory.mktemp("state")) as running:
+        yield running
+
+
+@asynccontextmanager
+async def chromium(camera: Path | None) -> AsyncIterator[Browser]:
+    """Start a browser, with the clip as camera or with none allowed."""
+    path = find_chromium()
+    if path is None:
+        pytest.skip("no Chromium here: install one or set RESTYLE_CHROMIUM")
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=path, args=arguments(camera))
+        try:
+            yield browser
+        finally:
+            await browser.close()
+
+
+@pytest.fixture
+async def browser(camera: Path) -> AsyncIterator[Browser]:
+    """Give a browser whose camera plays the webcam clip."""
+    async with chromium(camera) as started:
+        yield started
+
+
+@pytest.fixture
+async def page(browser: Browser) -> Page:
+    """Give an empty page that holds the token, as after the first visit."""
+    context = await browser.new_context(
+        permissions=["camera", "microphone"], viewport={"width": 1280, "height": 800}
+    )
+    await context.add_init_script(
+        f"if (location.hostname === '127.0.0.1') localStorage.setItem('restyle.token', '{TOKEN}')"
+    )
+    return await context.new_page()
+
+
+async def go_live(page: Page, server: Server, prompt: str | None = None) -> None:
+    """Open the app, start the camera and wait for the restyled picture."""
+    await page.goto(server.url)
+    if prompt is not None:
+        await type_prompt(page, prompt)
+    await page.get_by_test_id("start-camera").click()
+    await until_live(page)
+
+
+async def type_prompt(page: Page, prompt: str) -> None:
+    """Type a prompt as a person does, and commit it."""
+    field = page.get_by_test_id("prompt")
+    await field.fill(prompt)
+    await field.press("Enter")
+
+
+async def until_live(page: Page, seconds: float = 30) -> None:
+    """Wait until the status says live and pixels arrive."""
+    await until_state(page, "live", seconds)
+    await page.wait_for_function(
+        "() => document.querySelector('[data-testid=video-out]').videoWidth > 0",
+        timeout=seconds * 1000,
+    )
+
+
+async def until_state(page: Page, state: str, seconds: float = 30) -> None:
+    """Wait until the page is in a state, for example `live` or `full`."""
+    badge = page.get_by_test_id("status")
+    await expect(badge).to_have_attribute("data-state", state, timeout=seconds * 1000)

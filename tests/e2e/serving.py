@@ -1,0 +1,113 @@
+"""A real server process on a free port, and small HTTP calls to it."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+TOKEN = "a-token-for-tests-0123456789abcdef"
+
+
+def free_port() -> int:
+    """Ask the system for a port nobody uses."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Server:
+    """One `restyle serve` process."""
+
+    def __init__(self, port: int, *options: str, state: Path) -> None:
+        self.url = f"http://127.0.0.1:{port}"
+        self.lines: list[str] = []
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "server", "serve", "--port", str(port), *options],
+            cwd=ROOT,
+            env=os.environ | {"RESTYLE_TOKEN": TOKEN, "XDG_STATE_HOME": str(state)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self._reader = threading.Thread(target=self._read, name="server output", daemon=True)
+        self._reader.start()
+
+    @property
+    def pid(self) -> int:
+        """The process's id."""
+        return self._process.pid
+
+    def link(self) -> str:
+        """Give the newest link that the server printed."""
+        found = re.findall(r"http://\S+#code=\S+", "\n".join(self.lines))
+        return str(found[-1])
+
+    def wait_ready(self, seconds: float = 90) -> float:
+        """Wait until a session can be served; give the seconds it took."""
+        started = time.monotonic()
+        while time.monotonic() - started < seconds:
+            if self._process.poll() is not None:
+                raise RuntimeError(f"the server ended: {self.lines}")
+            if status(f"{self.url}/readyz") == 200:
+                return time.monotonic() - started
+            time.sleep(0.1)  # another process: nothing to wait on but its answer
+        raise TimeoutError(f"not ready after {seconds} s: {self.lines}")
+
+    def api(self, method: str, path: str, body: object = None) -> Any:
+        """Call the API with the main token."""
+        request = urllib.request.Request(
+            f"{self.url}{path}",
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.loads(answer.read() or b"null")
+
+    def stop(self, how: int = signal.SIGTERM, seconds: float = 45) -> int:
+        """End the process and give its exit status."""
+        if self._process.poll() is None:
+            self._process.send_signal(how)
+        code = self._process.wait(seconds)
+        self._reader.join(5)
+        return code
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        with self._process.stdout:
+            self.lines.extend(line.rstrip() for line in self._process.stdout)
+
+
+def status(url: str) -> int:
+    """Give the status code of a GET, 0 when nobody answers."""
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+    except OSError:
+        return 0
+
+
+@contextmanager
+def serving(state: Path, *options: str, port: int | None = None) -> Iterator[Server]:
+    """Run a server for as long as the block."""
+    server = Server(port or free_port(), *options, state=state)
+    try:
+        server.wait_ready()
+        yield server
+    finally:
+        server.stop()

@@ -1,0 +1,125 @@
+"""The main job in a real browser: camera in, prompt in, restyled picture out."""
+
+import asyncio
+
+import numpy as np
+import pytest
+from playwright.async_api import Page, expect
+
+from tests.e2e.conftest import go_live, type_prompt, until_live, until_state
+from tests.e2e.pictures import look_of, read_picture, read_pictures
+from tests.e2e.serving import Server
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+
+
+async def test_the_picture_comes_back_and_moves(page: Page, server: Server) -> None:
+    await go_live(page, server, "a pencil drawing")
+
+    first, *_, last = await read_pictures(page, 5)
+
+    assert first.std() > 10  # a picture, not a plain colour
+    assert np.abs(first - last).mean() > 1  # the man moves
+    assert float(await page.get_by_test_id("fps-out").inner_text()) > 3
+
+
+async def test_the_picture_follows_the_prompt(page: Page, server: Server) -> None:
+    names = [preset["prompt"] for preset in server.api("GET", "/api/info")["presets"]]
+    one, other = names[0], names[-1]
+    await go_live(page, server, one)
+    await page.wait_for_timeout(1500)
+    as_one = look_of(await read_pictures(page))
+
+    await type_prompt(page, other)
+    await page.wait_for_timeout(1500)
+    as_other = look_of(await read_pictures(page))
+
+    await type_prompt(page, one)
+    await page.wait_for_timeout(1500)
+    as_one_again = look_of(await read_pictures(page))
+
+    assert as_one.distance(as_other) > 12, (one, other)
+    assert as_one.distance(as_one_again) < as_one.distance(as_other) / 2
+
+
+async def test_bypass_shows_the_camera(page: Page, server: Server) -> None:
+    await go_live(page, server, "a pencil drawing")
+
+    await page.get_by_test_id("bypass").click()
+    await page.wait_for_timeout(1500)
+
+    camera = look_of(await read_pictures(page, testid="video-in"))
+    assert look_of(await read_pictures(page)).distance(camera) < 8
+
+
+async def test_a_reload_keeps_the_prompt_and_goes_on(page: Page, server: Server) -> None:
+    await go_live(page, server, "an oil painting")
+
+    await page.reload()
+    await expect(page.get_by_test_id("prompt")).to_have_value("an oil painting")
+    await page.get_by_test_id("start-camera").click()
+    await until_live(page)
+
+    sessions = server.api("GET", "/api/info")["sessions"]
+    assert sessions == 1  # the page that went away gave its place back
+
+
+async def test_the_printed_link_opens_straight_into_the_app(page: Page, server: Server) -> None:
+    context = await page.context.browser.new_context()  # type: ignore[union-attr]  # launched
+    newcomer = await context.new_page()
+
+    await newcomer.goto(server.link())
+    await expect(newcomer.get_by_test_id("start-camera")).to_be_visible()
+    await until_state(newcomer, "idle")
+    assert "code" not in newcomer.url
+
+    late = await (await page.context.browser.new_context()).new_page()  # type: ignore[union-attr]
+    await late.goto(server.link() + "x")
+    await until_state(late, "unauthorised")
+
+
+async def test_a_closed_tab_frees_its_place(page: Page, server: Server) -> None:
+    await go_live(page, server)
+    assert server.api("GET", "/api/info")["sessions"] == 1
+
+    await page.close()
+
+    async with asyncio.timeout(10):
+        # another process: nothing to wait on but its answer
+        while server.api("GET", "/api/info")["sessions"]:  # noqa: ASYNC110
+            await asyncio.sleep(0.2)
+
+
+async def test_the_split_moves_by_keyboard(page: Page, server: Server) -> None:
+    await go_live(page, server)
+    split = page.get_by_test_id("split")
+    before = await split.get_attribute("aria-valuenow")
+
+    await split.focus()
+    await split.press("ArrowLeft")
+
+    assert await split.get_attribute("aria-valuenow") != before
+
+
+async def test_a_phone_shows_picture_and_prompt_without_scrolling_sideways(
+    page: Page, server: Server
+) -> None:
+    await page.set_viewport_size({"width": 360, "height": 740})
+    await go_live(page, server)
+
+    width = await page.evaluate("() => document.documentElement.scrollWidth")
+    assert width <= 360
+    await expect(page.get_by_test_id("video-out")).to_be_in_viewport()
+
+
+async def test_no_error_reaches_the_console(page: Page, server: Server) -> None:
+    errors: list[str] = []
+    page.on(
+        "console", lambda message: errors.append(message.text) if message.type == "error" else 0
+    )
+    page.on("pageerror", lambda error: errors.append(str(error)))
+
+    await go_live(page, server, "a watercolour")
+    assert (await read_picture(page)).std() > 10
+
+    assert errors == []

@@ -73,7 +73,7 @@ class Engine:
 
     def __init__(self, config: EngineConfig, folder: ModelFolder, networks: Networks) -> None:
         self.config = config
-        self._folder, self._networks = folder, networks
+        self._folder, self.networks = folder, networks
         self._schedule = Schedule(folder.scheduler)
         self._prompts = Prompts(load_text(folder, networks.device))
         self._latent_shape = (
@@ -91,7 +91,7 @@ class Engine:
     def info(self) -> EngineInfo:
         """Describe this engine."""
         return EngineInfo(
-            self._folder.name, str(self._networks.device), self._networks.name,
+            self._folder.name, str(self.networks.device), self.networks.name,
             self._schedule.prediction_type, self.config.width, self.config.height,
             self._ms_per_frame, self._folder.presets,
         )  # fmt: skip
@@ -108,7 +108,7 @@ class Engine:
 
     def open(self, session: str) -> None:
         """Make room for a session's state."""
-        self._sessions[session] = SessionState(self._latent_shape, self._networks.device)
+        self._sessions[session] = SessionState(self._latent_shape, self.networks.device)
 
     def close(self, session: str) -> None:
         """Drop a session's state and its frames in flight."""
@@ -133,7 +133,7 @@ class Engine:
             self._finished.append(EngineResult(session, number, image, {}))
             return
         started = time.perf_counter()
-        source = self._networks.encode(torch.from_numpy(image)[None])
+        source = self.networks.encode(torch.from_numpy(image)[None])
         noise = self._sessions[session].noise(params.seed)
         first = steps[0]
         self._slots.append(
@@ -180,7 +180,7 @@ class Engine:
 
     def _advance(self, chosen: Sequence[Slot]) -> None:
         started = time.perf_counter()
-        outputs = self._networks.denoise(*self._rows(chosen))
+        outputs = self.networks.denoise(*self._rows(chosen))
         spent = _ms_since(started)
         row = 0
         for slot in chosen:
@@ -201,7 +201,7 @@ class Engine:
                 latents.append(x)
                 timesteps.append(float(slot.steps[slot.index].timestep))
                 words.append(prompt)
-        device = self._networks.device
+        device = self.networks.device
         return torch.cat(latents), torch.tensor(timesteps, device=device), torch.cat(words)
 
     def _step(self, slot: Slot, outputs: Float[Tensor, "r c h w"]) -> None:
@@ -220,7 +220,7 @@ class Engine:
 
     def _decode(self, slot: Slot) -> EngineResult:
         started = time.perf_counter()
-        image = self._networks.decode(slot.x)[0].cpu().numpy()
+        image = self.networks.decode(slot.x)[0].cpu().numpy()
         slot.stages_ms["decode"] = _ms_since(started)
         return EngineResult(slot.session, slot.number, image, slot.stages_ms)
 

@@ -8,7 +8,7 @@ from pydantic import TypeAdapter
 
 from pipeline.engine import build_engine
 from server.app import create_app
-from server.schema import ClientMessage, ServerMessage
+from server.schema import ClientMessage, Problem, ServerMessage
 from server.settings import Settings
 from streams.worker import Worker
 
@@ -16,12 +16,13 @@ from streams.worker import Worker
 def contract() -> dict[str, Any]:
     """Give the OpenAPI document, with the messages of the channel `control` among its schemas."""
     settings = Settings()
-    document = create_app(settings, Worker(lambda: build_engine(settings.engine()))).openapi()
+    document: dict[str, Any] = create_app(settings, Worker(lambda: build_engine(settings.engine()))).openapi()
     schemas = document["components"]["schemas"]
     for name, kind in (("ClientMessage", ClientMessage), ("ServerMessage", ServerMessage)):
         found = TypeAdapter[object](kind).json_schema(ref_template="#/components/schemas/{model}")
         schemas.update(found.pop("$defs"))
         schemas[name] = found
+    schemas["Problem"] = Problem.model_json_schema()
     return document
 
 

@@ -1,0 +1,88 @@
+import type { components } from "./schema.gen";
+
+export type Schemas = components["schemas"];
+export type Style = Schemas["Style"];
+export type StylePatch = Partial<Schemas["StylePatch"]>;
+export type Info = Schemas["Info"];
+export type Answer = Schemas["Answer"];
+export type Stats = Schemas["Stats"];
+export type ClientMessage =
+  | Schemas["Ping"]
+  | (Omit<Schemas["StyleMessage"], "style"> & { style: StylePatch });
+export type ServerMessage = Schemas["ServerMessage"];
+
+/** What the server refused, in its own words; status 0 when nobody answered. */
+export class Refused extends Error {
+  readonly status: number;
+  readonly code: string;
+  readonly retryAfter: number | undefined;
+
+  constructor(status: number, code: string, detail: string, retryAfter?: number) {
+    super(detail);
+    this.status = status;
+    this.code = code;
+    this.retryAfter = retryAfter;
+  }
+}
+
+const TOKEN = "restyle.token";
+
+export const readToken = (): string | null => localStorage.getItem(TOKEN);
+export const keepToken = (token: string): void => localStorage.setItem(TOKEN, token);
+export const forgetToken = (): void => localStorage.removeItem(TOKEN);
+
+async function call<T>(method: string, path: string, body?: unknown): Promise<T> {
+  const headers: Record<string, string> = { authorization: `Bearer ${readToken() ?? ""}` };
+  if (body !== undefined) headers["content-type"] = "application/json";
+  let answer: Response;
+  try {
+    answer = await fetch(path, {
+      method,
+      headers,
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
+  } catch {
+    throw new Refused(0, "unreachable", "The server does not answer.");
+  }
+  if (answer.ok) return (await answer.json()) as T;
+  throw await refusalOf(answer);
+}
+
+async function refusalOf(answer: Response): Promise<Refused> {
+  const wait = Number(answer.headers.get("retry-after"));
+  const after = Number.isFinite(wait) && wait > 0 ? wait : undefined;
+  try {
+    const problem = (await answer.json()) as Schemas["Problem"];
+    return new Refused(answer.status, problem.code, problem.detail, after);
+  } catch {
+    return new Refused(answer.status, "unknown", answer.statusText, after);
+  }
+}
+
+export const getInfo = (): Promise<Info> => call("GET", "/api/info");
+
+export const postOffer = (sdp: string, style: StylePatch): Promise<Answer> =>
+  call("POST", "/api/sessions", { sdp, type: "offer", style });
+
+/** Give a session's place back; also while the page goes away. */
+export function deleteSession(id: string, token: string): void {
+  void fetch(`/api/sessions/${id}`, {
+    method: "DELETE",
+    headers: { authorization: `Bearer ${token}` },
+    keepalive: true,
+  }).catch(() => undefined); // the server frees it by itself within seconds
+}
+
+/** Exchange the one-time code of a printed link for the token, and take it out of the address. */
+export async function redeemLink(): Promise<void> {
+  const code = new URLSearchParams(location.hash.slice(1)).get("code");
+  if (code === null) return;
+  history.replaceState(null, "", location.pathname + location.search);
+  try {
+    const { token } = await call<Schemas["Token"]>("POST", "/api/token", { code });
+    keepToken(token);
+  } catch (error) {
+    // an old link in a browser that already holds the token does no harm
+    if (readToken() === null) throw error;
+  }
+}

@@ -1,0 +1,192 @@
+import {
+  Refused,
+  type ServerMessage,
+  type Stats,
+  type StylePatch,
+  forgetToken,
+} from "@/api/client";
+
+import { PeerCall } from "./peer-call";
+import { type Phase, afterMediaError, afterRefusal, backoff } from "./phase";
+
+/** Something that gives pictures: a camera, a screen, a file. */
+export interface Source {
+  readonly kind: "camera" | "screen" | "file";
+  readonly stream: MediaStream;
+  stop(): void;
+}
+
+export interface LiveState {
+  phase: Phase;
+  source: Source | null;
+  output: MediaStream | null;
+  stats: Stats | null;
+  /** Round trip of the control channel in milliseconds. */
+  roundTrip: number | null;
+  /** When the next try comes, as Date.now() counts. */
+  retryAt: number | null;
+}
+
+/** What the call asks of the style: all values for an offer, and what the server said of changes. */
+export interface StyleLink {
+  values(): StylePatch;
+  connected(send: (seq: number, style: StylePatch) => boolean): void;
+  applied(seq: number, frame: number): void;
+}
+
+const PING = 2000; // ms
+
+/** Keeps a call up for as long as a source runs. Knows nothing of React. */
+export class Live {
+  private state: LiveState = {
+    phase: { state: "idle" }, source: null, output: null, stats: null, roundTrip: null, retryAt: null,
+  };
+  private readonly listeners = new Set<() => void>();
+  private readonly style: StyleLink;
+  private call: PeerCall | null = null;
+  private attempt = 0;
+  private timer = 0;
+  private pinger = 0;
+  private pings = new Map<number, number>();
+  private pingSeq = 0;
+
+  constructor(style: StyleLink) {
+    this.style = style;
+    if (!window.isSecureContext) this.set({ phase: { state: "insecure" } });
+    window.addEventListener("online", () => this.hurry());
+    document.addEventListener("visibilitychange", () => {
+      if (document.visibilityState === "visible") this.hurry();
+    });
+    window.addEventListener("pagehide", () => this.stop());
+  }
+
+  readonly get = (): LiveState => this.state;
+
+  readonly subscribe = (listener: () => void): (() => void) => {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  };
+
+  /** Ask for a source, then connect; a running call goes on with the new picture. */
+  async use(open: () => Promise<Source>): Promise<void> {
+    const before = this.state.source;
+    if (!before) this.set({ phase: { state: "asking" } });
+    let source: Source;
+    try {
+      source = await open();
+    } catch (error) {
+      if (!before) this.set({ phase: afterMediaError(error) });
+      return;
+    }
+    before?.stop();
+    this.set({ source });
+    const [track] = source.stream.getVideoTracks();
+    track?.addEventListener("ended", () => {
+      if (this.state.source === source) this.stop();
+    });
+    if (this.call && track && this.state.phase.state === "live") await this.call.replace(track);
+    else await this.connect();
+  }
+
+  /** Hang up and let the camera go. */
+  stop(): void {
+    this.hangUp();
+    this.state.source?.stop();
+    this.set({ phase: { state: "idle" }, source: null, output: null, stats: null });
+  }
+
+  unauthorised(): void {
+    this.hangUp();
+    this.set({ phase: { state: "unauthorised" } });
+  }
+
+  authorised(): void {
+    this.attempt = 0;
+    if (this.state.source) void this.connect();
+    else this.set({ phase: { state: "idle" } });
+  }
+
+  /** Try again now. */
+  readonly hurry = (): void => {
+    if (this.state.retryAt !== null) void this.connect();
+  };
+
+  private async connect(): Promise<void> {
+    this.hangUp();
+    const track = this.state.source?.stream.getVideoTracks()[0];
+    if (!track) return;
+    if (this.attempt === 0) this.set({ phase: { state: "connecting" } });
+    const call = new PeerCall({
+      stream: (output) => this.set({ output }),
+      message: (message) => this.receive(message),
+      open: () => this.opened(call),
+      lost: () => this.retry({ state: "gone" }, backoff(this.attempt++)),
+    });
+    this.call = call;
+    try {
+      await call.start(track, this.style.values());
+    } catch (error) {
+      if (this.call !== call) return; // hung up meanwhile
+      call.close();
+      const refused =
+        error instanceof Refused ? error : new Refused(0, "unknown", "The call could not be made.");
+      const { phase, after } = afterRefusal(refused, this.attempt++);
+      if (phase.state === "unauthorised") forgetToken();
+      if (after === null) this.set({ phase });
+      else this.retry(phase, after);
+    }
+  }
+
+  private opened(call: PeerCall): void {
+    this.attempt = 0;
+    this.set({ phase: { state: "live" } });
+    this.style.connected((seq, style) => call.send({ type: "style", seq, style }));
+    this.pinger = window.setInterval(() => {
+      this.pings = new Map([[++this.pingSeq, performance.now()]]);
+      call.send({ type: "ping", seq: this.pingSeq });
+    }, PING);
+  }
+
+  private receive(message: ServerMessage): void {
+    if (message.type === "stats") {
+      const stalled = message.state === "stalled" || message.state === "connecting";
+      this.set({ stats: message.stats, phase: { state: stalled ? "stalled" : "live" } });
+    } else if (message.type === "applied") {
+      this.style.applied(message.seq, message.frame);
+    } else if (message.type === "pong") {
+      const sent = this.pings.get(message.seq);
+      if (sent !== undefined) this.set({ roundTrip: performance.now() - sent });
+    } else if (message.type === "ended") {
+      this.ended(message.reason);
+    }
+  }
+
+  private ended(reason: string): void {
+    if (reason === "draining" || reason === "idle") {
+      this.retry({ state: "gone" }, backoff(this.attempt++));
+      return;
+    }
+    this.hangUp();
+    this.set({ phase: { state: "ended", reason } });
+  }
+
+  private retry(phase: Phase, after: number): void {
+    this.hangUp();
+    this.set({ phase, retryAt: Date.now() + after });
+    this.timer = window.setTimeout(() => void this.connect(), after);
+  }
+
+  private hangUp(): void {
+    window.clearTimeout(this.timer);
+    window.clearInterval(this.pinger);
+    const { call } = this;
+    this.call = null;
+    call?.close();
+    this.set({ retryAt: null, roundTrip: null });
+  }
+
+  private set(change: Partial<LiveState>): void {
+    this.state = { ...this.state, ...change };
+    for (const listener of this.listeners) listener();
+  }
+}

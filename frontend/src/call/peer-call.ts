@@ -1,0 +1,124 @@
+import {
+  type Answer,
+  type ClientMessage,
+  type ServerMessage,
+  type StylePatch,
+  deleteSession,
+  postOffer,
+} from "@/api/client";
+
+export interface PeerEvents {
+  stream: (stream: MediaStream) => void;
+  message: (message: ServerMessage) => void;
+  /** The control channel is open: the call is up. */
+  open: () => void;
+  /** The connection is gone; called once, and not after close(). */
+  lost: () => void;
+}
+
+const GATHERING = 1000; // ms; a candidate that is later than that is not needed on a LAN
+const SILENCE = 4000; // ms without figures (they come twice a second): the server is gone
+
+/** One WebRTC call to the server. Made, used, closed; never reused. */
+export class PeerCall {
+  private readonly connection = new RTCPeerConnection({ iceServers: [] });
+  private readonly control: RTCDataChannel;
+  private readonly events: PeerEvents;
+  private session: Answer | null = null;
+  private closed = false;
+  private heard = performance.now();
+  private watch = 0;
+
+  constructor(events: PeerEvents) {
+    this.events = events;
+    this.control = this.connection.createDataChannel("control");
+    this.control.onopen = () => {
+      this.heard = performance.now();
+      this.watch = window.setInterval(() => this.checkSilence(), 1000);
+      events.open();
+    };
+    this.control.onmessage = (event: MessageEvent<string>) => {
+      this.heard = performance.now();
+      events.message(JSON.parse(event.data) as ServerMessage);
+    };
+    this.control.onclose = () => this.lose();
+    this.connection.ontrack = ({ track, receiver }) => {
+      if ("jitterBufferTarget" in receiver) receiver.jitterBufferTarget = 0; // newest frame wins
+      events.stream(new MediaStream([track]));
+    };
+    this.connection.onconnectionstatechange = () => {
+      if (this.connection.connectionState === "failed") this.lose();
+    };
+  }
+
+  /** Offer the track. Throws Refused. */
+  async start(track: MediaStreamTrack, style: StylePatch): Promise<void> {
+    const transceiver = this.connection.addTransceiver(track, { direction: "sendrecv" });
+    preferCheapCodecs(transceiver);
+    await this.connection.setLocalDescription();
+    await this.gathered();
+    const answer = await postOffer(this.connection.localDescription?.sdp ?? "", style);
+    if (this.closed) {
+      deleteSession(answer.id, answer.token); // closed while the offer was on its way
+      return;
+    }
+    this.session = answer;
+    await this.connection.setRemoteDescription({ type: "answer", sdp: answer.sdp });
+  }
+
+  /** Change what is sent without a new call. */
+  async replace(track: MediaStreamTrack): Promise<void> {
+    await this.connection.getSenders()[0]?.replaceTrack(track);
+  }
+
+  /** Send a control message; says whether the channel took it. */
+  send(message: ClientMessage): boolean {
+    if (this.control.readyState !== "open") return false;
+    this.control.send(JSON.stringify(message));
+    return true;
+  }
+
+  close(): void {
+    if (this.closed) return;
+    this.closed = true;
+    window.clearInterval(this.watch);
+    if (this.session) deleteSession(this.session.id, this.session.token);
+    this.connection.close();
+  }
+
+  private lose(): void {
+    if (this.closed) return;
+    this.close();
+    this.events.lost();
+  }
+
+  private checkSilence(): void {
+    if (performance.now() - this.heard > SILENCE) this.lose();
+  }
+
+  private gathered(): Promise<void> {
+    const { connection } = this;
+    if (connection.iceGatheringState === "complete") return Promise.resolve();
+    return new Promise((resolve) => {
+      const timer = window.setTimeout(resolve, GATHERING);
+      connection.addEventListener("icegatheringstatechange", () => {
+        if (connection.iceGatheringState !== "complete") return;
+        window.clearTimeout(timer);
+        resolve();
+      });
+    });
+  }
+}
+
+/** H264 baseline, then VP8: what the server decodes and encodes at the least cost. */
+function preferCheapCodecs(transceiver: RTCRtpTransceiver): void {
+  const codecs = RTCRtpReceiver.getCapabilities("video")?.codecs ?? [];
+  const rank = ({ mimeType, sdpFmtpLine = "" }: RTCRtpCodec): number => {
+    if (mimeType === "video/H264" && /42[0-9a-f]{2}1f/i.test(sdpFmtpLine)) {
+      return sdpFmtpLine.includes("packetization-mode=1") ? 0 : 9;
+    }
+    return mimeType === "video/VP8" ? 1 : mimeType === "video/rtx" ? 2 : 9;
+  };
+  const wanted = codecs.filter((codec) => rank(codec) < 9).sort((a, b) => rank(a) - rank(b));
+  if (wanted.length > 0) transceiver.setCodecPreferences(wanted);
+}

@@ -1,0 +1,88 @@
+import { type SyntheticEvent, useEffect, useState } from "react";
+
+import { keepToken } from "@/api/client";
+import type { LiveState } from "@/call/live";
+import type { Phase } from "@/call/phase";
+import { STRINGS } from "@/strings";
+import { Button, INPUT } from "@/ui/controls";
+
+interface NoticeProps {
+  live: LiveState;
+  onHurry: () => void;
+  onToken: () => void;
+}
+
+/** Over the picture: what is wrong, what to do, when it is tried again. Nothing while all is well. */
+export function Notice({ live, onHurry, onToken }: NoticeProps) {
+  const text = explain(live.phase);
+  if (text === null) return null;
+  const calm = ["gone", "loading", "full"].includes(live.phase.state);
+  return (
+    <div className="absolute inset-0 grid place-items-center bg-stage/70 p-5 backdrop-blur-sm">
+      <div className="card flex max-w-md flex-col gap-3 text-center">
+        <h2 className="text-lg font-semibold">{STRINGS.status[live.phase.state]}</h2>
+        <p className="text-sm text-muted">{text}</p>
+        {live.phase.state === "unauthorised" && <TokenForm onToken={onToken} />}
+        {calm && live.retryAt !== null && (
+          <p className="flex items-center justify-center gap-3 text-sm text-muted">
+            <Countdown to={live.retryAt} />
+            <Button onClick={onHurry}>{STRINGS.retryNow}</Button>
+          </p>
+        )}
+      </div>
+    </div>
+  );
+}
+
+function explain(phase: Phase): string | null {
+  switch (phase.state) {
+    case "denied":
+      return STRINGS.explain[phase.reason];
+    case "ended":
+      return STRINGS.explain[phase.reason as "lifetime"];
+    case "rejected":
+      return phase.detail;
+    case "full":
+    case "gone":
+    case "loading":
+    case "unauthorised":
+    case "insecure":
+      return STRINGS.explain[phase.state];
+    default:
+      return null;
+  }
+}
+
+function TokenForm({ onToken }: { onToken: () => void }) {
+  const [token, setToken] = useState("");
+  const submit = (event: SyntheticEvent): void => {
+    event.preventDefault();
+    keepToken(token.trim());
+    onToken();
+  };
+  return (
+    <form onSubmit={submit} className="flex gap-2">
+      <input
+        aria-label={STRINGS.token}
+        placeholder={STRINGS.token}
+        type="password"
+        autoComplete="off"
+        className={INPUT}
+        value={token}
+        onChange={(event) => setToken(event.target.value)}
+      />
+      <Button look="strong" type="submit" disabled={token.trim() === ""}>
+        {STRINGS.open}
+      </Button>
+    </form>
+  );
+}
+
+function Countdown({ to }: { to: number }) {
+  const [now, setNow] = useState(Date.now);
+  useEffect(() => {
+    const timer = window.setInterval(() => setNow(Date.now()), 250);
+    return () => window.clearInterval(timer);
+  }, []);
+  return <span>{STRINGS.retryIn(Math.max(0, Math.ceil((to - now) / 1000)))}</span>;
+}

@@ -1,0 +1,80 @@
+import type { Source } from "@/call/live";
+
+/** Ask for a camera; the size is what a stylizer can use, more would only cost bandwidth. */
+export async function openCamera(deviceId?: string): Promise<Source> {
+  const stream = await navigator.mediaDevices.getUserMedia({
+    audio: false,
+    video: {
+      width: { ideal: 640 },
+      height: { ideal: 480 },
+      frameRate: { ideal: 30 },
+      ...(deviceId ? { deviceId: { exact: deviceId } } : {}),
+    },
+  });
+  return fromStream("camera", stream);
+}
+
+/** Ask for a screen, a window or a tab. */
+export async function openScreen(): Promise<Source> {
+  const stream = await navigator.mediaDevices.getDisplayMedia({
+    audio: false,
+    video: { frameRate: { ideal: 30 }, width: { max: 1280 }, height: { max: 720 } },
+  });
+  return fromStream("screen", stream);
+}
+
+/** Play a video file in a loop and give its picture. */
+export async function openFile(file: File): Promise<Source> {
+  const video = document.createElement("video") as HTMLVideoElement & {
+    captureStream?: () => MediaStream;
+  };
+  video.src = URL.createObjectURL(file);
+  video.loop = true;
+  video.muted = true;
+  video.playsInline = true;
+  try {
+    await video.play();
+  } catch {
+    URL.revokeObjectURL(video.src);
+    throw new DOMException("not a video that this browser plays", "NotReadableError");
+  }
+  const stream = video.captureStream ? video.captureStream() : drawn(video);
+  return {
+    kind: "file",
+    stream,
+    stop() {
+      video.pause();
+      URL.revokeObjectURL(video.src);
+      video.removeAttribute("src");
+      stopTracks(stream);
+    },
+  };
+}
+
+export async function listCameras(): Promise<MediaDeviceInfo[]> {
+  const devices = await navigator.mediaDevices.enumerateDevices();
+  return devices.filter((device) => device.kind === "videoinput" && device.deviceId !== "");
+}
+
+function fromStream(kind: "camera" | "screen", stream: MediaStream): Source {
+  return { kind, stream, stop: () => stopTracks(stream) };
+}
+
+function stopTracks(stream: MediaStream): void {
+  for (const track of stream.getTracks()) track.stop();
+}
+
+/** For browsers whose video elements have no captureStream. */
+function drawn(video: HTMLVideoElement): MediaStream {
+  const canvas = document.createElement("canvas");
+  canvas.width = video.videoWidth;
+  canvas.height = video.videoHeight;
+  const context = canvas.getContext("2d");
+  const draw = (): void => {
+    if (video.paused) return;
+    context?.drawImage(video, 0, 0);
+    requestAnimationFrame(draw);
+  };
+  draw();
+  return canvas.captureStream(30);
+}

@@ -1,0 +1,87 @@
+import { useEffect, useRef, useState } from "react";
+
+import type { Source } from "@/call/live";
+import { STRINGS } from "@/strings";
+import { Button, INPUT } from "@/ui/controls";
+import { Icon } from "@/ui/icons";
+
+import { listCameras, openCamera, openFile, openScreen } from "./open-source";
+
+type Open = (open: () => Promise<Source>) => void;
+
+const KINDS = ["camera", "screen", "file"] as const;
+
+interface SourceButtonsProps {
+  onOpen: Open;
+  active: Source["kind"] | null;
+  large?: boolean;
+}
+
+/** Camera, screen or file. */
+export function SourceButtons({ onOpen, active, large = false }: SourceButtonsProps) {
+  const picker = useRef<HTMLInputElement>(null);
+  const choose = (kind: Source["kind"]): void => {
+    if (kind === "camera") onOpen(() => openCamera());
+    else if (kind === "screen") onOpen(openScreen);
+    else picker.current?.click();
+  };
+  return (
+    <div className={`flex flex-wrap gap-2 ${large ? "justify-center" : ""}`}>
+      {KINDS.map((kind, index) => (
+        <Button
+          key={kind}
+          data-testid={`start-${kind}`}
+          look={large && index === 0 ? "strong" : "plain"}
+          className={large ? "min-h-12 px-5 text-base" : ""}
+          onClick={() => choose(kind)}
+          {...(large ? {} : { pressed: active === kind })}
+        >
+          <Icon name={kind} />
+          <span className={large ? "" : "max-sm:sr-only"}>{STRINGS[kind]}</span>
+        </Button>
+      ))}
+      <input
+        ref={picker}
+        type="file"
+        accept="video/*"
+        data-testid="file-picker"
+        aria-label={STRINGS.file}
+        className="hidden"
+        onChange={(event) => {
+          const file = event.target.files?.[0];
+          event.target.value = "";
+          if (file) onOpen(() => openFile(file));
+        }}
+      />
+    </div>
+  );
+}
+
+/** Which camera, once the browser tells their names. */
+export function CameraChoice({ source, onOpen }: { source: Source; onOpen: Open }) {
+  const [cameras, setCameras] = useState<MediaDeviceInfo[]>([]);
+  useEffect(() => {
+    const update = (): void => void listCameras().then(setCameras, () => undefined);
+    update();
+    navigator.mediaDevices.addEventListener("devicechange", update);
+    return () => navigator.mediaDevices.removeEventListener("devicechange", update);
+  }, [source]);
+  if (cameras.length < 2) return null;
+  return (
+    <select
+      aria-label={STRINGS.chooseCamera}
+      className={`${INPUT} max-w-56 text-sm`}
+      value={source.stream.getVideoTracks()[0]?.getSettings().deviceId ?? ""}
+      onChange={(event) => {
+        const { value } = event.target;
+        onOpen(() => openCamera(value));
+      }}
+    >
+      {cameras.map(({ deviceId, label }) => (
+        <option key={deviceId} value={deviceId}>
+          {label}
+        </option>
+      ))}
+    </select>
+  );
+}

@@ -1,0 +1,62 @@
+import { useEffect, useRef, useState } from "react";
+
+import { INPUT } from "@/ui/controls";
+
+import { STRINGS } from "@/strings";
+
+const PAUSE = 400; // ms without a key: people who do not press Enter see it all the same
+
+interface PromptBoxProps {
+  prompt: string;
+  pending: boolean;
+  onCommit: (prompt: string) => void;
+}
+
+export function PromptBox({ prompt, pending, onCommit }: PromptBoxProps) {
+  const [draft, setDraft] = useState(prompt);
+  const [shown, setShown] = useState(prompt);
+  const timer = useRef(0);
+  if (prompt !== shown) {
+    setShown(prompt); // a preset was chosen
+    setDraft(prompt);
+  }
+  const commit = (text: string): void => {
+    window.clearTimeout(timer.current);
+    if (text !== prompt) onCommit(text);
+  };
+  useEffect(() => () => window.clearTimeout(timer.current), []);
+  return (
+    <div>
+      <label htmlFor="prompt" className="mb-1.5 flex items-center justify-between font-medium">
+        {STRINGS.prompt}
+        <span
+          aria-hidden="true"
+          className={`size-2 rounded-full bg-accent transition-opacity ${pending ? "animate-pulse opacity-100" : "opacity-0"}`}
+        />
+      </label>
+      <textarea
+        id="prompt"
+        data-testid="prompt"
+        rows={2}
+        maxLength={500}
+        value={draft}
+        placeholder={STRINGS.promptHint}
+        aria-busy={pending}
+        className={`${INPUT} resize-none text-lg leading-snug`}
+        onChange={(event) => {
+          const text = event.target.value;
+          setDraft(text);
+          window.clearTimeout(timer.current);
+          timer.current = window.setTimeout(() => commit(text), PAUSE);
+        }}
+        onBlur={() => commit(draft)}
+        onKeyDown={(event) => {
+          if (event.key === "Enter" && !event.shiftKey) {
+            event.preventDefault();
+            commit(draft);
+          }
+        }}
+      />
+    </div>
+  );
+}

@@ -1,0 +1,128 @@
+import { useSyncExternalStore } from "react";
+
+import type { Info } from "@/api/client";
+import { STRINGS } from "@/strings";
+import { Button, Field, INPUT, Slider } from "@/ui/controls";
+import { Icon } from "@/ui/icons";
+
+import { PromptBox } from "./prompt-box";
+import type { StyleStore } from "./style-store";
+
+const SEEDS = 2 ** 31;
+
+export function StylePanel({ store, info }: { store: StyleStore; info: Info | null }) {
+  const { style, pending, frame } = useSyncExternalStore(store.subscribe, store.get);
+  return (
+    <section aria-label={STRINGS.prompt} className="flex flex-col gap-5">
+      <PromptBox
+        prompt={style.prompt}
+        pending={pending}
+        onCommit={(prompt) => store.change({ prompt })}
+      />
+      {info && <Presets info={info} prompt={style.prompt} onPick={(p) => store.change({ prompt: p })} />}
+      <div className="grid gap-4">
+        <Slider
+          label={STRINGS.strength}
+          hint={STRINGS.strengthHint}
+          testId="strength"
+          value={style.strength}
+          min={0}
+          max={1}
+          step={0.02}
+          onChange={(strength) => store.change({ strength })}
+        />
+        <Slider
+          label={STRINGS.guidance}
+          hint={STRINGS.guidanceHint}
+          testId="guidance"
+          value={style.guidance_scale}
+          min={1}
+          max={3}
+          step={0.1}
+          onChange={(guidance_scale) => store.change({ guidance_scale })}
+        />
+        <Slider
+          label={STRINGS.steps}
+          hint={STRINGS.stepsHint}
+          testId="steps"
+          value={style.steps}
+          min={1}
+          max={8}
+          step={1}
+          onChange={(steps) => store.change({ steps })}
+        />
+      </div>
+      <Field label={STRINGS.negative}>
+        {(id) => (
+          <input
+            id={id}
+            data-testid="negative"
+            className={INPUT}
+            maxLength={500}
+            value={style.negative_prompt}
+            placeholder={STRINGS.negativeHint}
+            onChange={(event) => store.change({ negative_prompt: event.target.value })}
+          />
+        )}
+      </Field>
+      <div className="flex items-end gap-2">
+        <div className="grow">
+          <Field label={STRINGS.seed}>
+            {(id) => (
+              <input
+                id={id}
+                data-testid="seed"
+                type="number"
+                min={0}
+                max={2 ** 32 - 1}
+                className={`${INPUT} tabular-nums`}
+                value={style.seed}
+                onChange={(event) => {
+                  const seed = event.target.valueAsNumber;
+                  if (Number.isInteger(seed) && seed >= 0 && seed < 2 ** 32) store.change({ seed });
+                }}
+              />
+            )}
+          </Field>
+        </div>
+        <Button
+          aria-label={STRINGS.newSeed}
+          title={STRINGS.newSeed}
+          onClick={() => store.change({ seed: Math.floor(Math.random() * SEEDS) })}
+        >
+          <Icon name="dice" />
+        </Button>
+        <Button look="quiet" data-testid="reset" onClick={() => store.reset()}>
+          {STRINGS.reset}
+        </Button>
+      </div>
+      <span data-testid="applied-frame" className="sr-only">
+        {frame ?? ""}
+      </span>
+    </section>
+  );
+}
+
+function Presets(props: { info: Info; prompt: string; onPick: (prompt: string) => void }) {
+  return (
+    <div role="group" aria-label={STRINGS.presets} className="flex flex-wrap gap-2">
+      {props.info.presets.map(({ name, prompt, examples }) => (
+        <button
+          key={name}
+          type="button"
+          data-testid={`preset-${name}`}
+          title={[prompt, ...examples.slice(0, 3)].join(", ")}
+          aria-pressed={prompt === props.prompt}
+          onClick={() => props.onPick(prompt === props.prompt ? "" : prompt)}
+          className={`min-h-9 rounded-full border px-3.5 text-sm transition ${
+            prompt === props.prompt
+              ? "border-accent bg-accent text-on-accent"
+              : "border-line bg-raised hover:border-accent"
+          }`}
+        >
+          {name}
+        </button>
+      ))}
+    </div>
+  );
+}

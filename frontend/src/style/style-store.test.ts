@@ -1,0 +1,48 @@
+import { beforeEach, describe, expect, it } from "vitest";
+
+import { DEFAULTS, StyleStore } from "./style-store";
+
+describe("StyleStore", () => {
+  beforeEach(() => localStorage.clear());
+
+  it("is pending until the newest change is acknowledged", () => {
+    const sent: number[] = [];
+    const store = new StyleStore();
+    store.connected((seq) => sent.push(seq) > 0);
+    store.change({ strength: 0.5 });
+    store.change({ strength: 0.6 });
+
+    store.applied(sent[1] ?? 0, 10);
+    expect(store.get().pending).toBe(true);
+    store.applied(sent[2] ?? 0, 12);
+    expect(store.get()).toMatchObject({ pending: false, frame: 12 });
+  });
+
+  it("keeps values over a reload, but not bypass", () => {
+    new StyleStore().change({ prompt: "ink", bypass: true });
+    expect(new StyleStore().values()).toEqual({ ...DEFAULTS, prompt: "ink" });
+  });
+
+  it("ignores kept values of a wrong type", () => {
+    localStorage.setItem("restyle.style", '{"prompt": 7, "steps": 2, "evil": 1}');
+    expect(new StyleStore().values()).toEqual({ ...DEFAULTS, steps: 2 });
+  });
+
+  it("sends all values to a new call", () => {
+    const store = new StyleStore();
+    store.change({ prompt: "ink" });
+    let sent: object = {};
+    store.connected((_, style) => {
+      sent = style;
+      return true;
+    });
+    expect(sent).toMatchObject({ prompt: "ink" });
+  });
+
+  it("resets everything but the prompt", () => {
+    const store = new StyleStore();
+    store.change({ prompt: "ink", strength: 0.1, seed: 9 });
+    store.reset();
+    expect(store.values()).toEqual({ ...DEFAULTS, prompt: "ink" });
+  });
+});

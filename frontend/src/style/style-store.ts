@@ -1,0 +1,91 @@
+import type { Info, Style, StylePatch } from "@/api/client";
+
+export const DEFAULTS: Style = {
+  prompt: "",
+  negative_prompt: "",
+  strength: 0.9,
+  guidance_scale: 1.2,
+  seed: 2,
+  steps: 1,
+  bypass: false,
+};
+
+const KEPT = "restyle.style";
+
+export interface StyleState {
+  style: Style;
+  /** A change is on its way and not in force yet. */
+  pending: boolean;
+  /** The input frame from which the newest acknowledged change is in force. */
+  frame: number | null;
+}
+
+/** What was asked and what the picture shows; kept over reloads. Knows nothing of React. */
+export class StyleStore {
+  private state: StyleState = { style: recall(), pending: false, frame: null };
+  private defaults = DEFAULTS;
+  private seq = 0;
+  private appliedSeq = 0;
+  private send: (seq: number, style: StylePatch) => boolean = () => false;
+  private readonly listeners = new Set<() => void>();
+
+  readonly get = (): StyleState => this.state;
+
+  readonly subscribe = (listener: () => void): (() => void) => {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  };
+
+  readonly values = (): Style => this.state.style;
+
+  useDefaults(info: Info): void {
+    this.defaults = info.defaults;
+  }
+
+  change(patch: StylePatch): void {
+    const style = { ...this.state.style, ...patch } as Style;
+    this.set({ style, pending: this.post(patch) });
+    localStorage.setItem(KEPT, JSON.stringify({ ...style, bypass: false }));
+  }
+
+  reset(): void {
+    const { prompt } = this.state.style;
+    this.change({ ...this.defaults, prompt });
+  }
+
+  /** A call is up: from now on changes go there. What changed while it was set up goes first. */
+  connected(send: (seq: number, style: StylePatch) => boolean): void {
+    this.send = send;
+    this.set({ pending: this.post(this.state.style) });
+  }
+
+  /** The server says from which change on the picture is up to date. */
+  applied(seq: number, frame: number): void {
+    this.appliedSeq = Math.max(this.appliedSeq, seq);
+    this.set({ pending: this.appliedSeq < this.seq, frame });
+  }
+
+  private post(patch: StylePatch): boolean {
+    this.seq += 1;
+    if (this.send(this.seq, patch)) return true;
+    this.appliedSeq = this.seq; // nobody there: the next offer carries all values
+    return false;
+  }
+
+  private set(change: Partial<StyleState>): void {
+    this.state = { ...this.state, ...change };
+    for (const listener of this.listeners) listener();
+  }
+}
+
+function recall(): Style {
+  try {
+    const kept = JSON.parse(localStorage.getItem(KEPT) ?? "{}") as Partial<Style>;
+    const known = Object.entries(kept).filter(
+      ([key, value]) => key in DEFAULTS && typeof value === typeof DEFAULTS[key as keyof Style],
+    );
+    return { ...DEFAULTS, ...Object.fromEntries(known) };
+  } catch {
+    return DEFAULTS;
+  }
+}

@@ -1,0 +1,73 @@
+import { type ButtonHTMLAttributes, type ReactNode, useId } from "react";
+
+type ButtonProps = ButtonHTMLAttributes<HTMLButtonElement> & {
+  look?: "plain" | "strong" | "quiet";
+  pressed?: boolean;
+};
+
+const LOOKS = {
+  plain: "border border-line bg-raised hover:border-accent text-ink",
+  strong: "bg-accent text-on-accent hover:brightness-110 shadow-sm",
+  quiet: "text-muted hover:text-ink hover:bg-line/50",
+};
+
+export function Button({ look = "plain", pressed, className = "", ...rest }: ButtonProps) {
+  const on = pressed ? "!border-accent !bg-accent/15 !text-accent-ink" : "";
+  return (
+    <button
+      type="button"
+      {...(pressed === undefined ? {} : { "aria-pressed": pressed })}
+      className={`inline-flex min-h-10 items-center justify-center gap-2 rounded-xl px-3.5 text-sm font-medium transition disabled:opacity-50 ${LOOKS[look]} ${on} ${className}`}
+      {...rest}
+    />
+  );
+}
+
+interface SliderProps {
+  label: string;
+  hint: string;
+  value: number;
+  min: number;
+  max: number;
+  step: number;
+  testId: string;
+  onChange: (value: number) => void;
+}
+
+export function Slider({ label, hint, value, testId, onChange, ...range }: SliderProps) {
+  const id = useId();
+  return (
+    <div title={hint}>
+      <div className="mb-1 flex justify-between text-sm">
+        <label htmlFor={id}>{label}</label>
+        <output htmlFor={id} className="text-muted tabular-nums">
+          {value}
+        </output>
+      </div>
+      <input
+        id={id}
+        type="range"
+        data-testid={testId}
+        value={value}
+        {...range}
+        onChange={(event) => onChange(Number(event.target.value))}
+        className="h-6 w-full accent-accent"
+      />
+    </div>
+  );
+}
+
+export function Field({ label, children }: { label: string; children: (id: string) => ReactNode }) {
+  const id = useId();
+  return (
+    <div>
+      <label htmlFor={id} className="mb-1 block text-sm">
+        {label}
+      </label>
+      {children(id)}
+    </div>
+  );
+}
+
+export const INPUT =
+  "w-full rounded-xl border border-line bg-raised px-3 py-2 text-ink placeholder:text-muted/70 focus:border-accent";

@@ -1,0 +1,31 @@
+const PATHS = {
+  camera: "M4 7.5A1.5 1.5 0 0 1 5.5 6h9A1.5 1.5 0 0 1 16 7.5v9a1.5 1.5 0 0 1-1.5 1.5h-9A1.5 1.5 0 0 1 4 16.5zM16 10.5l4-2.5v8l-4-2.5",
+  screen: "M4 5.5h16v10H4zM9 19.5h6M12 15.5v4",
+  file: "M6 4h8l4 4v12H6zM10.5 11v5l4-2.5z",
+  stop: "M7 7h10v10H7z",
+  full: "M5 9V5h4M15 5h4v4M19 15v4h-4M9 19H5v-4",
+  theme: "M12 4v16a8 8 0 0 0 0-16zM12 4a8 8 0 0 0 0 16",
+  dice: "M5 5h14v14H5zM9 9h.01M15 9h.01M12 12h.01M9 15h.01M15 15h.01",
+  mirror: "M12 4v16M9 8l-4 4 4 4zM15 8l4 4-4 4z",
+  split: "M12 4v16M8 9l-3 3 3 3M16 9l3 3-3 3",
+} as const;
+
+export type IconName = keyof typeof PATHS;
+
+export function Icon({ name, size = 20 }: { name: IconName; size?: number }) {
+  return (
+    <svg
+      aria-hidden="true"
+      width={size}
+      height={size}
+      viewBox="0 0 24 24"
+      fill="none"
+      stroke="currentColor"
+      strokeWidth="1.7"
+      strokeLinecap="round"
+      strokeLinejoin="round"
+    >
+      <path d={PATHS[name]} />
+    </svg>
+  );
+}

@@ -64,6 +64,9 @@ class Guard:
         size = sum(len(name) + len(value) for name, value in scope["headers"])
         if size > self._settings.max_headers:
             return "headers_too_large", f"headers of {size} bytes; {self._settings.max_headers} fit"
+        length = headers.get(b"content-length", b"0")
+        if length.isdigit() and int(length) > self._settings.max_body:
+            return "too_large", f"a body of {int(length)} bytes; {self._settings.max_body} fit"
         host = headers.get(b"host", b"").decode("latin-1")
         if _without_port(host) not in self._settings.allowed_hosts:
             return "bad_host", "this server does not answer to that Host"

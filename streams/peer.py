@@ -42,6 +42,8 @@ class Callbacks:
 
 def check_offer(text: str) -> None:
     """Check an offer before any object is made for it. Raises MalformedOffer or OfferRefused."""
+    if not text.startswith("v=0"):
+        raise MalformedOffer("the offer's sdp does not begin with v=0")
     if text.count("\n") > _MOST_LINES:
         raise OfferRefused("sdp_too_long", f"the offer has more than {_MOST_LINES} lines")
     try:

@@ -3,6 +3,7 @@ import { useCallback, useEffect, useState, useSyncExternalStore } from "react";
 import { type Info, Refused, forgetToken, getInfo, redeemLink } from "@/api/client";
 import { Live, type Source } from "@/call/live";
 import { StatusBadge } from "@/status-badge";
+import { openCamera } from "@/source/open-source";
 import { CameraChoice, SourceButtons } from "@/source/source-bar";
 import { Stage, type View } from "@/stage/stage";
 import { StatsBar } from "@/stats/stats-bar";
@@ -27,6 +28,7 @@ export function App() {
   const [mirror, setMirror] = useState(true);
   const { info, look } = useInfo();
   useBypassKey();
+  useResume();
 
   const open = (make: () => Promise<Source>): void => void live.use(make);
   const { source } = state;
@@ -82,7 +84,7 @@ export function App() {
               >
                 {STRINGS.bypass} <kbd className="text-xs text-muted">B</kbd>
               </Button>
-              <Button data-testid="stop" onClick={() => live.stop()}>
+              <Button data-testid="stop" onClick={hangUp}>
                 <Icon name="stop" />
                 <span className="max-sm:sr-only">{STRINGS.stop}</span>
               </Button>
@@ -129,6 +131,28 @@ function ViewChoice({ view, onChange }: { view: View; onChange: (view: View) => 
       ))}
     </div>
   );
+}
+
+const RESUME = "restyle.resume";
+
+function hangUp(): void {
+  sessionStorage.removeItem(RESUME);
+  live.stop();
+}
+
+/** After a reload the camera that was on comes back by itself. */
+function useResume(): void {
+  useEffect(() => {
+    if (sessionStorage.getItem(RESUME) && live.get().phase.state === "idle") {
+      void live.use(() => openCamera());
+    }
+    return live.subscribe(() => {
+      const { source, phase } = live.get();
+      if (phase.state !== "live" || !source) return;
+      if (source.kind === "camera") sessionStorage.setItem(RESUME, "camera");
+      else sessionStorage.removeItem(RESUME);
+    });
+  }, []);
 }
 
 function showFullScreen(): void {

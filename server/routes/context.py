@@ -26,7 +26,7 @@ class Context:
     loop_lag: LoopLag
 
 
-def context(request: Request) -> Context:
+async def context(request: Request) -> Context:
     """Give the app's state."""
     found: Context = request.app.state.context
     return found
@@ -35,7 +35,7 @@ def context(request: Request) -> Context:
 Here = Annotated[Context, Depends(context)]
 
 
-def owner(request: Request, here: Here) -> None:
+async def owner(request: Request, here: Here) -> None:
     """Let only the main token through. Raises ApiError 401 or 429."""
     here.guesses.check(address(request))
     if same(bearer(request), here.token):
@@ -43,7 +43,7 @@ def owner(request: Request, here: Here) -> None:
     _refuse(request, here)
 
 
-def session_of(id: str, request: Request, here: Here) -> Session:
+async def session_of(id: str, request: Request, here: Here) -> Session:
     """Let the main token through, and the session's own. A token of another session learns
     nothing: 404, as for a session that is not there.
     """

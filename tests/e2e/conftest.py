@@ -1,5 +1,6 @@
 """A browser with a webcam clip, a real server, and a page that is live."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -89,6 +90,14 @@ async def until_live(page: Page, seconds: float = 30) -> None:
         "() => document.querySelector('[data-testid=video-out]').videoWidth > 0",
         timeout=seconds * 1000,
     )
+
+
+async def until_sessions(server: Server, count: int, seconds: float = 15) -> None:
+    """Wait until the server has so many sessions."""
+    async with asyncio.timeout(seconds):
+        # another process: nothing to wait on but its answer
+        while server.api("GET", "/api/info")["sessions"] != count:  # noqa: ASYNC110
+            await asyncio.sleep(0.2)
 
 
 async def until_state(page: Page, state: str, seconds: float = 30) -> None:

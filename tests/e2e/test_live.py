@@ -1,12 +1,10 @@
 """The main job in a real browser: camera in, prompt in, restyled picture out."""
 
-import asyncio
-
 import numpy as np
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.e2e.conftest import go_live, type_prompt, until_live, until_state
+from tests.e2e.conftest import go_live, type_prompt, until_live, until_sessions, until_state
 from tests.e2e.pictures import look_of, read_picture, read_pictures
 from tests.e2e.serving import Server
 
@@ -53,15 +51,14 @@ async def test_bypass_shows_the_camera(page: Page, server: Server) -> None:
 
 
 async def test_a_reload_keeps_the_prompt_and_goes_on(page: Page, server: Server) -> None:
+    await until_sessions(server, 0)
     await go_live(page, server, "an oil painting")
 
     await page.reload()
     await expect(page.get_by_test_id("prompt")).to_have_value("an oil painting")
-    await page.get_by_test_id("start-camera").click()
     await until_live(page)
 
-    sessions = server.api("GET", "/api/info")["sessions"]
-    assert sessions == 1  # the page that went away gave its place back
+    await until_sessions(server, 1, seconds=2)  # the page that went away gave its place back
 
 
 async def test_the_printed_link_opens_straight_into_the_app(page: Page, server: Server) -> None:
@@ -79,15 +76,13 @@ async def test_the_printed_link_opens_straight_into_the_app(page: Page, server: 
 
 
 async def test_a_closed_tab_frees_its_place(page: Page, server: Server) -> None:
+    await until_sessions(server, 0)
     await go_live(page, server)
     assert server.api("GET", "/api/info")["sessions"] == 1
 
     await page.close()
 
-    async with asyncio.timeout(10):
-        # another process: nothing to wait on but its answer
-        while server.api("GET", "/api/info")["sessions"]:  # noqa: ASYNC110
-            await asyncio.sleep(0.2)
+    await until_sessions(server, 0, seconds=10)
 
 
 async def test_the_split_moves_by_keyboard(page: Page, server: Server) -> None:

@@ -1,0 +1,38 @@
+"""Every test is a leak test; `--size small` leaves the slow ones out."""
+
+import asyncio
+import gc
+import threading
+from collections.abc import AsyncIterator
+
+import pytest
+
+# pools of libraries that have no way to end their threads
+_LASTING = ("asyncio_", "AnyIO worker", "ThreadPoolExecutor", "pytest_timeout", "tqdm")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--size", choices=("small", "full"), default="full")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--size") == "full":
+        return
+    skip = pytest.mark.skip(reason="--size small leaves slow tests out")
+    for item in items:
+        if {"slow", "e2e"} & {mark.name for mark in item.iter_markers()}:
+            item.add_marker(skip)
+
+
+@pytest.fixture(autouse=True)
+async def nothing_left_behind() -> AsyncIterator[None]:
+    """Fail a test that leaves a thread running or a task's error unheard."""
+    unheard: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: unheard.append(context))
+    before = set(threading.enumerate())
+    yield
+    gc.collect(1)  # an error is unheard once its task is collected; a full pass is slow with torch
+    new = [t for t in threading.enumerate() if t not in before]
+    left = [t.name for t in new if not t.name.startswith(_LASTING)]
+    assert not left, f"threads still running: {left}"
+    assert not unheard, f"errors nobody awaited: {unheard}"

@@ -1,0 +1,123 @@
+"""What the commands print and how they end, each in a process of its own."""
+
+import pickle
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import av
+import pytest
+
+from tests.e2e.serving import Server, free_port, serving, status
+
+ROOT = Path(__file__).parents[2]
+CLIP = ROOT / "tests" / "fixtures" / "webcam.mp4"
+pytestmark = pytest.mark.slow
+
+
+def restyle(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "server", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def short_clip(path: Path, frames: int) -> Path:
+    with av.open(str(CLIP)) as source, av.open(str(path), "w") as out:
+        stream = out.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 400, 300, "yuv420p"
+        for _, frame in zip(range(frames), source.decode(video=0), strict=False):
+            frame.pict_type = av.video.frame.PictureType.NONE
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    return path
+
+
+def frames_of(path: Path) -> int:
+    with av.open(str(path)) as container:
+        return sum(1 for _ in container.decode(video=0))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("serve", "--fly"), "--fly"),
+        (("serve", "--width", "250"), "multiple of 8"),
+        (("serve", "--model", "/nowhere"), "no such folder"),
+        (("serve", "--host", "0.0.0.0"), "tls_cert"),
+        (("stylize", "/nowhere.mp4", "/tmp/out.mp4"), "no such file"),
+        (("stylize", __file__, "/tmp/out.mp4"), "not a video"),
+        (("stylize", str(CLIP), str(CLIP)), "--force"),
+        (("stylize", str(CLIP), "/tmp/never.mp4", "--strength", "2"), "strength"),
+        (("models", "show", "/nowhere"), "no such folder"),
+    ],
+)
+def test_a_wrong_call_ends_with_status_2_and_a_sentence(
+    arguments: tuple[str, ...], words: str
+) -> None:
+    done = restyle(*arguments)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_pickle_as_model_is_refused(tmp_path: Path) -> None:
+    model = tmp_path / "model.ckpt"
+    model.write_bytes(pickle.dumps({}))
+    done = restyle("serve", "--model", str(model))
+    assert (done.returncode, "convert it first" in done.stderr) == (2, True)
+
+
+def test_a_taken_port_is_named() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        done = restyle("serve", "--port", port)
+    assert (done.returncode, f"port {port}" in done.stderr) == (2, True)
+
+
+def test_stylize_writes_as_many_frames_as_it_reads(tmp_path: Path) -> None:
+    clip, out = short_clip(tmp_path / "in.mp4", 20), tmp_path / "out.mp4"
+    done = restyle("stylize", str(clip), str(out), "--prompt", "a pencil drawing", "--steps", "2")
+    assert done.returncode == 0, done.stderr
+    assert frames_of(out) == frames_of(clip) == 20
+    assert "20 frames" in done.stdout
+
+
+def test_models_and_doctor_answer() -> None:
+    assert "embedded" in restyle("models").stdout
+    assert "Pencil" in restyle("models", "show", "embedded").stdout
+    assert "engine openvino" in restyle("doctor").stdout
+
+
+def test_sigterm_ends_an_idle_server_with_status_0(tmp_path: Path) -> None:
+    with serving(tmp_path) as server:
+        started = time.monotonic()
+        assert server.stop(signal.SIGTERM) == 0
+        assert time.monotonic() - started < 10
+
+
+def test_the_server_listens_on_loopback_only(tmp_path: Path) -> None:
+    import psutil
+
+    with serving(tmp_path) as server:
+        found = psutil.Process(server.pid).net_connections()
+        assert {c.laddr.ip for c in found if c.laddr} == {"127.0.0.1"}
+        assert status(f"{server.url}/readyz") == 200
+
+
+def test_the_second_start_is_quick(tmp_path: Path) -> None:
+    with serving(tmp_path):
+        pass
+    server = Server(free_port(), state=tmp_path)
+    try:
+        assert server.wait_ready() < 10
+    finally:
+        server.stop()

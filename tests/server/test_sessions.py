@@ -1,0 +1,146 @@
+"""A session from offer to end, with a real WebRTC peer."""
+
+import asyncio
+import threading
+
+import psutil
+import pytest
+
+from tests.server.client import Browser
+from tests.server.conftest import Serve, Served
+
+
+async def test_pictures_come_back_restyled_and_figures_count_them(served: Served) -> None:
+    browser = Browser()
+    answer = await browser.connect(served.http, prompt="ink")
+
+    assert answer.status_code == 201
+    assert "x-google-start-bitrate=3000" in answer.json()["sdp"]
+    for _ in range(5):
+        assert abs(await browser.level() - 195) < 8
+    state = (await served.http.get(answer.headers["location"])).json()
+    assert state["state"] == "live"
+    assert state["style"]["prompt"] == "ink"
+    assert state["stats"]["frames_out"] >= 5
+    assert state["stats"]["age_ms"]["p50"] < 500
+    await browser.close()
+
+
+async def test_a_patch_answers_the_values_in_force_and_from_which_frame(served: Served) -> None:
+    browser = Browser()
+    location = (await browser.connect(served.http)).headers["location"]
+    await browser.level()
+
+    answer = (await served.http.patch(location, json={"bypass": True})).json()
+
+    assert answer["style"]["bypass"] is True
+    assert answer["frame"] > 0
+    await asyncio.sleep(0.3)
+    assert abs(await browser.level() - 60) < 8
+    await browser.close()
+
+
+async def test_every_quick_change_is_acknowledged_and_the_last_wins(served: Served) -> None:
+    browser = Browser()
+    location = (await browser.connect(served.http)).headers["location"]
+    for seq in range(10):
+        browser.say(type="style", seq=seq, style={"strength": seq / 10})
+
+    answers = [await browser.hear("applied") for _ in range(10)]
+
+    assert [answer["seq"] for answer in answers] == list(range(10))
+    frames = [answer["frame"] for answer in answers]
+    assert frames == sorted(frames)
+    assert (await served.http.get(location)).json()["style"]["strength"] == 0.9
+    await browser.close()
+
+
+async def test_a_bad_message_is_answered_and_the_session_goes_on(served: Served) -> None:
+    browser = Browser()
+    await browser.connect(served.http)
+    for bad in ("{", '{"type": "fly"}', '{"type": "style", "seq": 1, "style": {"strength": 9}}'):
+        browser.control.send(bad)
+        assert (await browser.hear("error"))["code"] == "invalid"
+    browser.say(type="ping", seq=3)
+    assert (await browser.hear("pong"))["seq"] == 3
+    assert (await browser.hear("stats"))["state"] in ("connecting", "live")
+    assert abs(await browser.level() - 195) < 8
+    await browser.close()
+
+
+async def test_a_deleted_session_tells_its_page_and_is_gone(served: Served) -> None:
+    browser = Browser()
+    location = (await browser.connect(served.http)).headers["location"]
+    assert (await served.http.delete(location)).status_code == 200
+    assert (await browser.hear("ended"))["reason"] == "deleted"
+    assert (await served.http.delete(location)).status_code == 404
+    await browser.close()
+
+
+async def test_an_offer_that_never_connects_is_ended(serve: Serve) -> None:
+    async with serve(setup_s=1) as served:
+        browser = Browser()
+        body = {"sdp": await browser.offer(), "type": "offer"}
+        assert (await served.http.post("/api/sessions", json=body)).status_code == 201
+        await nobody_left(served, 3)
+        await browser.close()
+
+
+async def test_a_camera_that_falls_silent_frees_its_place(serve: Serve) -> None:
+    async with serve(no_media_s=1) as served:
+        browser = Browser()
+        await browser.connect(served.http)
+        await browser.level()
+        browser.camera.paused = True
+        assert (await browser.hear("ended"))["reason"] == "idle"
+        assert served.sessions == 0
+        await browser.close()
+
+
+async def test_a_drain_tells_everyone_and_lets_nobody_in(serve: Serve) -> None:
+    async with serve(drain_s=5) as served:
+        browser = Browser()
+        location = (await browser.connect(served.http)).headers["location"]
+        draining = asyncio.create_task(served.app.state.context.sessions.drain())
+        assert (await browser.hear("ended"))["reason"] == "draining"
+        assert (await served.http.get("/readyz")).status_code == 503
+        assert (await served.http.get("/healthz")).status_code == 200
+        other = Browser()
+        assert (await other.connect(served.http)).json()["code"] == "draining"
+        await served.http.delete(location)
+        await asyncio.wait_for(draining, 1)  # the last one left: no need to wait longer
+        await browser.close()
+        await other.close()
+
+
+@pytest.mark.slow
+async def test_fifty_visits_leave_nothing_behind(served: Served) -> None:
+    process = psutil.Process()
+
+    async def visit() -> None:
+        browser = Browser()
+        location = (await browser.connect(served.http)).headers["location"]
+        await browser.level()
+        await served.http.delete(location)
+        await browser.close()
+
+    async def counts() -> tuple[int, int, int]:
+        await asyncio.gather(*served.app.state.context.sessions._closing)
+        await asyncio.sleep(0.2)
+        workers = [t for t in threading.enumerate() if not t.name.startswith("asyncio_")]
+        return len(asyncio.all_tasks()), len(workers), process.num_fds()
+
+    for _ in range(3):
+        await visit()
+    before = await counts()
+    for _ in range(50):
+        await visit()
+    after = await counts()
+
+    assert all(b - a <= 1 for a, b in zip(before, after, strict=True)), (before, after)
+
+
+async def nobody_left(served: Served, seconds: float) -> None:
+    async with asyncio.timeout(seconds):
+        while served.sessions:  # noqa: ASYNC110 - the deadline itself is under test
+            await asyncio.sleep(0.05)

@@ -1,0 +1,52 @@
+from pathlib import Path
+
+import pytest
+
+from server.auth import Codes, load_token
+from server.settings import SettingsError, load_settings
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"port": 0}, ("port", "0")),
+        ({"width": 250}, ("width 250", "multiple of 8")),
+        ({"token": "short"}, ("token", "16")),
+        ({"host": "0.0.0.0"}, ("host 0.0.0.0", "tls_cert")),
+        ({"tls_cert": Path("x")}, ("tls_key",)),
+        ({"colour": 1}, ("colour",)),
+        ({"device": "tpu"}, ("device", "cuda")),
+    ],
+)
+def test_a_wrong_setting_is_named(given: dict[str, object], words: tuple[str, ...]) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(**given)
+    assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+def test_the_environment_is_read_and_options_win(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RESTYLE_PORT", "9001")
+    monkeypatch.setenv("RESTYLE_HOSTS", "one.example, two.example")
+    assert load_settings().port == 9001
+    assert load_settings(port=9002).port == 9002
+    assert {"one.example", "two.example", "localhost"} <= load_settings().allowed_hosts
+
+
+def test_a_proxy_that_does_tls_opens_other_addresses() -> None:
+    assert load_settings(host="0.0.0.0", trusted_proxies="10.0.0.1").host == "0.0.0.0"
+
+
+def test_the_token_is_kept_for_its_owner_alone(tmp_path: Path) -> None:
+    first = load_token(None, tmp_path / "restyle")
+    assert load_token(None, tmp_path / "restyle") == first
+    assert len(first) >= 32
+    assert (tmp_path / "restyle" / "token").stat().st_mode & 0o777 == 0o600
+    assert load_token("given", tmp_path) == "given"
+
+
+def test_a_code_ends_by_itself() -> None:
+    now = 0.0
+    codes = Codes(clock=lambda: now)
+    code = codes.new()
+    now = 601.0
+    assert not codes.use(code)

@@ -1,0 +1,259 @@
+import asyncio
+import queue
+import random
+import threading
+import time
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from aiortc import RTCRtpCodecParameters
+from aiortc.codecs.h264 import H264Encoder
+from aiortc.codecs.vpx import Vp8Encoder
+from aiortc.jitterbuffer import JitterBuffer, JitterFrame
+from aiortc.rtp import RtpPacket
+
+from streams.aiortc_patches import (
+    FastH264Encoder,
+    MarkerJitterBuffer,
+    TransportSettings,
+    decode_frames,
+    host_addresses,
+    install,
+    is_too_large,
+    with_start_bitrate,
+)
+from tests.streams.pictures import frame
+
+VP8 = RTCRtpCodecParameters(mimeType="video/VP8", clockRate=90000, payloadType=97)
+
+
+def packets(frames: int, most: int, seed: int, markers: bool = True) -> list[RtpPacket]:
+    """Frames of random numbers of packets, each packet with data of its own."""
+    generator = random.Random(seed)
+    made = []
+    number = generator.randrange(65536)
+    for index in range(frames):
+        count = generator.randint(1, most)
+        for part in range(count):
+            packet = RtpPacket(
+                sequence_number=number % 65536,
+                timestamp=index * 3000,
+                marker=int(markers and part == count - 1),
+            )
+            packet._data = f"{index}.{part};".encode()  # type: ignore[attr-defined]  # aiortc's own
+            made.append(packet)
+            number += 1
+    return made
+
+
+def fed(buffer: JitterBuffer, given: list[RtpPacket]) -> list[tuple[int, bytes]]:
+    out = []
+    for packet in given:
+        _, whole = buffer.add(packet)
+        if whole is not None:
+            out.append((whole.timestamp, whole.data))
+    return out
+
+
+def test_a_frame_is_given_out_with_its_last_packet() -> None:
+    given = packets(1, 5, seed=1)
+    assert fed(JitterBuffer(512, is_video=True), given) == []
+    assert len(fed(MarkerJitterBuffer(512, is_video=True), given)) == 1
+
+
+def test_without_markers_it_does_as_aiortc_does() -> None:
+    given = packets(30, 9, seed=2, markers=False)
+    assert fed(MarkerJitterBuffer(512, is_video=True), given) == fed(
+        JitterBuffer(512, is_video=True), given
+    )
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_under_loss_late_repair_and_repeats_no_frame_is_broken_or_out_of_order(seed: int) -> None:
+    generator = random.Random(seed)
+    given = packets(60, 40, seed)
+    data: dict[int, bytes] = {}
+    for packet in given:
+        data[packet.timestamp] = data.get(packet.timestamp, b"") + packet._data  # type: ignore[attr-defined]  # aiortc's
+    whole = list(data.items())
+    delayed: list[tuple[float, RtpPacket]] = []
+    for index, packet in enumerate(given):
+        late = generator.uniform(0, 25) if generator.random() < 0.1 else generator.uniform(0, 3)
+        delayed.append((index + (0 if index == 0 else late), packet))
+        if generator.random() < 0.05:
+            delayed.append((index + late + 5, packet))
+    arrived = [packet for _, packet in sorted(delayed, key=lambda entry: entry[0])]
+
+    ours = fed(MarkerJitterBuffer(512, is_video=True), arrived)
+
+    assert ours == whole[: len(ours)]  # the same frames with the same data in the same order
+    assert len(ours) >= len(fed(JitterBuffer(512, is_video=True), arrived))
+
+
+def test_a_lost_packet_holds_back_its_frame_only_until_it_comes() -> None:
+    given = packets(3, 6, seed=5)
+    hole = next(i for i, p in enumerate(given) if p.timestamp == 3000)
+    buffer = MarkerJitterBuffer(512, is_video=True)
+
+    before = fed(buffer, given[:hole] + given[hole + 1 :])
+    after = fed(buffer, [given[hole], *packets(1, 1, 7)])
+
+    assert [timestamp for timestamp, _ in before] == [0]
+    assert 3000 in [timestamp for timestamp, _ in after]
+
+
+def vp8_frames(count: int) -> list[bytes]:
+    encoder = Vp8Encoder()
+    made = []
+    for number in range(count):
+        encoder.encode(frame(number, 50 + number).picture)
+    codec = av.CodecContext.create("libvpx", "w")
+    codec.width = codec.height = 64
+    codec.pix_fmt = "yuv420p"
+    codec.time_base = frame(0).time_base
+    codec.options = {"deadline": "realtime", "lag-in-frames": "0"}
+    for number in range(count):
+        made += [bytes(packet) for packet in codec.encode(frame(number, 50 + number).picture)]
+    return made
+
+
+async def decoded(*data: bytes) -> tuple[list[Any], threading.Event]:
+    """Run the decoder thread over frames and give what came out, the end mark included."""
+    encoded: queue.Queue[Any] = queue.Queue()
+    out: asyncio.Queue[Any] = asyncio.Queue()
+    wrong = threading.Event()
+    pictures: list[Any] = []
+    thread = threading.Thread(
+        target=decode_frames, args=(asyncio.get_running_loop(), encoded, out, wrong)
+    )
+    thread.start()
+    for index, one in enumerate(data):
+        encoded.put((VP8, JitterFrame(one, index * 3000)))
+        while not encoded.empty():  # noqa: ASYNC110 - a thread's queue has no event
+            await asyncio.sleep(0.002)
+        while not out.empty():
+            pictures.append(out.get_nowait())
+    encoded.put(None)
+    while not pictures or pictures[-1] is not None:
+        pictures.append(await asyncio.wait_for(out.get(), 5))
+    await asyncio.to_thread(thread.join)
+    return pictures[:-1], wrong
+
+
+async def test_an_empty_frame_does_not_end_the_codec() -> None:
+    first, second, third = vp8_frames(3)
+    pictures, _ = await decoded(first, b"", second, third)
+    assert len(pictures) == 3
+
+
+async def test_garbage_is_dropped_reported_and_survived() -> None:
+    good = vp8_frames(2)
+    pictures, wrong = await decoded(good[0], b"\xff" * 40, good[1])
+    assert wrong.is_set()
+    assert len(pictures) >= 1
+
+
+async def test_a_picture_too_large_is_never_decoded() -> None:
+    bomb = b"\x10\x02\x00\x9d\x01\x2a" + (16383).to_bytes(2, "little") * 2 + bytes(64)
+    started = time.monotonic()
+    pictures, _ = await decoded(bomb)
+    assert pictures == []
+    assert time.monotonic() - started < 0.5
+    assert is_too_large("VP8", bomb)
+    assert not is_too_large("VP8", vp8_frames(1)[0])
+
+
+async def test_a_backlog_is_dropped_and_the_end_behind_it_is_reached_at_once() -> None:
+    encoded: queue.Queue[Any] = queue.Queue()
+    out: asyncio.Queue[Any] = asyncio.Queue()
+    wrong = threading.Event()
+    for data in vp8_frames(60):
+        encoded.put((VP8, JitterFrame(data, 0)))
+    encoded.put(None)
+    thread = threading.Thread(
+        target=decode_frames, args=(asyncio.get_running_loop(), encoded, out, wrong)
+    )
+    thread.start()
+    await asyncio.to_thread(thread.join, 5)
+    assert not thread.is_alive()
+    assert await asyncio.wait_for(out.get(), 5) is None
+
+
+def encode(encoder: H264Encoder, numbers: range, key: int | None = None) -> list[list[bytes]]:
+    return [
+        encoder.encode(frame(n, 40 + n % 100, 128, 96).picture, force_keyframe=n == key)[0]
+        for n in numbers
+    ]
+
+
+def test_h264_follows_only_large_changes_of_bitrate() -> None:
+    encoder = FastH264Encoder()
+    encode(encoder, range(2))
+    codec = encoder.codec
+    encoder.target_bitrate = int(encoder.target_bitrate * 1.2)
+    encode(encoder, range(2, 4))
+    assert encoder.codec is codec
+    encoder.target_bitrate = int(encoder.target_bitrate * 1.5)
+    encode(encoder, range(4, 6))
+    assert encoder.codec is not codec
+
+
+def test_h264_keeps_its_bitrate_within_bounds() -> None:
+    encoder = FastH264Encoder()
+    encoder.target_bitrate = 1
+    assert encoder.target_bitrate == TransportSettings().min_bitrate
+    encoder.target_bitrate = 10**9
+    assert encoder.target_bitrate == TransportSettings().max_bitrate
+
+
+def test_h264_gives_a_key_frame_when_asked_and_only_then() -> None:
+    kinds = [
+        max(payload[0] & 0x1F for payload in payloads)
+        for payloads in encode(FastH264Encoder(), range(8), key=5)
+    ]
+    is_key = [kind >= 5 for kind in kinds]  # 5: IDR; 24, 28: several units or a fragment
+    assert is_key[0]
+    assert is_key[5]
+    assert not any(is_key[1:5])
+
+
+def test_ice_listens_where_it_is_told_and_nowhere_else() -> None:
+    install(TransportSettings(ice_addresses=("127.0.0.1", "::1")))
+    assert host_addresses(True, False) == ["127.0.0.1"]
+    assert host_addresses(True, True) == ["127.0.0.1", "::1"]
+    install(TransportSettings())
+
+
+def test_every_video_codec_of_an_answer_gets_one_start_bitrate() -> None:
+    sdp = "\r\n".join(
+        [
+            "v=0", "m=audio 9 RTP 96", "a=rtpmap:96 opus/48000/2", "a=fmtp:96 minptime=10",
+            "m=video 9 RTP 97 98 99", "a=rtpmap:97 VP8/90000", "a=rtpmap:98 rtx/90000",
+            "a=fmtp:98 apt=97", "a=rtpmap:99 H264/90000", "a=fmtp:99 packetization-mode=1", "",
+        ]
+    )  # fmt: skip
+    lines = with_start_bitrate(sdp).split("\r\n")
+    assert [line for line in lines if "x-google" in line] == [
+        "a=fmtp:97 x-google-start-bitrate=3000",
+        "a=fmtp:99 packetization-mode=1;x-google-start-bitrate=3000",
+    ]
+    assert "a=fmtp:98 apt=97" in lines
+    assert "a=fmtp:96 minptime=10" in lines
+
+
+def test_h264_decodes_to_the_picture_that_went_in() -> None:
+    encoder, decoder = FastH264Encoder(), av.CodecContext.create("h264", "r")
+    shown = []
+    for number in range(5):
+        source = frame(number, 40 + 10 * number, 128, 96).picture
+        encoder.encode(source)
+        assert encoder.codec is not None
+    codec = FastH264Encoder()._open(128, 96)
+    for number in range(5):
+        for packet in codec.encode(frame(number, 40 + 10 * number, 128, 96).picture):
+            shown += decoder.decode(packet)
+    levels = [picture.to_ndarray(format="rgb24").mean() for picture in shown]
+    assert np.allclose(levels, [40, 50, 60, 70, 80][: len(levels)], atol=4)
+    assert len(levels) >= 4

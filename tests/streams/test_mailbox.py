@@ -1,0 +1,88 @@
+import threading
+
+from pipeline.params import StyleParams
+from streams.mailbox import Mailbox
+from tests.streams.pictures import ANN, BEN, frame
+
+INK, OIL = StyleParams(prompt="ink"), StyleParams(prompt="oil")
+
+
+def always(*_: object) -> bool:
+    return True
+
+
+def opened(*sessions: object) -> Mailbox:
+    box = Mailbox()
+    box.open(ANN, INK)
+    box.open(BEN, INK)
+    return box
+
+
+def test_a_new_frame_replaces_the_untaken_one_and_is_counted() -> None:
+    box = opened()
+    for number in range(3):
+        box.put(ANN, frame(number))
+
+    mail = box.take(0, always)
+
+    assert [f.number for _, f, _ in mail.frames] == [2]
+    assert box.dropped(ANN) == 2
+
+
+def test_a_busy_sender_does_not_lose_its_place_nor_take_anothers() -> None:
+    box = opened()
+    box.put(ANN, frame(1))
+    box.put(BEN, frame(1))
+    box.put(ANN, frame(2))
+
+    assert [session for session, _, _ in box.take(0, always).frames] == [ANN, BEN]
+
+
+def test_a_new_style_holds_for_the_frame_that_still_waits() -> None:
+    box = opened()
+    box.put(ANN, frame(7))
+
+    assert box.restyle(ANN, OIL) == 7
+    ((_, taken, style),) = box.take(0, always).frames
+    assert (taken.number, style) == (7, OIL)
+
+
+def test_a_new_style_holds_from_the_frame_after_the_taken_one() -> None:
+    box = opened()
+    box.put(ANN, frame(7))
+    ((_, _, style),) = box.take(0, always).frames
+
+    assert style == INK
+    assert box.restyle(ANN, OIL) == 8
+
+
+def test_a_frame_that_the_engine_does_not_want_stays() -> None:
+    box = opened()
+    box.put(ANN, frame(0))
+    box.put(BEN, frame(0))
+
+    mail = box.take(0, lambda session, _: session == BEN)
+
+    assert [session for session, _, _ in mail.frames] == [BEN]
+    assert [session for session, _, _ in box.take(0, always).frames] == [ANN]
+
+
+def test_a_closed_session_is_told_once_and_its_late_frames_vanish() -> None:
+    box = opened()
+    box.put(ANN, frame(0))
+    box.close(ANN)
+    box.put(ANN, frame(1))
+
+    mail = box.take(0, always)
+
+    assert (mail.closed, mail.frames) == ([ANN], [])
+    assert box.take(0, always).closed == []
+
+
+def test_shutting_wakes_the_one_who_waits() -> None:
+    box = opened()
+    waiting = threading.Thread(target=lambda: box.take(30, always))
+    waiting.start()
+    box.shut()
+    waiting.join(5)
+    assert not waiting.is_alive()

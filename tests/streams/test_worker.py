@@ -1,0 +1,90 @@
+import queue
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from pipeline.errors import ModelError
+from pipeline.params import StyleParams
+from streams.frame import Restyled
+from streams.worker import Worker
+from tests.streams.fakes import FakeEngine
+from tests.streams.pictures import ANN, BEN, frame, level_of
+
+Shown = queue.Queue[Restyled]
+
+
+@contextmanager
+def working(engine: FakeEngine) -> Iterator[Worker]:
+    worker = Worker(lambda: engine)
+    worker.start()
+    worker.ready.result(5)
+    try:
+        yield worker
+    finally:
+        worker.close()
+
+
+def test_a_frame_comes_back_restyled_with_the_input_it_shows() -> None:
+    with working(FakeEngine()) as worker:
+        shown: Shown = queue.Queue()
+        worker.open(ANN, StyleParams(), shown.put)
+        worker.put(ANN, frame(3, level=60))
+
+        result = shown.get(timeout=5)
+
+    assert result.source.number == 3
+    assert abs(level_of(result.picture) - (255 - 60)) <= 3
+    assert {"wait", "convert_in", "unet", "convert_out"} <= result.stages_ms.keys()
+
+
+def test_bypass_gives_the_very_frame_back_and_never_enters_the_engine() -> None:
+    engine = FakeEngine()
+    with working(engine) as worker:
+        shown: Shown = queue.Queue()
+        worker.open(ANN, StyleParams(bypass=True), shown.put)
+        given = frame(0)
+        worker.put(ANN, given)
+
+        assert shown.get(timeout=5).picture is given.picture
+    assert engine.submitted == 0
+
+
+@pytest.mark.parametrize("prompt", ["fail", "crash"])
+def test_a_frame_that_the_engine_cannot_do_passes_through_and_the_next_is_restyled(
+    prompt: str,
+) -> None:
+    with working(FakeEngine()) as worker:
+        shown: Shown = queue.Queue()
+        worker.open(ANN, StyleParams(prompt=prompt), shown.put)
+        worker.put(ANN, frame(0, level=60))
+        assert abs(level_of(shown.get(timeout=5).picture) - 60) <= 3
+
+        worker.restyle(ANN, StyleParams())
+        worker.put(ANN, frame(1, level=60))
+        assert abs(level_of(shown.get(timeout=5).picture) - 195) <= 3
+        assert worker.failures == 1
+
+
+def test_sessions_get_their_own_pictures() -> None:
+    with working(FakeEngine()) as worker:
+        ann: Shown = queue.Queue()
+        ben: Shown = queue.Queue()
+        worker.open(ANN, StyleParams(), ann.put)
+        worker.open(BEN, StyleParams(), ben.put)
+        for number in range(10):
+            worker.put(ANN, frame(number, level=20))
+            worker.put(BEN, frame(number, level=200))
+            assert abs(level_of(ann.get(timeout=5).picture) - 235) <= 3
+            assert abs(level_of(ben.get(timeout=5).picture) - 55) <= 3
+
+
+def test_an_engine_that_cannot_be_built_is_told() -> None:
+    def build() -> FakeEngine:
+        raise ModelError("no such folder")
+
+    worker = Worker(build)
+    worker.start()
+    with pytest.raises(ModelError, match="no such folder"):
+        worker.ready.result(5)
+    worker.close()

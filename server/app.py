@@ -64,7 +64,6 @@ def create_app(
         docs_url=None,  # its page loads scripts from elsewhere
         redoc_url=None,
         openapi_url=None,
-        max_body_size=settings.max_body,
     )
     app.state.print_link = link_printer(settings, codes, say)
     errors.install(app)

@@ -4,6 +4,8 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from starlette.exceptions import HTTPException
+
 from server.errors import new_request_id, problem
 from server.settings import Settings
 
@@ -57,7 +59,21 @@ class Guard:
             answer = problem(*refusal, request_id)
             await answer(scope, receive, send_with_headers)
             return
-        await self._app(scope, receive, send_with_headers)
+        await self._app(scope, self._limited(receive), send_with_headers)
+
+    def _limited(self, receive: Receive) -> Receive:
+        """Count a body as it comes: one sent in chunks does not say its length before."""
+        left = self._settings.max_body
+
+        async def receive_limited() -> MutableMapping[str, Any]:
+            nonlocal left
+            message = await receive()
+            left -= len(message.get("body", b""))
+            if left < 0:
+                raise HTTPException(413, f"a body of at most {self._settings.max_body} bytes fits")
+            return message
+
+        return receive_limited
 
     def _refusal(self, scope: Scope) -> tuple[str, str] | None:
         headers: dict[bytes, bytes] = dict(scope["headers"])

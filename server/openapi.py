@@ -16,7 +16,9 @@ from streams.worker import Worker
 def contract() -> dict[str, Any]:
     """Give the OpenAPI document, with the messages of the channel `control` among its schemas."""
     settings = Settings()
-    document: dict[str, Any] = create_app(settings, Worker(lambda: build_engine(settings.engine()))).openapi()
+    document: dict[str, Any] = create_app(
+        settings, Worker(lambda: build_engine(settings.engine()))
+    ).openapi()
     schemas = document["components"]["schemas"]
     for name, kind in (("ClientMessage", ClientMessage), ("ServerMessage", ServerMessage)):
         found = TypeAdapter[object](kind).json_schema(ref_template="#/components/schemas/{model}")

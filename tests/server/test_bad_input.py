@@ -1,6 +1,7 @@
 """Each wrong input gets one clear answer, and nothing is created by it."""
 
 import logging
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -86,6 +87,17 @@ async def test_what_is_no_json_and_what_claims_to_be_something_else(served: Serv
     assert (broken.status_code, broken.json()["code"]) == (400, "malformed_json")
     form = await served.http.post("/api/sessions", data={"sdp": "v=0"})
     assert (form.status_code, form.json()["code"]) == (415, "wrong_content_type")
+
+
+async def test_a_body_in_chunks_is_counted(served: Served) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(40):
+            yield b"x" * 10_000
+
+    answer = await served.http.post(
+        "/api/sessions", content=chunks(), headers={"Content-Type": "application/json"}
+    )
+    assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
 
 
 async def test_unknown_paths_methods_and_huge_headers(served: Served) -> None:

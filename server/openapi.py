@@ -20,8 +20,9 @@ def contract() -> dict[str, Any]:
         settings, Worker(lambda: build_engine(settings.engine()))
     ).openapi()
     schemas = document["components"]["schemas"]
-    for name, kind in (("ClientMessage", ClientMessage), ("ServerMessage", ServerMessage)):
-        found = TypeAdapter[object](kind).json_schema(ref_template="#/components/schemas/{model}")
+    messages: dict[str, Any] = {"ClientMessage": ClientMessage, "ServerMessage": ServerMessage}
+    for name, kind in messages.items():
+        found = TypeAdapter(kind).json_schema(ref_template="#/components/schemas/{model}")
         schemas.update(found.pop("$defs"))
         schemas[name] = found
     schemas["Problem"] = Problem.model_json_schema()

@@ -121,12 +121,14 @@ class Engine:
         if session not in self._sessions:
             return False
         in_flight = sum(slot.session == session for slot in self._slots)
+        in_flight += sum(result.session == session for result in self._finished)
         return scheduler.may_admit(self.config.schedule, in_flight, steps)
 
     def submit(self, session: str, number: int, image: Image, params: StyleParams) -> None:
         """Admit a frame of the configured size under the values in force now.
 
-        At strength 0 there is nothing to do: the next tick gives the frame back as it is.
+        At strength 0 there is nothing to do: the next tick gives the frame back as it is. Numbers
+        rise within a session.
         """
         steps = self._schedule.steps(params.strength, params.steps)
         if not steps:
@@ -162,8 +164,18 @@ class Engine:
             self._advance(chosen)
             self._finished += [self._decode(slot) for slot in chosen if slot.done]
             self._slots = [slot for slot in self._slots if not slot.done]
-        finished, self._finished = self._finished, []
-        return finished
+        return self._release()
+
+    def _release(self) -> list[EngineResult]:
+        """Give finished frames back in order; one that overtook an older one waits for it."""
+        first = {slot.session: slot.number for slot in reversed(self._slots)}
+        ready: list[EngineResult] = []
+        held: list[EngineResult] = []
+        for result in self._finished:
+            overtook = result.session in first and result.number > first[result.session]
+            (held if overtook else ready).append(result)
+        self._finished = held
+        return sorted(ready, key=lambda result: result.number)
 
     def warm_up(self) -> None:
         """Run a few frames of a session that nobody sees, and time them."""

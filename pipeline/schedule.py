@@ -55,7 +55,7 @@ class Schedule:
         return Step(timestep, abar**0.5, (1 - abar) ** 0.5)
 
     def clean(
-        self, output: Float[Tensor, "b c h w"], x: Float[Tensor, "b c h w"], step: Step
+        self, output: Float[Tensor, "b c h w"], x: Float[Tensor, "1 c h w"], step: Step
     ) -> Float[Tensor, "b c h w"]:
         """Turn a network's output into the clean latent it stands for.
 

@@ -84,9 +84,9 @@ export function App() {
               >
                 {STRINGS.bypass} <kbd className="text-xs text-muted">B</kbd>
               </Button>
-              <Button data-testid="stop" onClick={hangUp}>
+              <Button data-testid="stop" title={STRINGS.stop} onClick={hangUp}>
                 <Icon name="stop" />
-                <span className="max-sm:sr-only">{STRINGS.stop}</span>
+                <span className="sr-only">{STRINGS.stop}</span>
               </Button>
             </div>
           )}

@@ -1,12 +1,13 @@
 """What every backend offers: the three networks of a model, ready to run."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
 
+@runtime_checkable  # so that the shape checks of the tests can name it
 class Networks(Protocol):
     """Runs a model's networks. Called by one thread; what comes back is the caller's to keep."""
 

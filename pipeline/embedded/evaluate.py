@@ -2,7 +2,7 @@
 
     python -m pipeline.embedded.evaluate [--json] [--sheet docs/styles.png] [--clip CLIP]
 
-psnr                what the autoencoder keeps, in dB, of webcam frames and of their teacher's pictures
+psnr_…              what the autoencoder keeps of webcam frames and of styled pictures, in dB
 identity_psnr       how near an empty prompt comes to the picture itself
 separability        share of results whose nearest teacher, by colours and edges, is their own
 wordings            the same for prompts whose words training did not have, style by style
@@ -134,9 +134,7 @@ def evaluate(engine: Engine, clip: Path, count: int) -> tuple[dict[str, Any], Im
             wording_right += sum(said)
             wordings += len(said)
     decoded = [_there_and_back(engine, x) for x in small]
-    decoded_styles = [
-        (t, _there_and_back(engine, t)) for teachers in taught for t in teachers
-    ]
+    decoded_styles = [(t, _there_and_back(engine, t)) for teachers in taught for t in teachers]
     stages = restyle.stages[-50:]
     figures = {
         "psnr_webcam": _mean(map(psnr, decoded, small)),
@@ -149,7 +147,9 @@ def evaluate(engine: Engine, clip: Path, count: int) -> tuple[dict[str, Any], Im
         "separability": right / (len(small) * len(STYLES)),
         "wordings": wording_right / wordings,
         "wordings_by_style": {name: round(share, 2) for name, share in by_style.items()},
-        "edges": _mean(edge_f1(x, restyle(x, s.prompt, strength=0.5)) for x in small for s in STYLES),
+        "edges": _mean(
+            edge_f1(x, restyle(x, s.prompt, strength=0.5)) for x in small for s in STYLES
+        ),
         "ms": {k: _mean(s[k] for s in stages) for k in stages[0]},
     }  # fmt: skip
     return figures, sheet

@@ -135,12 +135,12 @@ def render(image: Image, network: StyleNetwork | None) -> Image:
     styled = []
     for spec in STYLES:
         kind, _, index = spec.teacher.partition(":")
-        if kind != "net":
-            large = FILTERS[kind](image)
-        elif network is not None:
+        if network is None and kind in ("net", "oil"):  # oil is in opencv-contrib only
+            large = np.roll(255 - image, int(index or 0), 2)  # --smoke: some image, one a style
+        elif network is not None and kind == "net":
             large = network(image, int(index))
         else:
-            large = np.roll(255 - image, int(index), 2)  # --smoke: some image, told apart by style
+            large = FILTERS[kind](image)
         styled.append(cv2.resize(large, (SIZE, SIZE), interpolation=cv2.INTER_AREA))
     return np.stack(styled)
 

@@ -123,7 +123,12 @@ def open_folder(config: EngineConfig) -> ModelFolder:
         lora=lora,
         presets=_presets(path / "styles.json"),
     )
-    _check_fit(folder)
+    try:
+        _check_fit(folder)
+    except KeyError as error:
+        raise ModelError(
+            f"{path}: unet/config.json or vae/config.json has no {error}; restore it"
+        ) from error
     for name, value in (("width", config.width), ("height", config.height)):
         if value % folder.downscale:
             raise ConfigError(
@@ -189,8 +194,11 @@ def _json(path: Path) -> dict[str, Any]:
 def _presets(path: Path) -> tuple[Preset, ...]:
     if not path.exists():
         return ()
-    styles = json.loads(path.read_text())
-    return tuple(Preset(s["name"], s["prompt"], tuple(s.get("examples", ()))) for s in styles)
+    try:
+        styles = json.loads(path.read_text())
+        return tuple(Preset(s["name"], s["prompt"], tuple(s.get("examples", ()))) for s in styles)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelError(f"{path}: a list of objects with name and prompt is expected") from error
 
 
 def _check_fit(folder: ModelFolder) -> None:

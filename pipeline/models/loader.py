@@ -39,12 +39,16 @@ def load_text(folder: ModelFolder, device: torch.device) -> Callable[[str], Tens
         return lambda text: static.encode(text).to(device)
     from transformers import CLIPTextModel, CLIPTokenizer  # seconds to import: only where needed
 
+    if not (folder.path / "tokenizer").is_dir():
+        raise ModelError(f"tokenizer: folder {folder.path / 'tokenizer'} is missing")
     with _named(folder.text):
         tokenizer = CLIPTokenizer.from_pretrained(folder.path / "tokenizer", local_files_only=True)
-        clip = CLIPTextModel.from_pretrained(
+        clip, found = CLIPTextModel.from_pretrained(
             folder.text.folder, local_files_only=True, use_safetensors=True, dtype=torch.float32,
-            variant=_variant(folder.text.weights),
-        ).eval().to(device)  # fmt: skip
+            variant=_variant(folder.text.weights), output_loading_info=True,
+        )  # fmt: skip
+        _check_found(found, "missing_keys")  # old folders hold a position_ids that nobody needs
+        clip.eval().to(device)
 
     @torch.inference_mode()
     def encode(text: str) -> Tensor:
@@ -76,12 +80,19 @@ def add_lora(unet: nn.Module, path: Path) -> int:
         module = flat.get(layer)
         if not isinstance(module, nn.Linear | nn.Conv2d) or not {"down", "up"} <= parts.keys():
             raise ModelError(f"{path}: layer {layer} does not fit this UNet")
-        down, up = parts["down"], parts["up"]
-        rank = down.shape[0]
-        scale = float(parts.get("alpha", torch.tensor(float(rank)))) / rank
-        change = (up.flatten(1) @ down.flatten(1)).view(module.weight.shape)
-        module.weight.data += (scale * change).to(module.weight.dtype)
+        try:
+            change = _lora_change(parts).view(module.weight.shape)
+        except RuntimeError as error:
+            raise ModelError(f"{path}: layer {layer} does not fit this UNet") from error
+        module.weight.data += change.to(module.weight.dtype)
     return len(pairs)
+
+
+def _lora_change(parts: dict[str, Tensor]) -> Tensor:
+    down, up = parts["down"], parts["up"]
+    rank = down.shape[0]
+    scale = float(parts.get("alpha", torch.tensor(float(rank)))) / rank
+    return scale * (up.flatten(1) @ down.flatten(1))
 
 
 def _lora_name(key: str) -> tuple[str, str, str]:
@@ -99,16 +110,25 @@ def _lora_name(key: str) -> tuple[str, str, str]:
 
 def _load(part: Part) -> Any:  # diffusers ships no types
     with _named(part):
-        network = _class(part.class_name).from_pretrained(
+        network, found = _class(part.class_name).from_pretrained(
             part.folder,
             local_files_only=True,
             use_safetensors=True,
             low_cpu_mem_usage=False,
             variant=_variant(part.weights),
             torch_dtype=torch.float32,
+            output_loading_info=True,
         )
+        _check_found(found, "missing_keys", "unexpected_keys")
         network.requires_grad_(False)
         return network
+
+
+def _check_found(found: dict[str, Any], *kinds: str) -> None:
+    """Refuse weights with holes: the libraries fill them with noise and only log it."""
+    for kind in kinds:
+        if found[kind]:
+            raise ValueError(f"{kind}: {sorted(found[kind])[:3]}")
 
 
 def _class(name: str) -> Any:  # diffusers ships no types

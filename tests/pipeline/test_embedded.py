@@ -1,0 +1,175 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from pipeline.config import EngineConfig
+from pipeline.embedded import WEIGHTS
+from pipeline.embedded.styles import STYLES
+from pipeline.embedded.teachers import FILTERS
+from pipeline.engine import build_engine
+from pipeline.models.folder import open_folder
+from pipeline.models.patch_autoencoder import PatchAutoencoder
+from pipeline.models.static_text import StaticTextEncoder
+from pipeline.params import StyleParams
+from tests.pipeline.conftest import alone, make_static_text, picture
+
+SHIPPED = pytest.mark.skipif(
+    not (WEIGHTS / "model_index.json").exists(), reason="no weights in this checkout"
+)
+
+
+def smooth(count: int, seed: int) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    coarse = torch.rand(count, 3, 6, 6, generator=generator) * 2 - 1
+    return functional.interpolate(coarse, 64, mode="bicubic", align_corners=True).clamp(-1, 1)
+
+
+def linear_autoencoder(latent_channels: int = 16) -> PatchAutoencoder:
+    model = PatchAutoencoder(latent_channels, fine_channels=8, coarse_channels=8)
+    patches = functional.pixel_unshuffle(smooth(40, 0), 8).permute(0, 2, 3, 1).reshape(-1, 192)
+    model.set_principal_components(patches)
+    return model.eval()
+
+
+def psnr(one: torch.Tensor, other: torch.Tensor) -> float:
+    return float(-10 * ((one - other) / 2).square().mean().log10())
+
+
+@SHIPPED
+def test_the_shipped_styles_have_names_prompts_and_examples() -> None:
+    presets = open_folder(EngineConfig()).presets
+
+    assert len(presets) >= 8
+    assert len({preset.name for preset in presets}) == len(presets)
+    assert all(preset.prompt and preset.examples for preset in presets)
+
+
+def test_every_style_has_a_teacher_and_words_of_its_own() -> None:
+    said: list[set[str]] = []
+    for spec in STYLES:
+        kind, _, index = spec.teacher.partition(":")
+        assert kind in FILTERS or (kind == "net" and 0 <= int(index) < 26)
+        words = {spec.prompt, *spec.wordings}
+        assert not any(words & others for others in said), spec.name
+        said.append(words)
+
+
+@torch.no_grad()
+def test_principal_components_alone_reconstruct_pictures_they_never_saw() -> None:
+    model, unseen = linear_autoencoder(), smooth(8, 1)
+
+    assert psnr(model(unseen), unseen) > 20
+    # and more of them show more
+    assert psnr(model(unseen), unseen) > psnr(linear_autoencoder(4)(unseen), unseen)
+
+
+@torch.no_grad()
+def test_latents_are_an_eighth_a_side_and_deterministic() -> None:
+    model, images = linear_autoencoder(), smooth(2, 2)
+
+    latents = model.encode(images).latents
+
+    assert latents.shape == (2, 16, 8, 8)
+    assert torch.equal(model.encode(images).latents, latents)
+
+
+@torch.no_grad()
+def test_rescaling_changes_latents_and_keeps_pictures() -> None:
+    model, images = linear_autoencoder(), smooth(2, 3)
+    for layer in (model.encoder[-1], model.decoder[-2]):
+        torch.nn.init.normal_(layer.weight, std=0.1)  # no longer only linear
+        torch.nn.init.normal_(layer.bias, std=0.1)
+    latents, shown = model.encode(images).latents, model(images)
+    factors = torch.linspace(0.2, 3, 16)
+
+    model.rescale(factors)
+
+    torch.testing.assert_close(
+        model.encode(images).latents, latents * factors[:, None, None], rtol=1e-4, atol=1e-5
+    )
+    torch.testing.assert_close(model(images), shown, rtol=1e-4, atol=1e-4)
+
+
+def test_a_text_encoder_comes_back_as_it_was_saved(tmp_path: Path) -> None:
+    encoder = make_static_text()
+
+    encoder.save_pretrained(tmp_path / "text")
+    back = StaticTextEncoder.from_pretrained(tmp_path / "text")
+
+    step = encoder.table.abs().amax(1, keepdim=True) / 127
+    assert ((back.table - encoder.table).abs() <= 0.6 * step).all()  # half a step, fp16 scales
+    assert back.vocabulary == encoder.vocabulary
+    for prompt in ("ink and oil", "night", ""):
+        expected = encoder.encode(prompt)
+        assert float((back.encode(prompt) - expected).norm() / expected.norm()) < 0.03
+    assert not back.training
+
+
+def test_an_empty_prompt_is_one_finite_vector_throughout() -> None:
+    encoder = make_static_text()
+
+    words = encoder.encode("")
+
+    assert torch.isfinite(words).all()
+    torch.testing.assert_close(words[0], encoder.nothing.expand(16, -1).detach())
+
+
+def test_words_beyond_the_window_are_cut_off() -> None:
+    encoder = make_static_text()
+    long = " ".join(["ink", "oil", "night", "a"] * 10)
+
+    assert encoder.token_ids(long).shape == (16,)
+    assert torch.equal(encoder.encode(long), encoder.encode(" ".join(long.split()[:16])))
+
+
+def test_padding_does_not_reach_the_words_before_it() -> None:
+    encoder = make_static_text()
+    before = encoder.encode("ink oil")[0, :2].clone()
+
+    encoder.table[0] = 100.0
+
+    torch.testing.assert_close(encoder.encode("ink oil")[0, :2], before)
+
+
+def test_case_and_unknown_characters_do_no_harm() -> None:
+    encoder = make_static_text()
+
+    assert torch.equal(encoder.encode("INK"), encoder.encode("ink"))
+    assert torch.isfinite(encoder.encode("墨 🎨 \x00 é")).all()
+
+
+@pytest.mark.slow
+def test_the_recipe_runs_from_pictures_to_a_model_that_restyles(tmp_path: Path) -> None:
+    """Every stage for a moment, without a network."""
+    cache, to = tmp_path / "cache", tmp_path / "weights"
+    program = (
+        "import importlib, sys, torch\n"
+        "cache, to = sys.argv[1:]\n"
+        "smoke = ('data', 'teachers', 'text_table', 'train_autoencoder', 'train_unet')\n"
+        "for stage, more in [*((s, ['--smoke']) for s in smoke), ('export', ['--to', to])]:\n"
+        "    sys.argv = [stage, '--cache', cache, *more]\n"
+        "    importlib.import_module(f'pipeline.embedded.{stage}').main()\n"
+    )
+
+    ran = subprocess.run(
+        [sys.executable, "-c", program, str(cache), str(to)],
+        capture_output=True, text=True, timeout=150,
+    )  # fmt: skip
+
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    assert json.loads((to / "scheduler/scheduler_config.json").read_text())["prediction_type"] == (
+        "sample"
+    )
+    engine = build_engine(
+        EngineConfig(model=str(to), width=64, height=64, backend="eager", device="cpu", threads=1)
+    )
+    image = alone(engine, picture(), StyleParams(prompt="ink", steps=2))
+    assert image.shape == (64, 64, 3)
+    assert len(np.unique(image)) > 8
+    assert len(engine.info.presets) == len(STYLES)

@@ -1,0 +1,417 @@
+from pathlib import Path
+
+import diffusers
+import numpy as np
+import pytest
+import torch
+from diffusers import DDPMScheduler, UNet2DConditionModel
+from torch import Tensor
+
+from pipeline.engine import Image
+from pipeline.models.folder import open_folder
+from pipeline.models.loader import load_text
+from pipeline.models.patch_autoencoder import PatchAutoencoder
+from pipeline.params import StyleParams
+from pipeline.session_state import SessionState
+from tests.pipeline.conftest import (
+    FAMILIES,
+    Bench,
+    alone,
+    apart,
+    drain,
+    levels_apart,
+    picture,
+    play,
+)
+
+INK = StyleParams(prompt="ink", strength=0.8, steps=1, guidance_scale=1.0)
+CASES = {
+    "one step": INK,
+    "four steps": StyleParams(prompt="ink", strength=0.4, steps=4, guidance_scale=1.0, seed=5),
+    "self": StyleParams(prompt="oil", strength=0.9, steps=3, guidance_scale=1.7),
+    "initialize": StyleParams(
+        prompt="oil", negative_prompt="night", strength=0.7, steps=3, guidance_scale=2.5
+    ),
+}
+
+
+class Reference:
+    """Img2img written down plainly with diffusers' own modules, guidance on the noise side."""
+
+    def __init__(self, path: Path) -> None:
+        self.unet = UNet2DConditionModel.from_pretrained(path / "unet").eval()
+        self.scheduler = DDPMScheduler.from_pretrained(path / "scheduler")
+        self.kind = self.scheduler.config.prediction_type
+        index = UNet2DConditionModel.load_config(path / "vae")
+        name = index["_class_name"]
+        loader = PatchAutoencoder if name == "PatchAutoencoder" else getattr(diffusers, name)
+        self.vae = loader.from_pretrained(path / "vae").eval()
+        self.factor = self.vae.config.scaling_factor
+
+    @torch.no_grad()
+    def run(self, image: Image, params: StyleParams, words: Tensor, negative: Tensor) -> Tensor:
+        abar = self.scheduler.alphas_cumprod.double()
+        room = int(50 * params.strength + 0.5)
+        taus = [999 - 20 * (50 - room + i * (room // params.steps)) for i in range(params.steps)]
+        pixels = torch.from_numpy(image)[None].permute(0, 3, 1, 2) / 127.5 - 1
+        encoded = self.vae.encode(pixels)
+        latent = encoded.latent_dist.mode() if hasattr(encoded, "latent_dist") else encoded.latents
+        z = latent * self.factor
+        noise = SessionState(tuple(z.shape[1:]), torch.device("cpu")).noise(params.seed)
+        x, z_away = z, z
+        for k, tau in enumerate(taus):
+            a, b = abar[tau].sqrt().float(), (1 - abar[tau]).sqrt().float()
+            x = a * x + b * noise[k : k + 1]
+            eps = self.eps(x, latent, tau, words, a, b)
+            if params.guidance_scale > 1:
+                if params.negative_prompt and k == 0:
+                    z_away = (x - b * self.eps(x, latent, tau, negative, a, b)) / a
+                stock = (x - a * z_away) / b
+                eps = stock + params.guidance_scale * (eps - stock)
+            x = (x - b * eps) / a
+        return x
+
+    def eps(
+        self, x: Tensor, latent: Tensor, tau: int, words: Tensor, a: Tensor, b: Tensor
+    ) -> Tensor:
+        rows = torch.cat([x, latent], 1) if self.unet.config.in_channels > x.shape[1] else x
+        out = self.unet(rows, tau, words).sample
+        if self.kind == "v_prediction":
+            return a * out + b * x
+        return (x - a * out) / b if self.kind == "sample" else out
+
+    @torch.no_grad()
+    def picture(self, latent: Tensor) -> Image:
+        pixels = self.vae.decode(latent / self.factor).sample
+        return ((pixels + 1) * 127.5).clamp(0, 255).round().byte()[0].permute(1, 2, 0).numpy()
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_frame_equals_plain_img2img_with_diffusers(bench: Bench, family: str, case: str) -> None:
+    params = CASES[case]
+    engine, networks = bench.engine(family)
+    text = load_text(open_folder(engine.config), torch.device("cpu"))
+    reference = Reference(bench.models[family])
+
+    image = alone(engine, picture(), params)
+
+    latent = reference.run(
+        picture(), params, text(params.prompt).clone(), text(params.negative_prompt).clone()
+    )
+    assert apart(networks.latents[-1].clone(), latent) < 1e-4
+    assert levels_apart(image, reference.picture(latent)) <= 1
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_words_noise_and_picture_all_reach_the_result(bench: Bench, family: str) -> None:
+    engine, networks = bench.engine(family)
+
+    for image, params in (
+        (picture(), INK),
+        (picture(), StyleParams(prompt="night", strength=0.8, guidance_scale=1.0)),
+        (picture(), StyleParams(prompt="ink", strength=0.8, guidance_scale=1.0, seed=3)),
+        (picture(1), INK),
+    ):
+        alone(engine, image, params)
+
+    plain, *others = networks.latents
+    distances = [apart(other, plain) for other in others]
+    assert min(distances) > 1e-3, distances
+
+
+def test_both_schedules_give_the_same_pictures(bench: Bench) -> None:
+    params = StyleParams(prompt="ink", negative_prompt="oil", steps=4, guidance_scale=1.5)
+    frames = [("ann", n, picture(n), params) for n in range(6)]
+    latents, numbers = {}, {}
+
+    for schedule in ("step-major", "stream-batch"):
+        engine, networks = bench.engine(schedule=schedule)
+        engine.open("ann")
+        numbers[schedule] = [result.number for result in play(engine, frames)]
+        latents[schedule] = torch.cat(networks.latents)
+
+    assert numbers["step-major"] == numbers["stream-batch"] == list(range(6))
+    assert apart(latents["stream-batch"], latents["step-major"]) < 1e-5
+
+
+def test_a_stream_batch_moves_all_its_frames_in_one_call(bench: Bench) -> None:
+    engine, networks = bench.engine(schedule="stream-batch")
+    params = StyleParams(prompt="ink", steps=4, strength=0.4, guidance_scale=1.0)
+    engine.open("ann")
+
+    for number in range(8):
+        assert engine.wants("ann", 4)
+        engine.submit("ann", number, picture(number), params)
+        engine.tick()
+    assert networks.rows == [1, 2, 3, 4, 4, 4, 4, 4]
+    assert sorted(networks.timesteps[-1]) == [99, 199, 299, 399]
+
+
+def test_a_session_does_not_see_who_shares_its_batch(bench: Bench) -> None:
+    mixed = {
+        "ann": StyleParams(prompt="ink", steps=3, strength=0.6, guidance_scale=1.8, seed=1),
+        "ben": StyleParams(prompt="oil", negative_prompt="night", steps=2, seed=9, strength=0.9),
+        "cat": StyleParams(prompt="night", steps=4, strength=0.4, guidance_scale=1.0),
+    }
+    engine, networks = bench.engine(schedule="stream-batch")
+    for session in mixed:
+        engine.open(session)
+    images = {session: picture(seed) for seed, session in enumerate(mixed)}
+
+    for session, params in mixed.items():
+        engine.submit(session, 0, images[session], params)
+    together = {result.session: result.image for result in drain(engine)}
+
+    assert max(networks.rows) >= 4
+    for session, params in mixed.items():
+        fresh, _ = bench.engine()
+        assert levels_apart(together[session], alone(fresh, images[session], params)) <= 1
+
+
+@pytest.mark.parametrize(
+    ("scale", "negative", "rows"), [(1.0, "", 4), (1.0, "oil", 4), (1.5, "", 4), (1.5, "oil", 5)]
+)
+def test_guidance_costs_no_more_rows_than_its_type_needs(
+    bench: Bench, scale: float, negative: str, rows: int
+) -> None:
+    engine, networks = bench.engine()
+
+    alone(engine, picture(), StyleParams(steps=4, guidance_scale=scale, negative_prompt=negative))
+
+    assert sum(networks.rows) == rows
+
+
+def test_full_guidance_costs_two_rows_a_step_and_follows_its_formula(bench: Bench) -> None:
+    engine, networks = bench.engine()
+    params = StyleParams(prompt="ink", negative_prompt="oil", steps=1, guidance_scale=2.0)
+    alone(engine, picture(), params)  # with one step, initialize is full
+    initialize = networks.latents[-1]
+    engine.open("ann")
+
+    engine.submit("ann", 0, picture(), params)
+    engine._slots[0].guidance = "full"  # no value of StyleParams asks for it
+    drain(engine)
+    assert apart(networks.latents[-1], initialize) < 1e-6
+
+    networks.rows.clear()
+    engine.submit("ann", 1, picture(), StyleParams(prompt="ink", steps=4, guidance_scale=2.0))
+    engine._slots[0].guidance = "full"
+    drain(engine)
+    assert networks.rows == [2, 2, 2, 2]
+
+
+def test_no_call_has_more_rows_than_allowed_and_nobody_starves(bench: Bench) -> None:
+    engine, networks = bench.engine(max_rows=3, schedule="stream-batch")
+    params = StyleParams(prompt="ink", negative_prompt="oil", steps=2, guidance_scale=1.5)
+    sessions = [f"session {i}" for i in range(5)]
+    for session in sessions:
+        engine.open(session)
+    came: dict[str, list[int]] = {session: [] for session in sessions}
+
+    for number in range(6):
+        for session in sessions:
+            if engine.wants(session, params.steps):
+                engine.submit(session, number, picture(number), params)
+        for result in engine.tick():
+            came[result.session].append(result.number)
+    for result in drain(engine):
+        came[result.session].append(result.number)
+
+    assert max(networks.rows) <= 3
+    assert all(came[session] == sorted(came[session]) != [] for session in sessions)
+
+
+def test_one_row_a_call_still_moves_a_frame_with_two(bench: Bench) -> None:
+    engine, networks = bench.engine(max_rows=1)
+
+    alone(engine, picture(), StyleParams(negative_prompt="oil", guidance_scale=1.5, steps=2))
+
+    assert networks.rows == [2, 1]
+
+
+CHANGES = [
+    StyleParams(prompt="ink", steps=4, strength=0.4),
+    StyleParams(prompt="oil", steps=4, strength=0.9, seed=7),
+    StyleParams(prompt="oil", steps=2, strength=0.9, seed=7),
+    StyleParams(prompt="", strength=0.0),
+    StyleParams(prompt="night", negative_prompt="ink", steps=3, guidance_scale=3.0),
+    StyleParams(prompt="ink", steps=1, strength=0.5, guidance_scale=1.0),
+    StyleParams(prompt="ink", steps=8, strength=1.0),
+]
+
+
+@pytest.mark.parametrize("schedule", ["step-major", "stream-batch"])
+def test_each_frame_is_made_with_the_values_it_was_admitted_with(
+    bench: Bench, schedule: str
+) -> None:
+    engine, _ = bench.engine(schedule=schedule)
+    engine.open("ann")
+    frames, results = [(n, CHANGES[n % len(CHANGES)]) for n in range(14)], []
+
+    for number, params in frames:
+        while not engine.wants("ann", params.steps):
+            results += engine.tick()
+        engine.submit("ann", number, picture(number), params)
+        results += engine.tick()  # so that frames in flight are at different steps
+    results += drain(engine)
+
+    assert [result.number for result in results] == list(range(14))
+    fresh, _ = bench.engine()
+    for result, (number, params) in zip(results, frames, strict=True):
+        assert levels_apart(result.image, alone(fresh, picture(number), params)) <= 1, params
+
+
+def test_a_frame_with_fewer_steps_does_not_overtake_an_older_one(bench: Bench) -> None:
+    engine, _ = bench.engine(schedule="stream-batch")
+    engine.open("ann")
+    engine.submit("ann", 0, picture(), StyleParams(steps=4))
+    engine.tick()
+    engine.submit("ann", 1, picture(), StyleParams(steps=2))
+    engine.submit("ann", 2, picture(), StyleParams(strength=0.0))
+
+    ticks = [[result.number for result in engine.tick()] for _ in range(3)]
+
+    assert ticks == [[], [], [0, 1, 2]]
+    assert engine.in_flight == 0
+
+
+def test_a_finished_frame_of_one_session_never_waits_for_another_session(bench: Bench) -> None:
+    engine, _ = bench.engine()
+    engine.open("ann")
+    engine.open("ben")
+    engine.submit("ann", 0, picture(), StyleParams(steps=4))
+    engine.submit("ben", 5, picture(), StyleParams(steps=1))
+
+    assert [(r.session, r.number) for r in engine.tick()] == [("ben", 5)]
+
+
+def test_closing_drops_the_frames_in_flight_of_that_session_only(bench: Bench) -> None:
+    engine, _ = bench.engine()
+    for session in ("ann", "ben"):
+        engine.open(session)
+        engine.submit(session, 0, picture(), StyleParams(steps=3))
+    engine.tick()
+    engine.submit("ann", 1, picture(), StyleParams(strength=0.0))
+
+    engine.close("ann")
+
+    assert [result.session for result in drain(engine)] == ["ben"]
+    assert not engine.wants("ann", 1)
+    engine.close("ann")  # twice is harmless
+
+
+def test_strength_0_gives_the_frame_back_unchanged_without_a_call(bench: Bench) -> None:
+    engine, networks = bench.engine()
+
+    image = alone(engine, picture(), StyleParams(prompt="ink", strength=0.0, steps=4))
+
+    assert np.array_equal(image, picture())
+    assert networks.rows == []
+
+
+def test_the_seed_alone_decides_the_noise(bench: Bench) -> None:
+    engine, _ = bench.engine("embedded")
+    other, _ = bench.engine("embedded")
+    params = StyleParams(prompt="ink", seed=2**32 - 1)
+
+    first = alone(engine, picture(), params, "ann")
+
+    assert np.array_equal(alone(other, picture(), params, "ben"), first)
+    assert not np.array_equal(alone(other, picture(), StyleParams(prompt="ink", seed=1)), first)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_an_empty_prompt_works(bench: Bench, family: str) -> None:
+    engine, networks = bench.engine(family)
+
+    alone(engine, picture(), StyleParams(prompt="", negative_prompt=" ", steps=2))
+
+    assert torch.isfinite(networks.latents[-1]).all()
+
+
+def test_a_prompt_longer_than_the_text_window_works(bench: Bench) -> None:
+    for family in ("sd15", "embedded"):
+        engine, networks = bench.engine(family)
+        alone(engine, picture(), StyleParams(prompt="ink and oil " * 40))
+        assert torch.isfinite(networks.latents[-1]).all()
+
+
+def test_step_major_takes_one_frame_a_session_and_stream_batch_one_a_step(bench: Bench) -> None:
+    for schedule, most in (("step-major", 1), ("stream-batch", 3)):
+        engine, _ = bench.engine(schedule=schedule)
+        engine.open("ann")
+        admitted = 0
+        while engine.wants("ann", 3):
+            engine.submit("ann", admitted, picture(), StyleParams(steps=3))
+            admitted += 1
+        assert admitted == most
+
+
+def test_an_unknown_session_is_not_wanted(bench: Bench) -> None:
+    engine, _ = bench.engine()
+
+    assert not engine.wants("nobody", 4)
+
+
+def test_results_carry_times_of_their_stages_and_no_gradient(bench: Bench) -> None:
+    for family in FAMILIES:
+        engine, networks = bench.engine(family)
+        engine.open("ann")
+        engine.submit("ann", 3, picture(), StyleParams(prompt="ink", steps=2))
+        (result,) = drain(engine)
+
+        assert set(result.stages_ms) == {"encode", "unet", "decode"}
+        assert all(spent > 0 for spent in result.stages_ms.values())
+        assert result.image.dtype == np.uint8
+        assert not networks.latents[-1].requires_grad
+        assert networks.latents[-1].grad_fn is None
+
+
+def test_results_do_not_share_memory_with_later_frames(bench: Bench) -> None:
+    engine, _ = bench.engine()
+    engine.open("ann")
+    engine.submit("ann", 0, picture(), INK)
+    (first,) = drain(engine)
+    kept = first.image.copy()
+
+    engine.submit("ann", 1, picture(1), INK)
+    drain(engine)
+
+    assert np.array_equal(first.image, kept)
+
+
+def test_warming_up_leaves_nothing_behind_and_measures(bench: Bench) -> None:
+    engine, _ = bench.engine("embedded")
+
+    engine.warm_up()
+
+    assert engine.in_flight == 0
+    assert engine.info.ms_per_frame > 0
+    assert engine.info.prediction_type == "sample"
+    assert [preset.name for preset in engine.info.presets] == ["Ink"]
+    assert not engine.wants("warm-up", 1)
+
+
+def test_prepared_prompts_are_not_encoded_again(bench: Bench) -> None:
+    engine, _ = bench.engine()
+    encode, texts = engine._prompts._encode, []
+    engine._prompts._encode = lambda text: (texts.append(text), encode(text))[1]
+    params = StyleParams(prompt="ink", negative_prompt="oil", guidance_scale=2.0)
+
+    engine.prepare(params)
+    engine.open("ann")
+    play(engine, [("ann", n, picture(n), params) for n in range(3)])
+
+    assert texts == ["ink", "oil"]
+
+
+def test_a_frame_of_the_wrong_size_is_refused_and_harms_nobody(bench: Bench) -> None:
+    engine, _ = bench.engine()
+    engine.open("ann")
+    with pytest.raises((RuntimeError, TypeError)):  # TypeError: the shape checks of the tests
+        engine.submit("ann", 0, picture(side=128), INK)
+
+    engine.submit("ann", 1, picture(), INK)
+
+    assert [result.number for result in drain(engine)] == [1]

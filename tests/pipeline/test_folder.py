@@ -1,0 +1,144 @@
+import json
+import pickle
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from pipeline.config import EngineConfig
+from pipeline.embedded import WEIGHTS
+from pipeline.errors import BackendUnavailable, ConfigError, ModelError
+from pipeline.models.folder import open_folder
+from pipeline.models.loader import add_lora, load_autoencoder, load_denoiser
+
+
+def change(path: Path, **values: object) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:200])
+
+
+WEIGHTS_NAME = "diffusion_pytorch_model.safetensors"
+DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "no index": (lambda f: (f / "model_index.json").unlink(), "model_index.json is missing"),
+    "broken index": (lambda f: (f / "model_index.json").write_text("{"), "not readable as JSON"),
+    "no unet": (lambda f: shutil.rmtree(f / "unet"), "unet: folder"),
+    "no weights": (lambda f: (f / "vae" / WEIGHTS_NAME).unlink(), f"vae: no {WEIGHTS_NAME}"),
+    "pickle": (
+        lambda f: (f / "unet" / WEIGHTS_NAME).rename(f / "unet" / "model.bin"),
+        "can run code when it is opened",
+    ),
+    "damaged": (lambda f: truncate(f / "unet" / WEIGHTS_NAME), "damaged"),
+    "text width": (
+        lambda f: change(f / "text_encoder" / "config.json", hidden_size=99),
+        "unet expects text of width 24, text_encoder gives 99",
+    ),
+    "latents": (
+        lambda f: change(f / "vae" / "config.json", latent_channels=16),
+        "unet takes 4 channels, vae gives 16",
+    ),
+    "class": (
+        lambda f: change(f / "model_index.json", unet=["evil", "Evil"]),
+        "class 'Evil'",
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_folder_that_cannot_work_is_refused_by_name(
+    damage: str, sd_folder: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(sd_folder, folder)
+    harm, sentence = DAMAGES[damage]
+    harm(folder)
+    with pytest.raises(ModelError) as caught:
+        open_folder(EngineConfig(model=str(folder)))
+    assert sentence in str(caught.value)
+
+
+def test_weights_that_do_not_fit_their_config_are_told(sd_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(sd_folder, folder)
+    change(folder / "unet" / "config.json", block_out_channels=[16, 48])
+    with pytest.raises(ModelError, match=r"unet: the weights in .* do not fit"):
+        load_denoiser(open_folder(EngineConfig(model=str(folder))))
+
+
+class Canary:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+        return (Path.touch, (self.path,))
+
+
+@pytest.mark.parametrize("ending", [".ckpt", ".pt", ".bin", ".pkl"])
+def test_a_pickle_is_never_opened(ending: str, tmp_path: Path) -> None:
+    canary, model = tmp_path / "canary", tmp_path / f"model{ending}"
+    model.write_bytes(pickle.dumps(Canary(canary)))
+    with pytest.raises(ModelError, match="convert it first"):
+        open_folder(EngineConfig(model=str(model)))
+    assert not canary.exists()
+
+
+def test_a_missing_model_and_a_bad_size_say_what_is_allowed(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="no such folder"):
+        open_folder(EngineConfig(model=str(tmp_path / "nowhere")))
+    with pytest.raises(ConfigError, match="width 250: give a multiple of 8"):
+        EngineConfig(width=250)
+
+
+def test_an_absent_gpu_is_a_sentence(sd_folder: Path) -> None:
+    from pipeline.backends import choose_backend
+
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU here")
+    with pytest.raises(BackendUnavailable, match="no NVIDIA GPU"):
+        choose_backend(EngineConfig(model=str(sd_folder), device="cuda"))
+
+
+@pytest.mark.parametrize("style", ["kohya", "peft"])
+def test_a_lora_adds_its_product_to_the_weight(style: str, sd_folder: Path, tmp_path: Path) -> None:
+    unet = load_denoiser(open_folder(EngineConfig(model=str(sd_folder)))).unet
+    layer = "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"
+    module = unet.get_submodule(layer)
+    before = module.weight.clone()
+    down, up = torch.randn(2, module.in_features), torch.randn(module.out_features, 2)
+    name = f"lora_unet_{layer.replace('.', '_')}" if style == "kohya" else f"unet.{layer}"
+    kinds = ("lora_down", "lora_up") if style == "kohya" else ("lora_A", "lora_B")
+    weights = {f"{name}.{kinds[0]}.weight": down, f"{name}.{kinds[1]}.weight": up}
+    if style == "kohya":
+        weights[f"{name}.alpha"] = torch.tensor(1.0)
+    save_file(weights, tmp_path / "lora.safetensors")
+
+    assert add_lora(unet, tmp_path / "lora.safetensors") == 1
+
+    scale = 0.5 if style == "kohya" else 1.0
+    torch.testing.assert_close(module.weight, before + scale * up @ down)
+
+
+def test_a_lora_for_another_network_names_the_layer(sd_folder: Path, tmp_path: Path) -> None:
+    unet = load_denoiser(open_folder(EngineConfig(model=str(sd_folder)))).unet
+    save_file({"lora_unet_nowhere.lora_down.weight": torch.zeros(1, 1)}, tmp_path / "l.safetensors")
+    with pytest.raises(ModelError, match="nowhere does not fit"):
+        add_lora(unet, tmp_path / "l.safetensors")
+
+
+def test_encoding_is_the_same_each_time(sd_folder: Path) -> None:
+    encoder, _ = load_autoencoder(open_folder(EngineConfig(model=str(sd_folder))))
+    image = torch.randint(0, 255, (1, 64, 64, 3), dtype=torch.uint8)
+    with torch.inference_mode():
+        assert torch.equal(encoder(image), encoder(image))
+
+
+def test_the_shipped_model_is_small_and_holds_no_code() -> None:
+    files = [path for path in WEIGHTS.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) <= 25e6
+    assert {path.suffix for path in files} <= {".safetensors", ".json", ".txt", ".md"}
+    assert len(open_folder(EngineConfig()).presets) >= 8

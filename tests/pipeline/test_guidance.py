@@ -1,0 +1,99 @@
+import diffusers
+import pytest
+import torch
+
+from pipeline.guidance import guide
+from pipeline.schedule import Schedule
+from pipeline.scheduler import may_admit
+
+SD = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
+
+
+def apart(one: torch.Tensor, other: torch.Tensor) -> float:
+    return float((one - other).norm() / other.norm())
+
+
+@pytest.mark.parametrize("kind", ["epsilon", "v_prediction", "sample"])
+@pytest.mark.parametrize("strength", [1.0, 0.72, 0.4, 0.02])
+def test_guidance_of_clean_latents_is_guidance_of_noise(kind: str, strength: float) -> None:
+    schedule = Schedule(SD | {"prediction_type": kind})
+    (step,) = schedule.steps(strength, 1)
+    generator = torch.Generator().manual_seed(4)
+    z, noise, out = (torch.randn(1, 4, 8, 8, generator=generator) for _ in range(3))
+    x, scale = step.a * z + step.b * noise, 2.3
+    clean = schedule.clean(out, x, step)
+
+    ours = guide(clean, z, scale)
+
+    stock, eps = (x - step.a * z) / step.b, (x - step.a * clean) / step.b
+    eps = stock + scale * (eps - stock)
+    assert apart(ours, (x - step.b * eps) / step.a) < 1e-4
+
+
+@pytest.mark.parametrize("kind", ["epsilon", "v_prediction", "sample"])
+def test_four_steps_equal_those_of_the_latent_consistency_scheduler(kind: str) -> None:
+    schedule = Schedule(SD | {"prediction_type": kind})
+    steps = schedule.steps(0.4, 4)
+    theirs = diffusers.LCMScheduler(
+        beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012, prediction_type=kind,
+        clip_sample=False,
+    )  # fmt: skip
+    theirs.set_timesteps(timesteps=[step.timestep for step in steps], original_inference_steps=50)
+    x = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(1))
+
+    for k, step in enumerate(steps):
+        out = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(10 + k))
+        result = theirs.step(out, step.timestep, x, generator=torch.Generator().manual_seed(20 + k))
+
+        clean = schedule.clean(out, x, step)
+        assert apart(clean, result.denoised) < 1e-4
+
+        if k < 3:
+            noise = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(20 + k))
+            x = steps[k + 1].a * clean + steps[k + 1].b * noise
+            assert apart(x, result.prev_sample) < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("index", "timestep", "a", "b"),
+    [
+        (0, 999, 0.0683, 0.9977), (16, 679, 0.3098, 0.9508), (25, 499, 0.5269, 0.8499),
+        (30, 399, 0.6528, 0.7576), (32, 359, 0.7011, 0.7131), (35, 299, 0.7695, 0.6386),
+        (40, 199, 0.8690, 0.4947), (45, 99, 0.9463, 0.3233), (49, 19, 0.9911, 0.1333),
+    ],
+)  # fmt: skip
+def test_the_whole_table_of_noise_levels(index: int, timestep: int, a: float, b: float) -> None:
+    (step,) = Schedule(SD).steps((50 - index) / 50, 1)
+
+    assert (step.timestep, round(step.a, 4), round(step.b, 4)) == (timestep, a, b)
+
+
+def test_steps_fall_and_never_leave_the_schedule() -> None:
+    schedule = Schedule(SD)
+    for percent in range(101):
+        for count in range(1, 9):
+            levels = [step.timestep for step in schedule.steps(percent / 100, count)]
+            assert levels == sorted(set(levels), reverse=True)
+            assert len(levels) <= count
+            assert all(19 <= level <= 999 for level in levels)
+
+
+def test_betas_that_are_not_named_are_linear_as_in_diffusers() -> None:
+    (step,) = Schedule({}).steps(0.5, 1)
+
+    abar = diffusers.DDPMScheduler().alphas_cumprod[499]
+    assert step.a == pytest.approx(float(abar.sqrt()), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "steps", "most"),
+    [("step-major", 1, 1), ("step-major", 8, 1), ("stream-batch", 1, 1), ("stream-batch", 8, 8),
+     ("stream-batch", 0, 1)],
+)  # fmt: skip
+def test_a_session_may_have_so_many_frames_in_flight(schedule: str, steps: int, most: int) -> None:
+    admitted = [
+        may_admit(schedule, in_flight, steps)  # type: ignore[arg-type]  # a plain str
+        for in_flight in range(10)
+    ]
+
+    assert admitted == [True] * most + [False] * (10 - most)

@@ -113,7 +113,7 @@ def _convert_one(network: nn.Module, inputs: tuple[Tensor, ...], target: Path) -
     shapes = [openvino.PartialShape(list(value.shape)) for value in inputs]
     with torch.inference_mode(), warnings.catch_warnings():
         # tracing notes each size that it takes as fixed: here they are
-        warnings.simplefilter("ignore", torch.jit.TracerWarning)
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
         model = openvino.convert_model(network, example_input=inputs, input=shapes)
     partial = target.with_suffix(f".{os.getpid()}.xml")  # two processes may convert at once
     openvino.save_model(model, partial, compress_to_fp16=True)

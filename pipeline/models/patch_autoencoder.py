@@ -108,10 +108,10 @@ class PatchAutoencoder(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffus
         """Multiply each latent channel by a factor, and undo it on the way out: same pictures."""
         last, first = self.encoder[-1], self.decoder[0]
         for layer in (self.linear_in, last):
-            layer.weight.mul_(factors[:, None, None, None])
-            layer.bias.mul_(factors)
+            layer.weight.copy_(layer.weight * factors[:, None, None, None])
+            layer.bias.copy_(layer.bias * factors)
         for layer in (self.linear_out, first):
-            layer.weight.div_(factors[None, :, None, None])
+            layer.weight.copy_(layer.weight / factors[None, :, None, None])
 
 
 def _zero(layer: nn.Conv2d) -> nn.Conv2d:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.e2e.conftest import go_live, type_prompt, until_live, until_sessions, until_state
+from tests.e2e.conftest import CLIP, go_live, type_prompt, until_live, until_sessions, until_state
 from tests.e2e.pictures import look_of, read_picture, read_pictures
 from tests.e2e.serving import Server
 
@@ -83,6 +83,31 @@ async def test_a_closed_tab_frees_its_place(page: Page, server: Server) -> None:
     await page.close()
 
     await until_sessions(server, 0, seconds=10)
+
+
+async def test_a_video_file_plays_in_a_loop_and_is_restyled(page: Page, server: Server) -> None:
+    await page.goto(server.url)
+    await page.get_by_test_id("file-picker").first.set_input_files(CLIP)
+    await until_live(page)
+    assert (await read_picture(page)).std() > 10
+
+
+async def test_a_shared_screen_is_restyled(page: Page, server: Server) -> None:
+    await page.goto(server.url)
+    await page.get_by_test_id("start-screen").click()
+    await until_live(page)
+    assert (await read_picture(page)).std() > 5
+
+
+async def test_the_key_b_bypasses_but_not_while_typing(page: Page, server: Server) -> None:
+    await go_live(page, server)
+    bypass = page.get_by_test_id("bypass")
+
+    await type_prompt(page, "bob by a pencil")
+    await expect(bypass).to_have_attribute("aria-pressed", "false")
+    await bypass.focus()
+    await page.keyboard.press("b")
+    await expect(bypass).to_have_attribute("aria-pressed", "true")
 
 
 async def test_the_split_moves_by_keyboard(page: Page, server: Server) -> None:

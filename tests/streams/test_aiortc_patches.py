@@ -3,6 +3,7 @@ import queue
 import random
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import av
@@ -12,10 +13,12 @@ from aiortc import RTCRtpCodecParameters
 from aiortc.codecs.h264 import H264Encoder
 from aiortc.codecs.vpx import Vp8Encoder
 from aiortc.jitterbuffer import JitterBuffer, JitterFrame
+from aiortc.rate import RemoteBitrateEstimator
 from aiortc.rtp import RtpPacket
 
 from streams.aiortc_patches import (
     FastH264Encoder,
+    FlooredEstimator,
     MarkerJitterBuffer,
     TransportSettings,
     decode_frames,
@@ -24,6 +27,8 @@ from streams.aiortc_patches import (
     is_too_large,
     with_start_bitrate,
 )
+from streams.peer import Callbacks, Peer
+from streams.stats import SessionStats
 from tests.streams.pictures import frame
 
 VP8 = RTCRtpCodecParameters(mimeType="video/VP8", clockRate=90000, payloadType=97)
@@ -257,3 +262,34 @@ def test_h264_decodes_to_the_picture_that_went_in() -> None:
     levels = [picture.to_ndarray(format="rgb24").mean() for picture in shown]
     assert np.allclose(levels, [40, 50, 60, 70, 80][: len(levels)], atol=4)
     assert len(levels) >= 4
+
+
+def test_a_browser_is_never_told_to_send_less_than_the_floor() -> None:
+    def least(estimator: RemoteBitrateEstimator) -> int:
+        told = [
+            estimator.add(
+                abs_send_time=(ms << 18) // 1000, arrival_time_ms=ms, payload_size=300, ssrc=1
+            )
+            for ms in range(0, 12_000, 10)
+        ]
+        return min(bitrate for bitrate, _ in filter(None, told))
+
+    assert least(RemoteBitrateEstimator()) < TransportSettings().remb_floor  # 240 kbit/s come in
+    assert least(FlooredEstimator()) >= TransportSettings().remb_floor
+
+
+async def test_no_server_is_asked_for_our_address_unless_configured() -> None:
+    peer = Peer(Callbacks(print, print, print), SessionStats())
+    try:
+        assert peer._connection._RTCPeerConnection__configuration.iceServers == []  # type: ignore[attr-defined]  # aiortc keeps it there
+    finally:
+        await peer.close()
+
+
+def test_another_version_of_aiortc_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    import streams.aiortc_patches as patches
+
+    monkeypatch.setattr("importlib.metadata.version", lambda name: "2.0.0")
+    source = Path(patches.__file__).read_text()
+    with pytest.raises(ImportError, match=r"aiortc 2\.0\.0: .* review it"):
+        exec(compile(source, patches.__file__, "exec"), {"__name__": "another"})

@@ -34,6 +34,12 @@ describe("afterRefusal", () => {
     expect(afterRefusal(new Refused(503, "draining", "", 3), 0).after).not.toBeNull();
   });
 
+  it("does not wait for an engine that failed", () => {
+    const { phase, after } = afterRefusal(new Refused(503, "engine_failed", ""), 0);
+    expect(phase).toEqual({ state: "ended", reason: "engine_failed" });
+    expect(after).toBeNull();
+  });
+
   it("tells loading from full", () => {
     expect(afterRefusal(new Refused(503, "loading", "", 3), 0).phase.state).toBe("loading");
   });

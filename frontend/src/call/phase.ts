@@ -36,6 +36,9 @@ export interface Retry {
 export function afterRefusal(refused: Refused, attempt: number): Retry {
   const wait = refused.retryAfter === undefined ? backoff(attempt) : refused.retryAfter * 1000;
   if (refused.status === 401) return { phase: { state: "unauthorised" }, after: null };
+  if (refused.code === "engine_failed") {
+    return { phase: { state: "ended", reason: refused.code }, after: null };
+  }
   if (refused.code === "loading") return { phase: { state: "loading" }, after: 1000 };
   if (refused.code === "full" || refused.status === 429) {
     return { phase: { state: "full" }, after: wait };

@@ -89,6 +89,19 @@ class Restyler:
                 return result.image
 
 
+def contact_sheet(source: Image, styled: list[Image], columns: int = 5) -> Image:
+    """Lay a picture and its styles out in rows, each with its name."""
+    tiles = []
+    for name, image in zip(("Camera", *(s.name for s in STYLES)), (source, *styled), strict=True):
+        tile = image.copy()
+        for colour, width in (((0, 0, 0), 4), ((255, 255, 255), 1)):
+            cv2.putText(tile, name, (10, SIZE - 12), 0, 0.6, colour, width, cv2.LINE_AA)
+        tiles.append(tile)
+    tiles += [np.zeros_like(source)] * (-len(tiles) % columns)
+    rows = [np.hstack(tiles[i : i + columns]) for i in range(0, len(tiles), columns)]
+    return np.vstack(rows)
+
+
 def look(image: Image) -> NDArray[np.float64]:
     """Describe colours, contrast and edges at two scales, for telling styles apart."""
     lab = cv2.cvtColor(image, cv2.COLOR_RGB2LAB).astype(np.float32)
@@ -115,13 +128,13 @@ def edge_f1(one: Image, other: Image) -> float:
 
 
 def evaluate(engine: Engine, clip: Path, count: int) -> tuple[dict[str, Any], Image]:
-    """Give all figures and a contact sheet: sources left, a column a style."""
+    """Give all figures, and a contact sheet of the last picture."""
     restyle, network = Restyler(engine), StyleNetwork()
     large = frames(clip, count)
     small = [cv2.resize(x, (SIZE, SIZE), interpolation=cv2.INTER_AREA) for x in large]
     taught = [render(x, network) for x in large]
     results = [[restyle(x, spec.prompt) for spec in STYLES] for x in small]
-    sheet = np.vstack([np.hstack([x, *row]) for x, row in zip(small, results, strict=True)])
+    sheet = contact_sheet(small[-1], results[-1])
     right, wording_right, wordings = 0, 0, 0
     by_style: dict[str, float] = {}
     for x, teachers, row in zip(small, taught, results, strict=True):

@@ -1,5 +1,6 @@
 """Pictures into a video file."""
 
+import os
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,6 +16,8 @@ class Recorder:
     def __init__(self, path: Path, fps: Fraction) -> None:
         """Create the file. Raises SinkError that names it."""
         self._path, self._fps, self._count = path, fps, 0
+        if not os.access(path.parent, os.W_OK):  # FFmpeg would only notice at the first frame
+            raise SinkError(f"{path}: its folder is not there or cannot be written to")
         try:
             self._container = av.open(str(path), "w")
         except (av.FFmpegError, OSError, ValueError) as error:

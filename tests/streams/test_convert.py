@@ -1,0 +1,41 @@
+import av
+import numpy as np
+import pytest
+
+from streams.convert import to_picture, to_rgb
+
+
+def gradient(width: int, height: int) -> np.ndarray:
+    image = np.zeros((height, width, 3), np.uint8)
+    image[..., 0] = np.linspace(20, 230, width, dtype=np.uint8)
+    image[..., 1] = np.linspace(230, 20, height, dtype=np.uint8)[:, None]
+    image[..., 2] = 128
+    return image
+
+
+def test_colours_come_back_within_a_few_levels() -> None:
+    image = gradient(128, 96)
+    again = to_rgb(to_picture(image), 128, 96)
+    assert np.abs(again.astype(int) - image).max() <= 8
+    assert np.abs(again.astype(int) - image).mean() < 2
+
+
+@pytest.mark.parametrize(("width", "height"), [(640, 480), (480, 640), (257, 129), (64, 64)])
+def test_the_centre_is_cut_to_the_wanted_shape(width: int, height: int) -> None:
+    image = np.zeros((height, width, 3), np.uint8)
+    side = min(width, height)
+    top, left = (height - side) // 2, (width - side) // 2
+    image[top : top + side, left : left + side] = 200  # what must be seen, and nothing else
+    picture = av.VideoFrame.from_ndarray(image, format="rgb24")
+
+    seen = to_rgb(picture, 64, 64)
+
+    assert seen.shape == (64, 64, 3)
+    assert seen[4:-4, 4:-4].min() > 185
+
+
+@pytest.mark.parametrize("kind", ["yuv422p", "nv12", "gray", "yuvj420p"])
+def test_other_formats_are_understood(kind: str) -> None:
+    image = np.full((64, 64, 3), 120, np.uint8)
+    picture = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format=kind)
+    assert abs(float(to_rgb(picture, 64, 64).mean()) - 120) < 14

@@ -63,7 +63,7 @@ export function App() {
             />
           </Stage>
           {source && (
-            <div className="flex flex-wrap items-center gap-2">
+            <div className="flex flex-wrap items-center gap-1.5">
               <SourceButtons onOpen={open} active={source.kind} />
               {source.kind === "camera" && <CameraChoice source={source} onOpen={open} />}
               <span className="grow" />

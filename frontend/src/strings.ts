@@ -31,7 +31,7 @@ export const STRINGS = {
   mirror: "Mirror",
   views: "View",
   wipe: "Wipe",
-  side: "Side by side",
+  side: "Side",
   only: "Result",
   fullscreen: "Full screen",
   split: "Where the camera ends and the result begins",

@@ -94,8 +94,8 @@ def contact_sheet(source: Image, styled: list[Image], columns: int = 5) -> Image
     tiles = []
     for name, image in zip(("Camera", *(s.name for s in STYLES)), (source, *styled), strict=True):
         tile = image.copy()
-        for colour, width in (((0, 0, 0), 4), ((255, 255, 255), 1)):
-            cv2.putText(tile, name, (10, SIZE - 12), 0, 0.6, colour, width, cv2.LINE_AA)
+        for at, colour in (((11, SIZE - 11), (0, 0, 0)), ((10, SIZE - 12), (255, 255, 255))):
+            cv2.putText(tile, name, at, 0, 0.6, colour, 1, cv2.LINE_AA)
         tiles.append(tile)
     tiles += [np.zeros_like(source)] * (-len(tiles) % columns)
     rows = [np.hstack(tiles[i : i + columns]) for i in range(0, len(tiles), columns)]

@@ -40,9 +40,7 @@ def export(cache: Path, to: Path) -> None:
     partial = to.with_name(f"{to.name}.tmp")
     shutil.rmtree(partial, ignore_errors=True)
     averaged["unet"].half().save_pretrained(partial / "unet")
-    tuned = cache / "autoencoder_tuned.pt"
-    autoencoder = load_autoencoder(tuned if tuned.exists() else cache / "autoencoder.pt")
-    autoencoder.half().save_pretrained(partial / "vae")
+    load_autoencoder(cache / "autoencoder.pt").half().save_pretrained(partial / "vae")
     averaged["text"].save_pretrained(partial / "text_encoder")
     _write(partial / "scheduler" / "scheduler_config.json", _SCHEDULER)
     _write(partial / "model_index.json", _INDEX)

@@ -60,7 +60,10 @@ def quantiles(values: list[float]) -> dict[str, float]:
 async def styled(server: Server, seconds: float) -> dict[str, Any]:
     """256 × 256, 30 fps in, one step: what a WebRTC peer in Python gets."""
     echo = Echo(server, webcam(256))
+    asked = time.monotonic()
     await echo.client.connect(echo.track, _STYLED, lambda frame, at: _count(echo))
+    await asyncio.wait_for(echo.client.received.wait(), 10)
+    first_frame = time.monotonic() - asked
     await asyncio.sleep(2)
     first, began = echo.received, time.monotonic()
     early = (await echo.client.state())["stats"]["age_ms"]
@@ -69,6 +72,7 @@ async def styled(server: Server, seconds: float) -> dict[str, Any]:
     stats = (await echo.client.state())["stats"]
     await echo.client.close()
     return {
+        "first_frame_s": round(first_frame, 2),
         "fps_in": stats["fps_in"],
         "fps_out": round(fps, 1),
         "dropped": stats["dropped"],

@@ -75,7 +75,9 @@ class Engine:
         self.config = config
         self._folder, self.networks = folder, networks
         self._schedule = Schedule(folder.scheduler)
-        self._prompts = Prompts(load_text(folder, networks.device))
+        self._prompts = Prompts(
+            load_text(folder, networks.device), tuple(preset.name for preset in folder.presets)
+        )
         self._latent_shape = (
             folder.latent_channels,
             config.height // folder.downscale,
@@ -101,10 +103,14 @@ class Engine:
         """How many frames `tick` has still to give back."""
         return len(self._slots) + len(self._finished)
 
-    def prepare(self, params: StyleParams) -> None:
-        """Encode the prompts of new values, so that no frame waits for it. Any thread may call."""
+    def prepare(self, params: StyleParams) -> str | None:
+        """Encode the prompts of new values, so that no frame waits for it. Any thread may call.
+
+        Gives a sentence for the user when the prompt means nothing to the model.
+        """
         self._prompts.get(params.prompt)
         self._prompts.get(params.negative_prompt)
+        return self._prompts.hint(params.prompt)
 
     def open(self, session: str) -> None:
         """Make room for a session's state."""

@@ -28,6 +28,7 @@ class Control:
         self, session: SessionId, style: Style, worker: Worker, messages_per_second: int
     ) -> None:
         self.style = style  # in force
+        self.hint: str | None = None  # what a user should know of its prompt
         self._session, self._worker = session, worker
         self._wanted = style
         self._waiting: list[asyncio.Future[tuple[Style, int]]] = []
@@ -68,17 +69,17 @@ class Control:
 
     async def _acknowledge(self, seq: int, patch: StylePatch, peer: Peer) -> None:
         style, frame = await self.change(patch)
-        _send(peer, Applied(seq=seq, frame=frame, style=style))
+        _send(peer, Applied(seq=seq, frame=frame, style=style, hint=self.hint))
 
     async def _apply(self) -> None:
         while self._waiting:
             style = self._wanted
             waiting = list(self._waiting)
-            await asyncio.to_thread(self._worker.prepare, style.params())
+            hint = await asyncio.to_thread(self._worker.prepare, style.params())
             if style is not self._wanted:
                 continue  # a newer change came meanwhile: it stands for this one too
             frame = self._worker.restyle(self._session, style.params())
-            self.style = style
+            self.style, self.hint = style, hint
             self._waiting = self._waiting[len(waiting) :]
             for done in waiting:
                 if not done.done():

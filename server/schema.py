@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from pipeline.params import StyleParams
 
 _DEFAULT = StyleParams()
+Prompt = Annotated[str, Field(max_length=500)]
 
 
 class Message(BaseModel):
@@ -22,8 +23,8 @@ class Message(BaseModel):
 class Style(Message):
     """All style values, as in force."""
 
-    prompt: str = Field(default=_DEFAULT.prompt, max_length=500)
-    negative_prompt: str = Field(default=_DEFAULT.negative_prompt, max_length=500)
+    prompt: Prompt = _DEFAULT.prompt
+    negative_prompt: Prompt = _DEFAULT.negative_prompt
     strength: float = Field(default=_DEFAULT.strength, ge=0, le=1)
     guidance_scale: float = Field(default=_DEFAULT.guidance_scale, ge=1, le=10)
     seed: int = Field(default=_DEFAULT.seed, ge=0, le=2**32 - 1)
@@ -38,8 +39,8 @@ class Style(Message):
 class StylePatch(Message):
     """New style values. Keys left out stay as they are."""
 
-    prompt: str | None = Field(default=None, max_length=500)
-    negative_prompt: str | None = Field(default=None, max_length=500)
+    prompt: Prompt | None = None
+    negative_prompt: Prompt | None = None
     strength: float | None = Field(default=None, ge=0, le=1)
     guidance_scale: float | None = Field(default=None, ge=1, le=10)
     seed: int | None = Field(default=None, ge=0, le=2**32 - 1)
@@ -79,6 +80,7 @@ class Answer(Message):
     type: Literal["answer"] = "answer"
     ice_servers: list[IceServer]
     style: Style
+    hint: str | None = None
 
 
 class Percentiles(Message):
@@ -108,6 +110,7 @@ class SessionState(Message):
     id: str
     state: Literal["connecting", "live", "stalled", "closed"]
     style: Style
+    hint: str | None  # what the model did not understand of the prompt
     width: int
     height: int
     stats: Stats
@@ -124,6 +127,7 @@ class StyleInForce(Message):
 
     style: Style
     frame: int  # number of the first input frame that it holds for
+    hint: str | None = None
 
 
 class Preset(Message):
@@ -132,6 +136,7 @@ class Preset(Message):
     name: str
     prompt: str
     examples: list[str]
+    thumbnail: str | None = None  # data URL of a small picture made by the model
 
 
 class Info(Message):
@@ -199,6 +204,7 @@ class Applied(Message):
     seq: int
     frame: int
     style: Style
+    hint: str | None = None
 
 
 class Pong(Message):

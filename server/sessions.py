@@ -70,7 +70,7 @@ class Session:
         """Describe it."""
         config = self._settings
         return SessionState(
-            id=self.id, state=self.phase, style=self.control.style,
+            id=self.id, state=self.phase, style=self.control.style, hint=self.control.hint,
             width=config.width, height=config.height, stats=self.figures(),
         )  # fmt: skip
 
@@ -180,7 +180,7 @@ class Sessions:
         session = Session(self._settings, self._worker, style, address)
         self._open[session.id] = session
         try:
-            await asyncio.to_thread(self._worker.prepare, style.params())
+            session.control.hint = await asyncio.to_thread(self._worker.prepare, style.params())
             answer = await asyncio.wait_for(session.peer.accept(offer), self._settings.setup_s)
         except BaseException:
             self._open.pop(session.id, None)

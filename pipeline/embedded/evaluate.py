@@ -1,72 +1,44 @@
-"""Measure the shipped model on pictures and people that training never saw.
+"""Measure the shipped model on people and rooms that training never saw.
 
-    python -m pipeline.embedded.evaluate [--json] [--sheet docs/styles.png] [--clip CLIP]
+    python -m pipeline.embedded.evaluate [--json] [--sheet docs/styles.jpg] [--quick]
 
-psnr_…              what the autoencoder keeps of webcam frames and of styled pictures, in dB
-identity_psnr       how near an empty prompt comes to the picture itself
-separability        share of results whose nearest teacher, by colours and edges, is their own
-wordings            the same for prompts whose words training did not have, style by style
-edges               agreement of the result's edges with the camera's (F1 within 2 pixels)
-ms                  of one frame by stage
+psnr_…          what the autoencoder keeps of webcam frames and of styled pictures, in dB
+identity_psnr   how near an empty prompt comes to the picture itself
+agreement_psnr  how near a result comes to its teacher's
+separability    share of results whose nearest teacher, by VGG Gram matrices, is their own
+wordings        the same for 200 prompts kept from training (tests/fixtures/wordings.json)
+edges           agreement of the result's edges with the camera's at strength .5 (F1, 2 pixels)
+warp_error      E_warp over still-camera clips in grey levels: of input, teachers, model, and the
+                model with other noise in every frame; and the two ratios that matter
+flicker         what a frame shows and neither neighbour does, in relation to the input's
+fps             frames a second by size and threads, model alone
 """
 
 import argparse
 import json
+import time
+from collections.abc import Iterable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from tqdm import tqdm
 
+from pipeline import metrics
 from pipeline.config import EngineConfig
+from pipeline.embedded import heldout
+from pipeline.embedded.perceptual import Perceptual, gram
 from pipeline.embedded.styles import STYLES
 from pipeline.embedded.teachers import SIZE, StyleNetwork, render
 from pipeline.engine import Engine, build_engine
 from pipeline.params import StyleParams
 
 Image = NDArray[np.uint8]
-CLIP = Path(__file__).parents[2] / "tests" / "fixtures" / "webcam.mp4"
-
-# none of these stands in styles.py
-WORDINGS: dict[str, tuple[str, ...]] = {
-    "Pencil": ("sketched by hand with graphite", "a quick pencil portrait of me"),
-    "Comic": ("page from a comic", "a cartoon hero with thick ink outlines"),
-    "Oil painting": ("oils on a canvas", "portrait painted in oil by a master"),
-    "Starry night": ("van gogh's night with stars", "swirling starry sky painting"),
-    "Pop art": ("a warhol poster", "popart colours"),
-    "Woodblock print": ("wave by hokusai", "print from old japan"),
-    "Engraving": ("etched on a copper plate", "antique engraved illustration"),
-    "Impressionist": ("painted by monet", "soft impressionism in the morning"),
-    "Expressionist": ("kandinsky colours", "bold abstract expressionism"),
-    "Inferno": ("standing in flames", "red fire everywhere"),
-    "Neon": ("glowing neon tubes", "cyberpunk city glow"),
-    "Watercolour": ("watercolor on wet paper", "a pale aquarelle of me"),
-    "Duotone": ("two tone poster in purple and orange", "a duotone picture"),
-    "Moonlight": ("deep in the night", "lit by the moon only"),
-}
-
-
-def frames(clip: Path, count: int) -> list[Image]:
-    """Read evenly spread centre squares of a clip, at twice the model's size."""
-    capture = cv2.VideoCapture(str(clip))
-    total = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-    pictures = []
-    for index in np.linspace(0, total - 2, count).astype(int):
-        capture.set(cv2.CAP_PROP_POS_FRAMES, int(index))
-        good, image = capture.read()
-        if good:
-            pictures.append(_square(cv2.cvtColor(image, cv2.COLOR_BGR2RGB)))
-    capture.release()
-    return pictures
-
-
-def _square(image: Image) -> Image:
-    height, width = image.shape[:2]
-    side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    cut = image[top : top + side, left : left + side]
-    return cv2.resize(cut, (2 * SIZE, 2 * SIZE), interpolation=cv2.INTER_CUBIC)
+_CLIP_FRAMES = 12
 
 
 class Restyler:
@@ -75,7 +47,6 @@ class Restyler:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._number = 0
-        self.stages: list[dict[str, float]] = []
         engine.open("evaluate")
 
     def __call__(self, image: Image, prompt: str, **values: Any) -> Image:
@@ -85,31 +56,47 @@ class Restyler:
         self._number += 1
         while True:
             for result in self._engine.tick():
-                self.stages.append(result.stages_ms)
                 return result.image
 
-
-def contact_sheet(source: Image, styled: list[Image], columns: int = 5) -> Image:
-    """Lay a picture and its styles out in rows, each with its name."""
-    tiles = []
-    for name, image in zip(("Camera", *(s.name for s in STYLES)), (source, *styled), strict=True):
-        tile = image.copy()
-        for at, colour in (((11, SIZE - 11), (0, 0, 0)), ((10, SIZE - 12), (255, 255, 255))):
-            cv2.putText(tile, name, at, 0, 0.6, colour, 1, cv2.LINE_AA)
-        tiles.append(tile)
-    tiles += [np.zeros_like(source)] * (-len(tiles) % columns)
-    rows = [np.hstack(tiles[i : i + columns]) for i in range(0, len(tiles), columns)]
-    return np.vstack(rows)
+    def there_and_back(self, image: Image) -> Image:
+        """Encode and decode."""
+        networks = self._engine.networks
+        return networks.decode(networks.encode(torch.from_numpy(image)[None]))[0].numpy()
 
 
-def look(image: Image) -> NDArray[np.float64]:
-    """Describe colours, contrast and edges at two scales, for telling styles apart."""
-    lab = cv2.cvtColor(image, cv2.COLOR_RGB2LAB).astype(np.float32)
-    grey = lab[..., 0]
-    half = cv2.resize(grey, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
-    edges = [np.abs(cv2.Laplacian(plane, cv2.CV_32F)).mean() for plane in (grey, half)]
-    quantiles = np.quantile(lab.reshape(-1, 3), (0.1, 0.35, 0.65, 0.9), axis=0).ravel()
-    return np.concatenate([quantiles, lab.std((0, 1)), 2 * np.array(edges)])
+class Judge:
+    """Says which teacher's picture another one looks like."""
+
+    def __init__(self, perceptual: Perceptual) -> None:
+        self._perceptual = perceptual
+
+    @torch.inference_mode()
+    def textures(self, images: Iterable[Image]) -> list[torch.Tensor]:
+        """Give Gram matrices at three scales, of all pictures."""
+        batch = torch.from_numpy(np.stack(list(images))).permute(0, 3, 1, 2).float() / 127.5 - 1
+        return [gram(features) for features in self._perceptual(batch)]
+
+    def nearest(self, images: Iterable[Image], teachers: list[torch.Tensor]) -> list[int]:
+        """Give, for each picture, the index of the teacher whose textures are nearest."""
+        total: torch.Tensor | float = 0.0
+        for own, taught in zip(self.textures(images), teachers, strict=True):
+            size = taught.square().mean((1, 2)).sqrt()
+            total = total + (own[:, None] - taught[None]).abs().mean((2, 3)) / size
+        assert isinstance(total, torch.Tensor)
+        return total.argmin(1).tolist()
+
+
+def contact_sheet(rows: list[list[Image]], columns: int = 4, side: int = 160) -> Image:
+    """Lay out all people in every style, each style with its name below."""
+    blocks = []
+    for spec, row in zip(STYLES, rows, strict=True):
+        tiles = [cv2.resize(x, (side, side), interpolation=cv2.INTER_AREA) for x in row]
+        label = np.full((28, side * len(row), 3), 18, np.uint8)
+        cv2.putText(label, spec.name, (6, 20), 0, 0.6, (235, 235, 235), 1, cv2.LINE_AA)
+        blocks.append(np.vstack([np.hstack(tiles), label]))
+    blocks += [np.zeros_like(blocks[0])] * (-len(blocks) % columns)
+    lines = [np.hstack(blocks[i : i + columns]) for i in range(0, len(blocks), columns)]
+    return np.vstack(lines)
 
 
 def psnr(one: Image, other: Image) -> float:
@@ -127,80 +114,141 @@ def edge_f1(one: Image, other: Image) -> float:
     return 2 * precision * recall / max(precision + recall, 1e-9)
 
 
-def evaluate(engine: Engine, clip: Path, count: int) -> tuple[dict[str, Any], Image]:
-    """Give all figures, and a contact sheet of the last picture."""
-    restyle, network = Restyler(engine), StyleNetwork()
-    large = frames(clip, count)
-    small = [cv2.resize(x, (SIZE, SIZE), interpolation=cv2.INTER_AREA) for x in large]
-    taught = [render(x, network) for x in large]
+def still_figures(
+    restyle: Restyler, judge: Judge, network: StyleNetwork, large: list[Image]
+) -> tuple[dict[str, Any], list[list[Image]]]:
+    """Give the figures of single pictures, and all results, style by style."""
+    small = [_halved(x) for x in large]
+    taught = [render(x, network) for x in tqdm(large, desc="teachers", disable=None)]
     results = [[restyle(x, spec.prompt) for spec in STYLES] for x in small]
-    sheet = contact_sheet(small[-1], results[-1])
-    right, wording_right, wordings = 0, 0, 0
-    by_style: dict[str, float] = {}
-    for x, teachers, row in zip(small, taught, results, strict=True):
-        looks = np.stack([look(t) for t in teachers])
-        own = [int(_nearest(look(y), looks) == i) for i, y in enumerate(row)]
-        right += sum(own)
-        for i, spec in enumerate(STYLES):
-            said = [_nearest(look(restyle(x, w)), looks) == i for w in WORDINGS[spec.name]]
-            by_style[spec.name] = by_style.get(spec.name, 0) + sum(said) / len(said) / len(small)
-            wording_right += sum(said)
-            wordings += len(said)
-    decoded = [_there_and_back(engine, x) for x in small]
-    decoded_styles = [(t, _there_and_back(engine, t)) for teachers in taught for t in teachers]
-    stages = restyle.stages[-50:]
+    textures = [judge.textures(teachers) for teachers in taught]
+    found = [judge.nearest(row, teachers) for row, teachers in zip(results, textures, strict=True)]
+    confused = {
+        spec.name: [STYLES[row[i]].name for row in found if row[i] != i]
+        for i, spec in enumerate(STYLES)
+    }
     figures = {
-        "psnr_webcam": _mean(map(psnr, decoded, small)),
-        "psnr_styles": _mean(psnr(a, b) for a, b in decoded_styles),
+        "psnr_webcam": _mean(psnr(restyle.there_and_back(x), x) for x in small),
+        "psnr_styles": _mean(psnr(restyle.there_and_back(t), t) for ts in taught for t in ts),
         "identity_psnr": _mean(psnr(restyle(x, ""), x) for x in small),
         "agreement_psnr": _mean(
-            psnr(y, t) for row, ts in zip(results, taught, strict=True)
-            for y, t in zip(row, ts, strict=True)
+            psnr(y, t) for ys, ts in zip(results, taught, strict=True)
+            for y, t in zip(ys, ts, strict=True)
         ),
-        "separability": right / (len(small) * len(STYLES)),
-        "wordings": wording_right / wordings,
-        "wordings_by_style": {name: round(share, 2) for name, share in by_style.items()},
+        "separability": _mean(row[i] == i for row in found for i in range(len(STYLES))),
+        "taken_for": {name: others for name, others in confused.items() if others},
         "edges": _mean(
             edge_f1(x, restyle(x, s.prompt, strength=0.5)) for x in small for s in STYLES
         ),
-        "ms": {k: _mean(s[k] for s in stages) for k in stages[0]},
     }  # fmt: skip
-    return figures, sheet
+    figures |= wording_figures(restyle, judge, small[0], textures[0])
+    return figures, [list(row) for row in zip(*results, strict=True)]
 
 
-def _there_and_back(engine: Engine, image: Image) -> Image:
-    import torch
+def wording_figures(
+    restyle: Restyler, judge: Judge, image: Image, teachers: list[torch.Tensor]
+) -> dict[str, Any]:
+    """Say how many of the wordings kept apart land on their style, and which do not."""
+    wordings: dict[str, list[str]] = json.loads(heldout.WORDINGS.read_text())
+    asked = [(i, words) for i, spec in enumerate(STYLES) for words in wordings[spec.name]]
+    found = [
+        judge.nearest([restyle(image, words)], teachers)[0]
+        for _, words in tqdm(asked, desc="wordings", disable=None)
+    ]
+    missed = {
+        words: STYLES[at].name for (i, words), at in zip(asked, found, strict=True) if at != i
+    }
+    return {"wordings": round(1 - len(missed) / len(asked), 3), "wordings_missed": missed}
 
-    networks = engine.networks
-    return networks.decode(networks.encode(torch.from_numpy(image)[None]))[0].numpy()
+
+def temporal_figures(
+    restyle: Restyler, network: StyleNetwork, clips: list[list[Image]]
+) -> dict[str, Any]:
+    """Compare warping error and flicker of input, teachers and model on still-camera clips."""
+    errors: dict[str, list[float]] = {}
+    flickers: dict[str, list[float]] = {}
+    for large in tqdm(clips, desc="clips", disable=None):
+        small = [_halved(x) for x in large]
+        back = [metrics.motion_between(b, a) for a, b in pairwise(small)]
+        ahead = [metrics.motion_between(a, b) for a, b in pairwise(small)]
+        taught = [render(x, network) for x in large]
+        runs = {"input": [small]}
+        runs["teachers"] = [[frame[i] for frame in taught] for i in range(len(STYLES))]
+        runs["model"] = [[restyle(x, s.prompt) for x in small] for s in STYLES]
+        runs["other_noise"] = [
+            [restyle(x, s.prompt, seed=n) for n, x in enumerate(small)] for s in STYLES
+        ]
+        for name, videos in runs.items():
+            for frames in videos:
+                errors.setdefault(name, []).extend(
+                    metrics.warp_error(b, a, m)
+                    for (a, b), m in zip(pairwise(frames), back, strict=True)
+                )
+                flickers.setdefault(name, []).extend(
+                    metrics.flicker(frames[i], frames[i + 1], frames[i + 2], back[i], ahead[i + 1])
+                    for i in range(len(frames) - 2)
+                )
+    levels = {name: round(255 * np.nanmean(e) ** 0.5, 2) for name, e in errors.items()}
+    energy = {name: float(np.nanmean(e)) for name, e in flickers.items()}
+    squared = {name: float(np.nanmean(e)) for name, e in errors.items()}
+    return {
+        "warp_error": levels,
+        "warp_error_to_teachers": round(squared["model"] / squared["teachers"], 3),
+        "warp_error_to_other_noise": round(squared["model"] / squared["other_noise"], 3),
+        "flicker_to_input": {n: round(e / energy["input"], 2) for n, e in energy.items()},
+    }
 
 
-def _nearest(one: NDArray[np.float64], many: NDArray[np.float64]) -> int:
-    return int(np.abs(many - one).mean(1).argmin())
+def speed_figures(image: Image) -> dict[str, float]:
+    """Time one-step restyling by size and threads."""
+    speeds = {}
+    for size in (256, 384):
+        picture = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
+        for threads in (1, 2):
+            restyle = Restyler(build_engine(EngineConfig(width=size, height=size, threads=threads)))
+            for _ in range(5):
+                restyle(picture, STYLES[0].prompt)
+            began = time.perf_counter()
+            for _ in range(40):
+                restyle(picture, STYLES[0].prompt)
+            speeds[f"{size}px_{threads}t"] = round(40 / (time.perf_counter() - began), 1)
+    return speeds
 
 
-def _mean(values: Any) -> float:
+def _halved(image: Image) -> Image:
+    return cv2.resize(image, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
+
+
+def _mean(values: Iterable[float]) -> float:
     return round(float(np.mean(list(values))), 3)
 
 
 def main() -> None:
     """Measure, print, write the sheet."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--clip", type=Path, default=CLIP)
-    parser.add_argument("--count", type=int, default=4, help="pictures taken from the clip")
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--cache", type=Path, default=Path(".cache/embedded"))
+    parser.add_argument("--model", default="embedded")
+    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--sheet", type=Path)
+    parser.add_argument("--quick", action="store_true", help="single pictures only")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    engine = build_engine(EngineConfig(threads=arguments.threads))
-    figures, sheet = evaluate(engine, arguments.clip, arguments.count)
+    torch.set_num_threads(arguments.threads)
+    engine = build_engine(EngineConfig(model=arguments.model, threads=arguments.threads))
+    restyle, network = Restyler(engine), StyleNetwork(arguments.threads)
+    people = heldout.people(arguments.cache)
+    figures, rows = still_figures(restyle, Judge(Perceptual(arguments.cache)), network, people)
     if arguments.sheet:
-        cv2.imwrite(str(arguments.sheet), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
+        cv2.imwrite(str(arguments.sheet), cv2.cvtColor(contact_sheet(rows), cv2.COLOR_RGB2BGR))
+    if not arguments.quick:
+        clips = heldout.still_clips(arguments.cache, _CLIP_FRAMES)
+        figures |= temporal_figures(restyle, network, clips)
+        figures["fps"] = speed_figures(people[0])
     if arguments.json:
         print(json.dumps(figures, indent=2))
         return
     for name, value in figures.items():
-        print(f"{name:<18}{value}")
+        print(f"{name:<26}{value}")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ python -m pipeline.embedded.export [--cache .cache/embedded] [--to pipeline/embe
 """
 
 import argparse
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -11,9 +12,8 @@ from pathlib import Path
 import torch
 
 from pipeline.embedded import WEIGHTS
+from pipeline.embedded.distil import begin
 from pipeline.embedded.styles import STYLES
-from pipeline.embedded.train_autoencoder import load as load_autoencoder
-from pipeline.embedded.train_unet import Trainer
 
 _INDEX = {
     "_class_name": "RestyleImg2ImgPipeline",
@@ -35,12 +35,11 @@ _KEPT = ("MODEL_CARD.md", "provenance.json")  # written by people
 
 def export(cache: Path, to: Path) -> None:
     """Write the averaged weights as fp16; the old folder is replaced as a whole."""
-    trainer = Trainer(cache, rate=1e-3)
-    averaged = trainer.average.module
+    averaged = begin(cache, rate=0).average.module
     partial = to.with_name(f"{to.name}.tmp")
     shutil.rmtree(partial, ignore_errors=True)
     averaged["unet"].half().save_pretrained(partial / "unet")
-    load_autoencoder(cache / "autoencoder.pt").half().save_pretrained(partial / "vae")
+    averaged["autoencoder"].half().save_pretrained(partial / "vae")
     averaged["text"].save_pretrained(partial / "text_encoder")
     _write(partial / "scheduler" / "scheduler_config.json", _SCHEDULER)
     _write(partial / "model_index.json", _INDEX)
@@ -51,6 +50,12 @@ def export(cache: Path, to: Path) -> None:
     for name in _KEPT:
         if (to / name).exists():
             shutil.copy2(to / name, partial / name)
+    weights = sorted(partial.rglob("*.safetensors"))
+    checksums = {
+        path.relative_to(partial).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in (*weights, partial / "text_encoder" / "vocab.txt")
+    }
+    _write(partial / "checksums.json", checksums)
     shutil.rmtree(to, ignore_errors=True)
     partial.rename(to)
 

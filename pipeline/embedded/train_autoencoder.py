@@ -38,7 +38,9 @@ class Pictures:
             stack = self.stacks[self._random.integers(len(self.stacks))]
             own = self._random.random() < _SOURCE_SHARE
             which = 0 if own else self._random.integers(1, len(stack))
-            top, left = self._random.integers(0, stack.shape[1] - size + 1, 2)
+            # styles begin at a latent's corner, as they do in use: dots and blocks lie on a grid
+            step = 1 if own else 8
+            top, left = step * self._random.integers(0, (stack.shape[1] - size) // step + 1, 2)
             row[:] = stack[which, top : top + size, left : left + size]
             if self._random.random() < 0.5:
                 row[:] = row[:, ::-1].copy()
@@ -137,11 +139,15 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     checkpoint = arguments.cache / "autoencoder.pt"
     pictures = Pictures(arguments.cache / "styled")
-    model = load(checkpoint) if checkpoint.exists() else start(pictures)
+    fresh = not checkpoint.exists()
+    model = start(pictures) if fresh else load(checkpoint)
     minutes = 0.05 if arguments.smoke else arguments.minutes
     train(
         model.to(memory_format=torch.channels_last), pictures, checkpoint, minutes, arguments.rate
     )
+    if fresh:  # a resumed run keeps the scale that the denoiser may know already
+        even_out(model, pictures)
+        torch.save(model.state_dict(), checkpoint)
 
 
 if __name__ == "__main__":

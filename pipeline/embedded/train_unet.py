@@ -11,7 +11,6 @@ extrapolates the style.
 
 import argparse
 import random
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,17 +25,24 @@ from tqdm import tqdm
 from pipeline.embedded.styles import STYLES
 from pipeline.embedded.train_autoencoder import Pictures
 from pipeline.embedded.train_autoencoder import load as load_autoencoder
+from pipeline.embedded.training import Training
+from pipeline.embedded.wording import Goal, Wordings
 from pipeline.models.static_text import StaticTextEncoder
 
-_TEMPLATES = (
-    "{}", "{}", "{}", "a {}", "an {}", "{} style", "in the style of {}", "like {}", "as {}",
-    "like a {}", "as a {}", "{} of a person", "a portrait as {}", "me as {}", "make it {}",
-    "turn this into {}", "{}, detailed", "beautiful {}", "the room as {}", "{} art", "{} look",
-    "{} effect", "this looks like {}",
-)  # fmt: skip
-_NO_PROMPT = 0.12
-_BLEND = 0.12
+_WORD_NOISE = 0.25  # standard deviation, where a word's vector has one of 1
+_SENSOR_NOISE = (0.0, 3.0, 6.0)  # grey levels, of the kept views of each source
+_GRID = 4  # crops start at multiples of 4 latents, where the filters' patterns begin
 _FULL_AT = 700  # timestep from which on the whole style is asked for
+
+
+@dataclass(slots=True)
+class Prompts:
+    """Each row's words: two prompts, how much of the second, and which styles they mean."""
+
+    one: Int[Tensor, "b tokens"]
+    other: Int[Tensor, "b tokens"]
+    weight: Float[Tensor, "b"]
+    styles: Float[Tensor, "b styles_and_none"]
 
 
 @dataclass(slots=True)
@@ -46,7 +52,7 @@ class Batch:
     source: Float[Tensor, "b c h w"]
     start: Float[Tensor, "b c h w"]
     styled: Float[Tensor, "b c h w"]
-    ids: Int[Tensor, "b tokens"]
+    prompts: Prompts
 
 
 def make_unet(latent_channels: int) -> UNet2DConditionModel:
@@ -62,6 +68,10 @@ def make_unet(latent_channels: int) -> UNet2DConditionModel:
         attention_head_dim=(3, 6, 10),  # diffusers reads this as the number of heads
         cross_attention_dim=128,
         norm_num_groups=16,
+        # the prompt also scales and shifts every block, or the top level would not know it
+        addition_embed_type="text",
+        addition_embed_type_num_heads=4,
+        resnet_time_scale_shift="scale_shift",
     )
 
 
@@ -71,62 +81,85 @@ def noise_table() -> Float[Tensor, "1000"]:
     return torch.cumprod(1 - betas, 0)
 
 
-def wording(index: int) -> str:
-    """Draw words for a style: a template round one of its wordings, now and then a word lost."""
-    spec = STYLES[index]
-    words = random.choice(_TEMPLATES).format(random.choice((spec.prompt, *spec.wordings))).split()
-    if len(words) > 3 and random.random() < 0.15:
-        words.pop(random.randrange(len(words)))
-    return " ".join(words)
-
-
 class Latents:
     """Latents of all rendered pictures, and random training rows cut from them."""
 
     def __init__(self, cache: Path, text: StaticTextEncoder) -> None:
         self._stacks = encode_all(cache)
         self._text = text
+        self._wordings = Wordings(text.vocabulary, text.table)
 
     def batch(self, count: int, size: int) -> Batch:
         """Draw rows: one crop each, in one style, blended styles or none."""
-        source, start, styled, ids = [], [], [], []
+        source, start, styled, goals = [], [], [], []
         for _ in range(count):
-            stack = self._stacks[random.randrange(len(self._stacks))].float()
-            top, left = (random.randint(0, stack.shape[-1] - size) for _ in "yx")
+            stack = self._stacks[random.randrange(len(self._stacks))]
+            top, left = (_GRID * random.randint(0, (stack.shape[-1] - size) // _GRID) for _ in "yx")
             crop = stack[..., top : top + size, left : left + size]
-            goal, words = self._goal(crop)
+            seen = crop[random.randrange(len(_SENSOR_NOISE))].float()
+            goal = self._wordings.goal()
+            wanted = goal.picture(crop[0], crop[len(_SENSOR_NOISE) :])
             along = random.choices((0.0, 1.0, random.random()), (0.7, 0.12, 0.18))[0]
-            source.append(crop[0])
-            start.append(torch.lerp(crop[0], goal, along))
-            styled.append(goal if words else start[-1])
-            ids.append(self._text.token_ids(words))
-        return Batch(*(torch.stack(rows) for rows in (source, start, styled, ids)))
+            source.append(seen)
+            start.append(torch.lerp(seen, wanted, along))
+            # without a style nothing is to change, whatever the start
+            styled.append(wanted if goal.styles else start[-1])
+            goals.append(goal)
+        prompts = tokenise(self._text, goals)
+        return Batch(torch.stack(source), torch.stack(start), torch.stack(styled), prompts)
 
-    def _goal(self, crop: Tensor) -> tuple[Tensor, str]:
-        one, other = random.sample(range(len(STYLES)), 2)
-        chance = random.random()
-        if chance < _NO_PROMPT:
-            return crop[1 + one], ""
-        if chance < _NO_PROMPT + _BLEND:
-            joined = random.choice(("{} and {}", "half {}, half {}", "{} mixed with {}"))
-            names = [random.choice((STYLES[i].name.lower(), wording(i))) for i in (one, other)]
-            return (crop[1 + one] + crop[1 + other]) / 2, joined.format(*names)
-        return crop[1 + one], wording(one)
+
+def tokenise(text: StaticTextEncoder, goals: list[Goal]) -> Prompts:
+    """Turn drawn words into tensors."""
+    styles = torch.zeros(len(goals), len(STYLES) + 1)
+    for row, goal in zip(styles, goals, strict=True):
+        # the first prompt alone is judged
+        meant = goal.styles[:1] if goal.other_prompt else goal.styles
+        row[list(meant) or [-1]] = 1 / max(len(meant), 1)
+    return Prompts(
+        torch.stack([text.token_ids(goal.prompt) for goal in goals]),
+        torch.stack([text.token_ids(goal.other_prompt) for goal in goals]),
+        torch.tensor([goal.prompt_weight for goal in goals]),
+        styles,
+    )
+
+
+def embed(
+    text: StaticTextEncoder, prompts: Prompts, same_noise_in_pairs: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Embed prompts, their words a little wrong; also give how badly the styles were recognised."""
+
+    def noisy(ids: Tensor) -> Tensor:
+        vectors: Tensor = text.table[ids]
+        noise = torch.randn_like(vectors)
+        if same_noise_in_pairs:
+            noise = noise[::2].repeat_interleave(2, 0)
+        return text.mix_pieces(vectors + _WORD_NOISE * noise, ids == 0)
+
+    one, other = noisy(prompts.one), noisy(prompts.other)
+    logits = text.judge(one)
+    mixed = torch.lerp(one, other, prompts.weight[:, None, None].to(one.dtype))
+    return mixed, functional.cross_entropy(logits.float(), prompts.styles)
 
 
 @torch.inference_mode()
 def encode_all(cache: Path) -> list[Tensor]:
-    """Encode every rendered picture and its mirror image; cached until the autoencoder changes."""
+    """Encode every source, also with sensor noise, and all its styles; kept in a file.
+
+    Each stack is [3 views of the source, then the styles; c; h; w].
+    """
     checkpoint, kept = cache / "autoencoder.pt", cache / "latents.pt"
     if kept.exists() and kept.stat().st_mtime > checkpoint.stat().st_mtime:
         stacks: list[Tensor] = torch.load(kept, weights_only=True)
         return stacks
+    torch.manual_seed(0)
     autoencoder = load_autoencoder(checkpoint).eval()
     stacks = []
     for stack in tqdm(Pictures(cache / "styled").stacks, desc="latents"):
         images = torch.from_numpy(np.array(stack)).permute(0, 3, 1, 2).float() / 127.5 - 1
-        for view in (images, images.flip(-1)):
-            stacks.append(autoencoder.encode(view).latents.half())
+        noise = torch.tensor(_SENSOR_NOISE)[:, None, None, None] / 127.5
+        seen = images[:1] + noise * torch.randn(len(noise), *images.shape[1:])
+        stacks.append(autoencoder.encode(torch.cat([seen, images[1:]])).latents.half())
     torch.save(stacks, kept)
     return stacks
 
@@ -137,9 +170,7 @@ def draw_timesteps(count: int) -> Int[Tensor, "b"]:
     return torch.where(torch.rand(count) < 0.55, high, torch.randint(0, 1000, (count,)))
 
 
-def loss_of(
-    unet: UNet2DConditionModel, text: StaticTextEncoder, batch: Batch, abar: Tensor
-) -> Tensor:
+def losses_of(training: Training, batch: Batch, abar: Tensor) -> dict[str, Tensor]:
     """Predict the clean result of noisy starts; see the module's first lines."""
     steps = draw_timesteps(len(batch.source))
     a = abar[steps].sqrt()[:, None, None, None]
@@ -148,71 +179,30 @@ def loss_of(
     target = torch.lerp(batch.start, batch.styled, share)
     noisy = a * batch.start + b * torch.randn_like(batch.start)
     with torch.autocast("cpu", torch.bfloat16):
-        words = text(batch.ids)
+        words, misread = embed(training.models["text"], batch.prompts)
         rows = torch.cat([noisy, batch.source], 1)
-        predicted = unet(rows, steps, words, return_dict=False)[0].float()
-    return functional.mse_loss(predicted, target) + 0.3 * functional.l1_loss(predicted, target)
+        predicted = training.models["unet"](rows, steps, words, return_dict=False)[0].float()
+    error = functional.mse_loss(predicted, target) + 0.3 * functional.l1_loss(predicted, target)
+    return {"latents": error, "words": 0.05 * misread}
 
 
-class Trainer:
-    """Denoiser, mixer, optimiser and a running average of the weights."""
+def make_models(cache: Path) -> dict[str, torch.nn.Module]:
+    """Make denoiser and text encoder, untrained but for the table of word pieces."""
+    torch.manual_seed(0)
+    random.seed(0)
+    saved = torch.load(cache / "text_table.pt", weights_only=True)
+    text = StaticTextEncoder(saved["vocabulary"], styles=len(STYLES))
+    text.table.copy_(saved["table"])
+    channels = load_autoencoder(cache / "autoencoder.pt").config.latent_channels
+    return {"unet": make_unet(channels).to(memory_format=torch.channels_last), "text": text}
 
-    def __init__(self, cache: Path, rate: float) -> None:
-        torch.manual_seed(0)
-        random.seed(0)
-        saved = torch.load(cache / "text_table.pt", weights_only=True)
-        self.text = StaticTextEncoder(saved["vocabulary"])
-        self.text.table.copy_(saved["table"])
-        channels = load_autoencoder(cache / "autoencoder.pt").config.latent_channels
-        self.unet = make_unet(channels).to(memory_format=torch.channels_last)
-        self.models = torch.nn.ModuleDict({"unet": self.unet, "text": self.text})
-        self.average = torch.optim.swa_utils.AveragedModel(
-            self.models, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.995)
-        )
-        self.rate = rate
-        self.optimiser = torch.optim.AdamW(self.models.parameters(), lr=rate, weight_decay=1e-3)
-        self.checkpoint = cache / "unet.pt"
-        self.steps = 0
-        if self.checkpoint.exists():
-            state = torch.load(self.checkpoint, weights_only=True)
-            self.models.load_state_dict(state["models"])
-            self.average.load_state_dict(state["average"])
-            self.optimiser.load_state_dict(state["optimiser"])
-            self.steps = state["steps"]
 
-    def save(self) -> None:
-        """Write everything that going on needs; never a half-written file."""
-        partial = self.checkpoint.with_suffix(".tmp")
-        state = {"models": self.models.state_dict(), "average": self.average.state_dict(),
-                 "optimiser": self.optimiser.state_dict(), "steps": self.steps}  # fmt: skip
-        torch.save(state, partial)
-        partial.rename(self.checkpoint)
-
-    def run(self, latents: Latents, minutes: float, batch: int, size: int) -> None:
-        """Train for a time; the learning rate falls over the last half of it."""
-        abar = noise_table()
-        started = saved = time.monotonic()
-        progress = tqdm(unit="step", desc=f"denoiser {size}px", initial=self.steps)
-        mean = 0.0
-        while (elapsed := (time.monotonic() - started) / 60) < minutes:
-            share = elapsed / minutes
-            warm = min(1.0, (self.steps + 1) / 100)
-            self.optimiser.param_groups[0]["lr"] = self.rate * warm * min(1.0, 2.02 * (1 - share))
-            loss = loss_of(self.unet, self.text, latents.batch(batch, size), abar)
-            self.optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(self.models.parameters(), 1.0)
-            self.optimiser.step()
-            self.average.update_parameters(self.models)
-            self.steps += 1
-            mean = loss.item() if not mean else 0.98 * mean + 0.02 * loss.item()
-            progress.update()
-            progress.set_postfix(loss=f"{mean:.4f}", refresh=False)
-            if time.monotonic() - saved > 120:
-                saved = time.monotonic()
-                self.save()
-        progress.close()
-        self.save()
+def train(training: Training, latents: Latents, minutes: float, batch: int, size: int) -> None:
+    """Train for a time on crops of `size` latents a side."""
+    abar = noise_table()
+    for share in training.clock(minutes, f"denoiser, {8 * size} px"):
+        rows = latents.batch(batch, size)
+        training.step(losses_of(training, rows, abar), share)
 
 
 def main() -> None:
@@ -223,18 +213,21 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--whole", type=float, default=0.2, help="share of time on whole pictures")
+    parser.add_argument("--start-from", type=Path, help="checkpoint of another run")
     parser.add_argument("--smoke", action="store_true", help="a few steps only")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    trainer = Trainer(arguments.cache, arguments.rate)
-    latents = Latents(arguments.cache, trainer.text)
+    training = Training(make_models(arguments.cache), arguments.cache / "unet.pt", arguments.rate)
+    if arguments.start_from and not training.steps:
+        training.start_from(arguments.start_from)
+    latents = Latents(arguments.cache, training.models["text"])
     if arguments.smoke:
-        trainer.run(latents, 0.05, 2, 16)
+        train(training, latents, 0.05, 2, 16)
         return
-    trainer.run(latents, arguments.minutes * (1 - arguments.whole), 32, 16)
+    train(training, latents, arguments.minutes * (1 - arguments.whole), 32, 16)
     if arguments.whole:
-        trainer.rate /= 3
-        trainer.run(latents, arguments.minutes * arguments.whole, 8, 32)
+        training.rate /= 3
+        train(training, latents, arguments.minutes * arguments.whole, 8, 32)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ Every model family is such a folder: the embedded one, SD-Turbo, SD 1.5, Instruc
 tells them apart is data: channels, downscaling, prediction type, text width.
 """
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,7 @@ class Preset:
     name: str
     prompt: str
     examples: tuple[str, ...] = ()
+    thumbnail: Path | None = None  # a small WebP picture
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,8 @@ def open_folder(config: EngineConfig) -> ModelFolder:
             f"model {config.model!r}: no such folder. Give 'embedded' or the path of a "
             "diffusers-format folder"
         )
+    if config.model == "embedded":
+        _check_shipped(path)
     index = _json(path / "model_index.json")
     own_vae = Path(config.autoencoder).expanduser() if config.autoencoder else None
     lora = Path(config.lora).expanduser() if config.lora else None
@@ -172,6 +176,21 @@ def _check_weights(path: Path) -> None:
         raise ModelError(f"{path}: damaged or no safetensors file; restore it") from error
 
 
+def _check_shipped(path: Path) -> None:
+    """Compare the shipped files with their checksums: a wrong byte would show as a wrong picture."""
+    checksums = path / "checksums.json"
+    for name, expected in (_json(checksums) if checksums.exists() else {}).items():
+        try:
+            found = hashlib.sha256((path / name).read_bytes()).hexdigest()
+        except OSError:
+            found = ""
+        if found != expected:
+            raise ModelError(
+                f"{path / name}: {'damaged' if found else 'missing'}. It ships with Restyle; "
+                f"restore it with: git checkout -- pipeline/embedded/weights/{name}"
+            )
+
+
 def _pickle_sentence(path: Path) -> str:
     return (
         f"{path}: a {path.suffix} file can run code when it is opened, so only .safetensors is "
@@ -196,9 +215,18 @@ def _presets(path: Path) -> tuple[Preset, ...]:
         return ()
     try:
         styles = json.loads(path.read_text())
-        return tuple(Preset(s["name"], s["prompt"], tuple(s.get("examples", ()))) for s in styles)
+        return tuple(_preset(style, path.parent / "thumbnails") for style in styles)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(f"{path}: a list of objects with name and prompt is expected") from error
+
+
+def _preset(style: dict[str, Any], thumbnails: Path) -> Preset:
+    name = str(style["name"])
+    thumbnail = thumbnails / f"{name.lower().replace(' ', '-')}.webp"
+    return Preset(
+        name, style["prompt"], tuple(style.get("examples", ())),
+        thumbnail if thumbnail.is_file() else None,
+    )  # fmt: skip
 
 
 def _check_fit(folder: ModelFolder) -> None:

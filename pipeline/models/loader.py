@@ -1,6 +1,5 @@
 """The one way by which weights get into memory. Never a pickle, never a model hub."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 from pipeline.errors import ModelError
 from pipeline.models.folder import ModelFolder, Part
 from pipeline.models.parts import Decoder, Denoiser, Encoder
+from pipeline.prompts import TextEncoder
 
 
 def load_autoencoder(folder: ModelFolder) -> tuple[Encoder, Decoder]:
@@ -29,14 +29,21 @@ def load_denoiser(folder: ModelFolder) -> Denoiser:
     return Denoiser(network).eval()
 
 
-def load_text(folder: ModelFolder, device: torch.device) -> Callable[[str], Tensor]:
-    """Load the text encoder; gives the function prompt → [1, tokens, dim] in fp32 on `device`."""
+def load_text(folder: ModelFolder, device: torch.device) -> TextEncoder:
+    """Load the text encoder; it gives [1, tokens, dim] in fp32 on `device`. Raises ModelError."""
     if folder.text.class_name == "StaticTextEncoder":
         from pipeline.models.static_text import StaticTextEncoder
 
         with _named(folder.text):
             static = StaticTextEncoder.from_pretrained(folder.text.folder)
-        return lambda text: static.encode(text).to(device)
+
+        def judge(words: Tensor) -> list[float]:
+            shares: list[float] = static.judge(words.cpu()).softmax(1)[0].tolist()
+            return shares
+
+        return TextEncoder(
+            lambda text: static.encode(text).to(device), judge if static.styles else None
+        )
     from transformers import CLIPTextModel, CLIPTokenizer  # seconds to import: only where needed
 
     if not (folder.path / "tokenizer").is_dir():
@@ -59,7 +66,7 @@ def load_text(folder: ModelFolder, device: torch.device) -> Callable[[str], Tens
         words: Tensor = clip(ids.to(device)).last_hidden_state
         return words
 
-    return encode
+    return TextEncoder(encode)
 
 
 def add_lora(unet: nn.Module, path: Path) -> int:

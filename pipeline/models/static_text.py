@@ -23,10 +23,16 @@ class StaticTextEncoder(nn.Module):
     """
 
     def __init__(
-        self, vocabulary: list[str], table_dim: int = 64, dim: int = 128, tokens: int = 16
+        self,
+        vocabulary: list[str],
+        table_dim: int = 64,
+        dim: int = 128,
+        tokens: int = 16,
+        styles: int = 0,
     ) -> None:
         super().__init__()
         self.vocabulary, self.table_dim, self.dim, self.tokens = vocabulary, table_dim, dim, tokens
+        self.styles = styles
         self.register_buffer("table", torch.zeros(len(vocabulary), table_dim))
         self.table: Tensor
         self.widen = nn.Linear(table_dim, dim)
@@ -36,6 +42,8 @@ class StaticTextEncoder(nn.Module):
             dim, nhead=4, dim_feedforward=2 * dim, dropout=0.0, batch_first=True, norm_first=True
         )
         self.norm = nn.LayerNorm(dim)
+        # which taught style the words mean; the last one is none of them
+        self.head = nn.Linear(dim, styles + 1) if styles else None
         self._pieces = Tokenizer(
             WordPiece({piece: i for i, piece in enumerate(vocabulary)}, unk_token="[UNK]")
         )
@@ -49,8 +57,13 @@ class StaticTextEncoder(nn.Module):
 
     def forward(self, ids: Int[Tensor, "b tokens"]) -> Float[Tensor, "b tokens dim"]:
         """Embed token ids. Padding comes out as one learned vector, so an empty prompt is that."""
-        padding: Bool[Tensor, "b tokens"] = ids == _PAD
-        pieces = self.widen(self.table[ids]) + self.position
+        return self.mix_pieces(self.table[ids], ids == _PAD)
+
+    def mix_pieces(
+        self, vectors: Float[Tensor, "b tokens d"], padding: Bool[Tensor, "b tokens"]
+    ) -> Float[Tensor, "b tokens dim"]:
+        """Put looked-up vectors into context; training makes the vectors a little wrong first."""
+        pieces = self.widen(vectors) + self.position
         # a row of nothing but padding must attend to something, or its softmax is 0/0
         hidden = padding & ~padding.all(1, keepdim=True)
         mixed = self.norm(self.mix(pieces, src_key_padding_mask=hidden))
@@ -62,10 +75,18 @@ class StaticTextEncoder(nn.Module):
         embedded: Tensor = self(self.token_ids(text)[None])
         return embedded
 
+    def judge(self, words: Float[Tensor, "b tokens dim"]) -> Float[Tensor, "b styles_and_none"]:
+        """Give, from embedded prompts, logits of the taught styles; the last means none of them."""
+        if self.head is None:
+            raise ValueError("this text encoder was not taught which styles there are")
+        logits: Tensor = self.head(words.mean(1))
+        return logits
+
     def save_pretrained(self, folder: Path) -> None:
         """Write config.json, vocab.txt and model.safetensors (fp16; the table int8 with scales)."""
         folder.mkdir(parents=True, exist_ok=True)
-        shape = {"table_dim": self.table_dim, "dim": self.dim, "tokens": self.tokens}
+        shape = {"table_dim": self.table_dim, "dim": self.dim, "tokens": self.tokens,
+                 "styles": self.styles}  # fmt: skip
         (folder / "config.json").write_text(json.dumps(shape, indent=2) + "\n")
         (folder / "vocab.txt").write_text("\n".join(self.vocabulary) + "\n")
         weights = {

@@ -1,7 +1,12 @@
 """What serves here, and the exchange of a link's code for the token."""
 
+import asyncio
+import base64
+from pathlib import Path
+
 from fastapi import APIRouter, Request
 
+from pipeline.engine import EngineInfo
 from server.auth import address
 from server.errors import ApiError
 from server.routes.context import Here, OwnerOnly
@@ -28,9 +33,7 @@ async def info(here: Here) -> Info:
         height=engine.height,
         slots=here.sessions.slots,
         sessions=len(here.sessions),
-        presets=[
-            Preset(name=p.name, prompt=p.prompt, examples=list(p.examples)) for p in engine.presets
-        ],
+        presets=await asyncio.to_thread(_presets, engine),
         defaults=Style(),
         ice_servers=here.settings.ice_servers,
         loop_lag_p99_ms=here.loop_lag.p99_ms(),
@@ -46,3 +49,19 @@ async def token(code: Code, request: Request, here: Here) -> Token:
     here.guesses.wrong(address(request))
     request.app.state.print_link()
     raise ApiError("code_used", "this link was used or is too old; the terminal shows a new one")
+
+
+def _presets(engine: EngineInfo) -> list[Preset]:
+    return [
+        Preset(
+            name=preset.name,
+            prompt=preset.prompt,
+            examples=list(preset.examples),
+            thumbnail=_data_url(preset.thumbnail) if preset.thumbnail else None,
+        )
+        for preset in engine.presets
+    ]
+
+
+def _data_url(picture: Path) -> str:
+    return "data:image/webp;base64," + base64.b64encode(picture.read_bytes()).decode()

@@ -29,6 +29,7 @@ async def create(offer: Offer, request: Request, response: Response, here: Here)
         sdp=sdp,
         ice_servers=here.settings.ice_servers,
         style=style,
+        hint=session.control.hint,
     )
 
 
@@ -48,7 +49,7 @@ async def look(session: Owned) -> SessionState:
 async def restyle(patch: StylePatch, session: Owned) -> StyleInForce:
     """Change style values; those left out stay."""
     style, frame = await session.control.change(patch)
-    return StyleInForce(style=style, frame=frame)
+    return StyleInForce(style=style, frame=frame, hint=session.control.hint)
 
 
 @router.delete("/{id}")

@@ -1,4 +1,5 @@
 import json
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -9,9 +10,9 @@ import torch
 from torch.nn import functional
 
 from pipeline.config import EngineConfig
-from pipeline.embedded import WEIGHTS
+from pipeline.embedded import WEIGHTS, distil, heldout, wording
+from pipeline.embedded.filters import FILTERS
 from pipeline.embedded.styles import STYLES
-from pipeline.embedded.teachers import FILTERS
 from pipeline.engine import build_engine
 from pipeline.models.folder import open_folder
 from pipeline.models.patch_autoencoder import PatchAutoencoder
@@ -58,6 +59,61 @@ def test_every_style_has_a_teacher_and_words_of_its_own() -> None:
         words = {spec.prompt, *spec.wordings}
         assert not any(words & others for others in said), spec.name
         said.append(words)
+
+
+def test_the_wordings_of_the_evaluation_are_kept_from_training() -> None:
+    apart: dict[str, list[str]] = json.loads(heldout.WORDINGS.read_text())
+    assert list(apart) == [spec.name for spec in STYLES]
+    assert sum(len(words) for words in apart.values()) == 200
+    taught = {
+        template.format(words)
+        for template in wording._TEMPLATES
+        for spec in STYLES
+        for words in (spec.name.lower(), spec.prompt, *spec.wordings)
+    }
+    assert not taught & {words for several in apart.values() for words in several}
+
+
+def test_drawn_goals_say_what_they_show() -> None:
+    random.seed(0)
+    encoder = make_static_text()
+    wordings = wording.Wordings(encoder.vocabulary, encoder.table)
+    source, styled = torch.zeros(1, 1, 1), torch.arange(1.0, len(STYLES) + 1)[:, None, None, None]
+    goals = [wordings.goal() for _ in range(300)]
+
+    for goal in goals:
+        shown = float(goal.picture(source, styled))
+        if not goal.styles:
+            assert shown == 0
+        elif len(goal.styles) == 1:
+            assert shown == goal.styles[0] + 1
+        else:
+            one, other = (index + 1 for index in goal.styles)
+            assert shown == pytest.approx(one + goal.weight * (other - one), abs=1e-4)
+    assert {len(goal.styles) for goal in goals} == {0, 1, 2}
+    assert any(goal.prompt and not goal.styles for goal in goals)  # words that mean no style
+
+
+def test_noise_is_carried_by_whole_pixels_and_stays_white() -> None:
+    torch.manual_seed(0)
+    first, second = distil.carried_noise(64, 128, (0, 5))
+
+    for field in (first, second):
+        assert float(field.var()) == pytest.approx(1, abs=0.05)
+        assert abs(float((field[..., 1:] * field[..., :-1]).mean())) < 0.02
+    # five of eight columns of each latent have moved on to the next
+    together = float((first[..., 1:] * second[..., :-1]).mean())
+    assert together == pytest.approx(5 / 8, abs=0.05)
+    same, again = distil.carried_noise(4, 64, (0, 0))
+    assert torch.equal(same, again)
+
+
+def test_pairs_that_move_together_are_steady() -> None:
+    large = torch.rand(3, 70, 70)
+    pair = torch.stack([large[:, :64, :64], large[:, 4:68, 2:66]])
+
+    assert float(distil.unsteadiness(pair, [(4, 2)])) == 0
+    assert float(distil.unsteadiness(pair, [(0, 0)])) > 0.2
 
 
 @torch.no_grad()
@@ -151,7 +207,7 @@ def test_the_recipe_runs_from_pictures_to_a_model_that_restyles(tmp_path: Path) 
     program = (
         "import importlib, sys, torch\n"
         "cache, to = sys.argv[1:]\n"
-        "smoke = ('data', 'teachers', 'text_table', 'train_autoencoder', 'train_unet')\n"
+        "smoke = ('data', 'teachers', 'text_table', 'train_autoencoder', 'train_unet', 'distil')\n"
         "for stage, more in [*((s, ['--smoke']) for s in smoke), ('export', ['--to', to])]:\n"
         "    sys.argv = [stage, '--cache', cache, *more]\n"
         "    importlib.import_module(f'pipeline.embedded.{stage}').main()\n"

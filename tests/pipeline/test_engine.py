@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import diffusers
@@ -91,7 +92,7 @@ class Reference:
 def test_a_frame_equals_plain_img2img_with_diffusers(bench: Bench, family: str, case: str) -> None:
     params = CASES[case]
     engine, networks = bench.engine(family)
-    text = load_text(open_folder(engine.config), torch.device("cpu"))
+    text = load_text(open_folder(engine.config), torch.device("cpu")).encode
     reference = Reference(bench.models[family])
 
     image = alone(engine, picture(), params)
@@ -395,8 +396,10 @@ def test_warming_up_leaves_nothing_behind_and_measures(bench: Bench) -> None:
 
 def test_prepared_prompts_are_not_encoded_again(bench: Bench) -> None:
     engine, _ = bench.engine()
-    encode, texts = engine._prompts._encode, []
-    engine._prompts._encode = lambda text: (texts.append(text), encode(text))[1]
+    encoder, texts = engine._prompts._encoder, []
+    engine._prompts._encoder = replace(
+        encoder, encode=lambda text: (texts.append(text), encoder.encode(text))[1]
+    )
     params = StyleParams(prompt="ink", negative_prompt="oil", guidance_scale=2.0)
 
     engine.prepare(params)

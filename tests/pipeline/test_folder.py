@@ -87,6 +87,23 @@ def test_a_pickle_is_never_opened(ending: str, tmp_path: Path) -> None:
     assert not canary.exists()
 
 
+@pytest.mark.parametrize("harm", ["missing", "damaged"])
+def test_a_wrong_byte_in_the_shipped_model_is_named_with_the_way_to_restore_it(
+    harm: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shipped = tmp_path / "weights"
+    shutil.copytree(WEIGHTS, shipped)
+    monkeypatch.setattr("pipeline.models.folder.WEIGHTS", shipped)
+    open_folder(EngineConfig())
+    file = shipped / "unet" / WEIGHTS_NAME
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.unlink() if harm == "missing" else file.write_bytes(content)
+
+    with pytest.raises(ModelError, match=f"{WEIGHTS_NAME}: {harm}.*git checkout -- pipeline/"):
+        open_folder(EngineConfig())
+
+
 def test_a_missing_model_and_a_bad_size_say_what_is_allowed(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="no such folder"):
         open_folder(EngineConfig(model=str(tmp_path / "nowhere")))

@@ -1,106 +1,79 @@
 import threading
-from concurrent.futures import ThreadPoolExecutor
 
+import pytest
 import torch
-from torch import Tensor
 
-from pipeline.prompts import _KEPT, Prompts
-
-
-class Encoder:
-    """Encodes a text to its length; remembers the texts and whether two threads ever met in it."""
-
-    def __init__(self) -> None:
-        self.texts: list[str] = []
-        self.shared = False
-        self._busy = threading.Lock()
-
-    def __call__(self, text: str) -> Tensor:
-        if not self._busy.acquire(blocking=False):
-            self.shared = True
-            return torch.empty(1, 1, 1)
-        self.texts.append(text)
-        self._busy.release()
-        return torch.full((1, 2, 3), float(len(text)))
+from pipeline.prompts import Prompts, TextEncoder, parse_blend
 
 
-def test_a_text_is_encoded_once_whatever_its_spaces() -> None:
-    encode = Encoder()
-    prompts = Prompts(encode)
-
-    first = prompts.get("a  pencil\n drawing ")
-
-    assert prompts.get("a pencil drawing") is first
-    assert encode.texts == ["a pencil drawing"]
-
-
-def test_the_texts_used_longest_ago_are_forgotten() -> None:
-    encode = Encoder()
-    prompts = Prompts(encode)
-    for i in range(_KEPT):
-        prompts.get(f"text {i}")
-    prompts.get("text 0")
-    prompts.get("one more")
-
-    encode.texts.clear()
-    prompts.get("text 0")
-    assert encode.texts == []
-    prompts.get("text 1")
-    assert encode.texts == ["text 1"]
+@pytest.mark.parametrize(
+    ("prompt", "parts"),
+    [
+        ("ink", [("ink", 1.0)]),
+        ("a street: 5 lamps", [("a street: 5 lamps", 1.0)]),  # no AND, no weight
+        ("salt and pepper", [("salt and pepper", 1.0)]),
+        ("ink AND neon", [("ink", 0.5), ("neon", 0.5)]),
+        ("ink:3 AND neon : 1", [("ink", 0.75), ("neon", 0.25)]),
+        ("ink:.5 AND neon:.5 AND clay:1", [("ink", 0.25), ("neon", 0.25), ("clay", 0.5)]),
+        ("ink AND ", [("ink", 1.0)]),  # somebody is typing
+        ("ink:0 AND neon", [("neon", 1.0)]),
+        ("ink:0 AND neon:0", [("", 1.0)]),
+        ("", [("", 1.0)]),
+    ],
+)
+def test_a_blend_is_split_into_shares(prompt: str, parts: list[tuple[str, float]]) -> None:
+    assert parse_blend(prompt) == parts
 
 
-def test_eight_threads_get_the_same_and_encode_each_text_once() -> None:
-    encode = Encoder()
-    prompts = Prompts(encode)
-    wanted = [f"{'x' * (i % 20)}" for i in range(400)]
-
-    with ThreadPoolExecutor(8, thread_name_prefix="ThreadPoolExecutor") as pool:
-        got = list(pool.map(prompts.get, wanted))
-
-    assert sorted(encode.texts) == sorted(set(wanted))
-    assert not encode.shared
-    assert all(float(value[0, 0, 0]) == len(text) for value, text in zip(got, wanted, strict=True))
+def encode(text: str) -> torch.Tensor:
+    return torch.full((1, 2, 3), float(len(text)))
 
 
-def test_a_known_text_never_waits_for_another_text_to_be_encoded() -> None:
-    begun, go_on = threading.Event(), threading.Event()
-
-    def encode(text: str) -> Tensor:
-        if text == "slow":
-            begun.set()
-            assert go_on.wait(20)
-        return torch.zeros(1, 1, 1)
-
-    prompts = Prompts(encode)
-    prompts.get("known")
-    slow = threading.Thread(target=prompts.get, args=("slow",))
-    slow.start()
-    assert begun.wait(20)
-
-    asker = threading.Thread(target=prompts.get, args=("known",))
-    asker.start()
-    asker.join(5)
-    waited = asker.is_alive()
-
-    go_on.set()
-    slow.join()
-    asker.join()
-    assert not waited
+def judge(words: torch.Tensor) -> list[float]:
+    """Know what is short; the rest is most like the second style."""
+    return [0.9, 0.0, 0.1] if words[0, 0, 0] < 5 else [0.1, 0.2, 0.7]
 
 
-def test_a_text_whose_encoding_failed_is_tried_again() -> None:
-    answers = iter([RuntimeError("out of memory"), torch.zeros(1, 1, 1)])
+def test_a_blend_is_the_weighted_mean_of_its_texts() -> None:
+    prompts = Prompts(TextEncoder(encode))
 
-    def encode(text: str) -> Tensor:
-        answer = next(answers)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+    blended = prompts.get("ab:1 AND abcdef:3")
 
-    prompts = Prompts(encode)
-    try:
-        prompts.get("ink")
-    except RuntimeError:
-        assert prompts.get("ink").shape == (1, 1, 1)
-    else:
-        raise AssertionError("the first try should have failed")
+    torch.testing.assert_close(blended, torch.full((1, 2, 3), 5.0))
+
+
+def test_a_text_is_encoded_once_however_many_ask() -> None:
+    asked: list[str] = []
+    entered, leave = threading.Event(), threading.Event()
+
+    def slow(text: str) -> torch.Tensor:
+        asked.append(text)
+        entered.set()
+        leave.wait(5)
+        return encode(text)
+
+    prompts = Prompts(TextEncoder(slow))
+    threads = [threading.Thread(target=prompts.get, args=("ink",)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    entered.wait(5)
+    leave.set()
+    for thread in threads:
+        thread.join()
+
+    assert asked == ["ink"]
+
+
+def test_an_unknown_prompt_is_told_with_the_closest_style() -> None:
+    prompts = Prompts(TextEncoder(encode, judge), ("Pencil", "Neon"))
+
+    assert prompts.hint("ink") is None
+    assert prompts.hint("") is None
+    assert prompts.hint("bicycle") == "nothing I know in 'bicycle': closest is Neon"
+    assert prompts.hint("ink AND bicycle") == "nothing I know in 'bicycle': closest is Neon"
+
+
+def test_a_model_that_cannot_judge_says_nothing() -> None:
+    assert Prompts(TextEncoder(encode), ("Pencil",)).hint("bicycle") is None
+    # another model's list of styles does not fit what the encoder was taught
+    assert Prompts(TextEncoder(encode, judge), ("Pencil",)).hint("bicycle") is None

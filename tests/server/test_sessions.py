@@ -40,6 +40,26 @@ async def test_a_patch_answers_the_values_in_force_and_from_which_frame(served: 
     await browser.close()
 
 
+async def test_a_prompt_that_means_nothing_is_told_everywhere_until_it_changes(
+    served: Served,
+) -> None:
+    browser = Browser()
+    created = await browser.connect(served.http, prompt="gibberish")
+    location = created.headers["location"]
+    assert created.json()["hint"] == "nothing I know"
+    assert (await served.http.get(location)).json()["hint"] == "nothing I know"
+
+    browser.say(type="style", seq=1, style={"prompt": "ink"})
+    assert (await browser.hear("applied"))["hint"] is None
+    browser.say(type="style", seq=2, style={"prompt": "gibberish"})
+    assert (await browser.hear("applied"))["hint"] == "nothing I know"
+
+    patched = await served.http.patch(location, json={"prompt": "ink"})
+    assert patched.json()["hint"] is None
+    assert (await served.http.get(location)).json()["hint"] is None
+    await browser.close()
+
+
 async def test_every_quick_change_is_acknowledged_and_the_last_wins(served: Served) -> None:
     browser = Browser()
     location = (await browser.connect(served.http)).headers["location"]

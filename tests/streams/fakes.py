@@ -11,7 +11,10 @@ from streams.protocol import Image
 
 @dataclass
 class FakeEngine:
-    """Inverts pictures. A prompt "fail" makes submit raise, "crash" makes tick raise."""
+    """Inverts pictures. A prompt "fail" makes submit raise, "crash" makes tick raise.
+
+    Of "gibberish" it says that it does not know it.
+    """
 
     config: EngineConfig = field(default_factory=lambda: EngineConfig(width=64, height=64))
     prepared: list[str] = field(default_factory=list)
@@ -28,8 +31,9 @@ class FakeEngine:
     def in_flight(self) -> int:
         return len(self._waiting)
 
-    def prepare(self, params: StyleParams) -> None:
+    def prepare(self, params: StyleParams) -> str | None:
         self.prepared.append(params.prompt)
+        return "nothing I know" if params.prompt == "gibberish" else None
 
     def open(self, session: str) -> None:
         self._open.add(session)

@@ -145,6 +145,8 @@ export interface components {
          * @description 201 of POST /api/sessions.
          */
         Answer: {
+            /** Hint */
+            hint?: string | null;
             /** Ice Servers */
             ice_servers: components["schemas"]["IceServer"][];
             /** Id */
@@ -168,6 +170,11 @@ export interface components {
         Applied: {
             /** Frame */
             frame: number;
+            /**
+             * Hint
+             * @default null
+             */
+            hint: string | null;
             /** Seq */
             seq: number;
             style: components["schemas"]["Style"];
@@ -327,6 +334,8 @@ export interface components {
             name: string;
             /** Prompt */
             prompt: string;
+            /** Thumbnail */
+            thumbnail?: string | null;
         };
         /**
          * Problem
@@ -365,6 +374,8 @@ export interface components {
         SessionState: {
             /** Height */
             height: number;
+            /** Hint */
+            hint: string | null;
             /** Id */
             id: string;
             /**
@@ -463,6 +474,8 @@ export interface components {
         StyleInForce: {
             /** Frame */
             frame: number;
+            /** Hint */
+            hint?: string | null;
             style: components["schemas"]["Style"];
         };
         /**

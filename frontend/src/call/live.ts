@@ -31,7 +31,7 @@ export interface LiveState {
 export interface StyleLink {
   values(): StylePatch;
   connected(send: (seq: number, style: StylePatch) => boolean): void;
-  applied(seq: number, frame: number): void;
+  applied(seq: number, frame: number, hint: string | null): void;
 }
 
 const PING = 2000; // ms
@@ -152,7 +152,7 @@ export class Live {
       const stalled = message.state === "stalled" || message.state === "connecting";
       this.set({ stats: message.stats, phase: { state: stalled ? "stalled" : "live" } });
     } else if (message.type === "applied") {
-      this.style.applied(message.seq, message.frame);
+      this.style.applied(message.seq, message.frame, message.hint ?? null);
     } else if (message.type === "pong") {
       const sent = this.pings.get(message.seq);
       if (sent !== undefined) this.set({ roundTrip: performance.now() - sent });

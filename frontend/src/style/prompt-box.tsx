@@ -9,10 +9,11 @@ const PAUSE = 400; // ms without a key: people who do not press Enter see it all
 interface PromptBoxProps {
   prompt: string;
   pending: boolean;
+  hint: string | null;
   onCommit: (prompt: string) => void;
 }
 
-export function PromptBox({ prompt, pending, onCommit }: PromptBoxProps) {
+export function PromptBox({ prompt, pending, hint, onCommit }: PromptBoxProps) {
   const [draft, setDraft] = useState(prompt);
   const [shown, setShown] = useState(prompt);
   const timer = useRef(0);
@@ -42,6 +43,7 @@ export function PromptBox({ prompt, pending, onCommit }: PromptBoxProps) {
         value={draft}
         placeholder={STRINGS.promptHint}
         aria-busy={pending}
+        aria-describedby="prompt-hint"
         className={`${INPUT} resize-none text-lg leading-snug`}
         onChange={(event) => {
           const text = event.target.value;
@@ -57,6 +59,14 @@ export function PromptBox({ prompt, pending, onCommit }: PromptBoxProps) {
           }
         }}
       />
+      <p
+        id="prompt-hint"
+        data-testid="prompt-hint"
+        role="status"
+        className="mt-1 text-sm text-muted empty:hidden"
+      >
+        {draft === prompt && hint}
+      </p>
     </div>
   );
 }

@@ -11,12 +11,13 @@ import type { StyleStore } from "./style-store";
 const SEEDS = 2 ** 31;
 
 export function StylePanel({ store, info }: { store: StyleStore; info: Info | null }) {
-  const { style, pending, frame } = useSyncExternalStore(store.subscribe, store.get);
+  const { style, pending, frame, hint } = useSyncExternalStore(store.subscribe, store.get);
   return (
     <section aria-label={STRINGS.prompt} className="flex flex-col gap-5">
       <PromptBox
         prompt={style.prompt}
         pending={pending}
+        hint={hint}
         onCommit={(prompt) => store.change({ prompt })}
       />
       {info && <Presets info={info} prompt={style.prompt} onPick={(p) => store.change({ prompt: p })} />}
@@ -104,25 +105,40 @@ export function StylePanel({ store, info }: { store: StyleStore; info: Info | nu
 }
 
 function Presets(props: { info: Info; prompt: string; onPick: (prompt: string) => void }) {
+  const pictures = props.info.presets.some(({ thumbnail }) => thumbnail);
   return (
-    <div role="group" aria-label={STRINGS.presets} className="flex flex-wrap gap-2">
-      {props.info.presets.map(({ name, prompt, examples }) => (
-        <button
-          key={name}
-          type="button"
-          data-testid={`preset-${name}`}
-          title={[prompt, ...examples.slice(0, 3)].join(", ")}
-          aria-pressed={prompt === props.prompt}
-          onClick={() => props.onPick(prompt === props.prompt ? "" : prompt)}
-          className={`min-h-9 rounded-full border px-3.5 text-sm transition ${
-            prompt === props.prompt
-              ? "border-accent bg-accent text-on-accent"
-              : "border-line bg-raised hover:border-accent"
-          }`}
-        >
-          {name}
-        </button>
-      ))}
+    <div
+      role="group"
+      aria-label={STRINGS.presets}
+      className={
+        pictures
+          ? "grid max-h-84 grid-cols-4 gap-2 overflow-y-auto pr-1"
+          : "flex flex-wrap gap-2"
+      }
+    >
+      {props.info.presets.map(({ name, prompt, examples, thumbnail }) => {
+        const chosen = prompt === props.prompt;
+        return (
+          <button
+            key={name}
+            type="button"
+            data-testid={`preset-${name}`}
+            title={[prompt, ...examples.slice(0, 3)].join(", ")}
+            aria-pressed={chosen}
+            onClick={() => props.onPick(chosen ? "" : prompt)}
+            className={`border text-sm transition ${
+              pictures ? "rounded-xl p-1 text-xs" : "min-h-9 rounded-full px-3.5"
+            } ${
+              chosen
+                ? "border-accent bg-accent text-on-accent"
+                : "border-line bg-raised hover:border-accent"
+            }`}
+          >
+            {thumbnail && <img src={thumbnail} alt="" className="mb-1 aspect-square w-full rounded-lg" />}
+            <span className={pictures ? "block truncate" : ""}>{name}</span>
+          </button>
+        );
+      })}
     </div>
   );
 }

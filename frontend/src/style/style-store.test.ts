@@ -12,10 +12,10 @@ describe("StyleStore", () => {
     store.change({ strength: 0.5 });
     store.change({ strength: 0.6 });
 
-    store.applied(sent[1] ?? 0, 10);
+    store.applied(sent[1] ?? 0, 10, null);
     expect(store.get().pending).toBe(true);
-    store.applied(sent[2] ?? 0, 12);
-    expect(store.get()).toMatchObject({ pending: false, frame: 12 });
+    store.applied(sent[2] ?? 0, 12, "nothing I know");
+    expect(store.get()).toMatchObject({ pending: false, frame: 12, hint: "nothing I know" });
   });
 
   it("keeps values over a reload, but not bypass", () => {

@@ -18,11 +18,13 @@ export interface StyleState {
   pending: boolean;
   /** The input frame from which the newest acknowledged change is in force. */
   frame: number | null;
+  /** What the model did not understand of the prompt. */
+  hint: string | null;
 }
 
 /** What was asked and what the picture shows; kept over reloads. Knows nothing of React. */
 export class StyleStore {
-  private state: StyleState = { style: recall(), pending: false, frame: null };
+  private state: StyleState = { style: recall(), pending: false, frame: null, hint: null };
   private defaults = DEFAULTS;
   private seq = 0;
   private appliedSeq = 0;
@@ -60,9 +62,9 @@ export class StyleStore {
   }
 
   /** The server says from which change on the picture is up to date. */
-  applied(seq: number, frame: number): void {
+  applied(seq: number, frame: number, hint: string | null): void {
     this.appliedSeq = Math.max(this.appliedSeq, seq);
-    this.set({ pending: this.appliedSeq < this.seq, frame });
+    this.set({ pending: this.appliedSeq < this.seq, frame, hint });
   }
 
   private post(patch: StylePatch): boolean {

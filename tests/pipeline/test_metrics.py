@@ -1,0 +1,62 @@
+import math
+
+import cv2
+import numpy as np
+import pytest
+
+from pipeline.metrics import Image, Motion, flicker, motion_between, warp_error
+
+
+def textured(height: int = 120, width: int = 160) -> Image:
+    noise = np.random.default_rng(0).integers(0, 255, (height // 4, width // 4, 3), np.uint8)
+    return cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC)
+
+
+def still(image: Image) -> Motion:
+    height, width = image.shape[:2]
+    return Motion(np.zeros((height, width, 2), np.float32), np.ones((height, width), bool))
+
+
+def test_a_shift_is_found_and_what_came_into_view_is_not_valid() -> None:
+    large = textured()
+    earlier, frame = large[:, 8:], large[:, :-8]  # the content moved 8 pixels to the right
+
+    motion = motion_between(frame, earlier)
+
+    inner = motion.flow[20:-20, 30:-30]
+    assert np.median(inner[..., 0]) == pytest.approx(-8, abs=0.3)
+    assert np.median(inner[..., 1]) == pytest.approx(0, abs=0.3)
+    assert motion.valid[20:-20, 30:-30].mean() > 0.9
+    assert not motion.valid[:, :7].any()  # there was nothing of it before
+
+
+def test_what_moves_with_the_input_has_no_error_and_what_stays_has() -> None:
+    large = textured()
+    earlier, frame = large[:, 8:], large[:, :-8]
+    motion = motion_between(frame, earlier)
+
+    moved = warp_error(255 - frame, 255 - earlier, motion)
+    stuck = warp_error(255 - frame, 255 - frame, motion)
+
+    assert moved < 0.002
+    assert stuck > 10 * moved
+
+
+def test_a_known_difference_gives_its_square() -> None:
+    grey = np.full((40, 40, 3), 100, np.uint8)
+    brighter = grey + np.uint8(51)  # a fifth of the range
+
+    assert warp_error(brighter, grey, still(grey)) == pytest.approx(0.04)
+    # the middle frame alone differs from both neighbours
+    assert flicker(grey, brighter, grey, still(grey), still(grey)) == pytest.approx(0.04)
+    # a steady change is no flicker
+    steps = [grey, grey + np.uint8(20), grey + np.uint8(40)]
+    assert flicker(steps[0], steps[1], steps[2], still(grey), still(grey)) == pytest.approx(0)
+
+
+def test_nothing_valid_is_not_a_number() -> None:
+    grey = np.zeros((8, 8, 3), np.uint8)
+    nowhere = Motion(np.zeros((8, 8, 2), np.float32), np.zeros((8, 8), bool))
+
+    assert math.isnan(warp_error(grey, grey, nowhere))
+    assert math.isnan(flicker(grey, grey, grey, nowhere, nowhere))

@@ -8,7 +8,7 @@ from pipeline.errors import ConfigError
 
 Device = Literal["auto", "cpu", "cuda"]
 BackendName = Literal["auto", "openvino", "eager"]
-ScheduleName = Literal["step-major", "stream-batch"]
+ScheduleName = Literal["auto", "step-major", "stream-batch"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +22,7 @@ class EngineConfig:
     height: int = 256  # pixels
     device: Device = "auto"
     backend: BackendName = "auto"
-    schedule: ScheduleName = "step-major"
+    schedule: ScheduleName = "auto"
     threads: int = 0  # inference threads on the CPU; 0: cores - 1
     max_rows: int = 8  # rows of one UNet call
     cache: Path = Path.home() / ".cache" / "restyle"  # converted models

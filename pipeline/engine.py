@@ -30,6 +30,7 @@ from pipeline.session_state import SessionState
 from pipeline.slots import Slot
 
 Image = UInt8[np.ndarray, "h w 3"]
+_LONG_WARM_UP_MS = 3000
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,7 @@ class EngineResult:
     number: int  # of the input frame that it shows
     image: Image  # RGB
     stages_ms: dict[str, float]  # encode, unet, decode
+    skipped: bool = False  # the picture before, because the input had hardly changed
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,13 @@ def build_engine(
 class Engine:
     """Restyles the frames of many sessions with one set of weights."""
 
-    def __init__(self, config: EngineConfig, folder: ModelFolder, networks: Networks) -> None:
+    def __init__(
+        self,
+        config: EngineConfig,
+        folder: ModelFolder,
+        networks: Networks,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.config = config
         self._folder, self.networks = folder, networks
         self._schedule = Schedule(folder.scheduler)
@@ -88,6 +96,9 @@ class Engine:
         self._finished: list[EngineResult] = []
         self._admitted = 0
         self._ms_per_frame = 0.0
+        self._clock = clock
+        self._cost = scheduler.Load(0.0, 0.0)
+        self._busy: dict[str, float] = {}  # when each session last sent a frame
 
     @property
     def info(self) -> EngineInfo:
@@ -119,6 +130,7 @@ class Engine:
     def close(self, session: str) -> None:
         """Drop a session's state and its frames in flight."""
         self._sessions.pop(session, None)
+        self._busy.pop(session, None)
         self._slots = [slot for slot in self._slots if slot.session != session]
         self._finished = [result for result in self._finished if result.session != session]
 
@@ -128,37 +140,58 @@ class Engine:
             return False
         in_flight = sum(slot.session == session for slot in self._slots)
         in_flight += sum(result.session == session for result in self._finished)
-        return scheduler.may_admit(self.config.schedule, in_flight, steps)
+        return in_flight < scheduler.depth(
+            self.config.schedule, steps, self.config.max_rows, self._load()
+        )
 
-    def submit(self, session: str, number: int, image: Image, params: StyleParams) -> None:
+    def submit(
+        self,
+        session: str,
+        number: int,
+        image: Image,
+        params: StyleParams,
+        arrived: float | None = None,
+    ) -> None:
         """Admit a frame of the configured size under the values in force now.
 
-        At strength 0 there is nothing to do: the next tick gives the frame back as it is. Numbers
-        rise within a session.
+        `arrived` is when its turn began to be due, in seconds of the engine's clock
+        (time.monotonic): frames that came first go first. At strength 0 there is nothing to do: the
+        next tick gives the frame back as it is. Numbers rise within a session.
         """
         steps = self._schedule.steps(params.strength, params.steps)
         if not steps:
             self._finished.append(EngineResult(session, number, image, {}))
             return
-        started = time.perf_counter()
+        state = self._sessions[session]
+        at = self._clock() if arrived is None else arrived
+        if state.skips(image, params, at) and state.shown is not None:
+            self._finished.append(EngineResult(session, number, state.shown, {}, skipped=True))
+            return
+        started = self._clock()
+        self._busy[session] = started
         source = self.networks.encode(torch.from_numpy(image)[None])
-        noise = self._sessions[session].noise(params.seed)
+        noise = state.noise(params)
+        prompt, negative = state.words(
+            self._prompts.get(params.prompt), self._prompts.get(params.negative_prompt),
+            params.travel, at,
+        )  # fmt: skip
         first = steps[0]
         self._slots.append(
             Slot(
                 session=session,
                 number=number,
                 order=self._admitted,
+                deadline=at + scheduler.PERIOD,
                 source=source,
                 noise=noise,
                 steps=steps,
-                prompt=self._prompts.get(params.prompt),
-                negative=self._prompts.get(params.negative_prompt),
+                prompt=prompt,
+                negative=negative,
                 guidance=guidance.choose(params),
                 scale=params.guidance_scale,
                 x=first.a * source + first.b * noise[:1],
                 reference=source,
-                stages_ms={"encode": _ms_since(started), "unet": 0.0},
+                stages_ms={"encode": self._ms_since(started), "unet": 0.0},
             )
         )
         self._admitted += 1
@@ -187,19 +220,41 @@ class Engine:
         """Run a few frames of a session that nobody sees, and time them."""
         image = np.zeros((self.config.height, self.config.width, 3), np.uint8)
         self.open("warm-up")
-        times = []
+        times, calls = [], []
+        plain = StyleParams(guidance_scale=1.0)
         for number in range(4):
-            started = time.perf_counter()
-            self.submit("warm-up", number, image, StyleParams(guidance_scale=1.0))
-            self.tick()
-            times.append(_ms_since(started))
-        self._ms_per_frame = min(times)
+            started = self._clock()
+            self.submit("warm-up", number, image, plain)
+            (result,) = self.tick()
+            times.append(self._ms_since(started))
+            calls.append(result.stages_ms["unet"] / 1000)
+            if sum(times) > _LONG_WARM_UP_MS:
+                break
+        self._ms_per_frame, one = min(times), min(calls)
+        self._cost = scheduler.Load(0.0, one)
+        if self.networks.batches:
+            self._cost = self._two_rows(image, plain, one)
         self.close("warm-up")
 
+    def _two_rows(self, image: Image, params: StyleParams, one: float) -> scheduler.Load:
+        """Time a call of two rows beside one of one: what a call costs, and each row."""
+        calls = []
+        for number in range(2):
+            for frame in (10 + 2 * number, 11 + 2 * number):
+                self.submit("warm-up", frame, image, params)
+            calls.append(sum(result.stages_ms["unet"] for result in self.tick()) / 1000)
+        row = min(max(min(calls) - one, 0.0), one)
+        return scheduler.Load(one - row, row)
+
+    def _load(self) -> scheduler.Load:
+        recent = self._clock() - 1
+        sessions = sum(sent > recent for sent in self._busy.values())
+        return scheduler.Load(self._cost.once, self._cost.row, max(1, sessions))
+
     def _advance(self, chosen: Sequence[Slot]) -> None:
-        started = time.perf_counter()
+        started = self._clock()
         outputs = self.networks.denoise(*self._rows(chosen))
-        spent = _ms_since(started)
+        spent = self._ms_since(started)
         row = 0
         for slot in chosen:
             rows = slot.rows
@@ -237,11 +292,11 @@ class Engine:
             slot.x = after.a * clean + after.b * slot.noise[slot.index : slot.index + 1]
 
     def _decode(self, slot: Slot) -> EngineResult:
-        started = time.perf_counter()
+        started = self._clock()
         image = self.networks.decode(slot.x)[0].cpu().numpy()
-        slot.stages_ms["decode"] = _ms_since(started)
+        slot.stages_ms["decode"] = self._ms_since(started)
+        self._sessions[slot.session].shown = image
         return EngineResult(slot.session, slot.number, image, slot.stages_ms)
 
-
-def _ms_since(started: float) -> float:
-    return (time.perf_counter() - started) * 1000
+    def _ms_since(self, started: float) -> float:
+        return (self._clock() - started) * 1000

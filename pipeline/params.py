@@ -15,5 +15,9 @@ class StyleParams:
     strength: float = 0.9  # 0 .. 1: share of the noise schedule that is run again; 0 = the picture
     guidance_scale: float = 1.2  # 1 .. 10; 1 = no guidance
     seed: int = 2  # 0 .. 2**32 - 1
+    blend_seed: int = 3  # 0 .. 2**32 - 1
+    seed_blend: float = 0.0  # 0 .. 1: how far the noise has turned from `seed` to `blend_seed`
+    travel: float = 0.0  # 0 .. 60 seconds that a change of prompt takes; 0 = at once
     steps: int = 1  # 1 .. 8 denoising steps
+    similarity_filter: float = 0.0  # 0 .. 1: likeness from which frames are skipped; 0 = none
     bypass: bool = False  # the camera picture, untouched

@@ -16,6 +16,7 @@ class Slot:
     session: str
     number: int  # of the input frame
     order: int  # of admission, over all sessions
+    deadline: float  # seconds of the engine's clock
     source: Float[Tensor, "1 c h w"]  # clean latent of the input
     noise: Float[Tensor, "n c h w"]  # one field for each step
     steps: tuple[Step, ...]

@@ -29,6 +29,10 @@ class Style(Message):
     guidance_scale: float = Field(default=_DEFAULT.guidance_scale, ge=1, le=10)
     seed: int = Field(default=_DEFAULT.seed, ge=0, le=2**32 - 1)
     steps: int = Field(default=_DEFAULT.steps, ge=1, le=8)
+    blend_seed: int = Field(default=_DEFAULT.blend_seed, ge=0, le=2**32 - 1)
+    seed_blend: float = Field(default=_DEFAULT.seed_blend, ge=0, le=1)
+    travel: float = Field(default=_DEFAULT.travel, ge=0, le=60)
+    similarity_filter: float = Field(default=_DEFAULT.similarity_filter, ge=0, le=1)
     bypass: bool = _DEFAULT.bypass
 
     def params(self) -> StyleParams:
@@ -45,6 +49,10 @@ class StylePatch(Message):
     guidance_scale: float | None = Field(default=None, ge=1, le=10)
     seed: int | None = Field(default=None, ge=0, le=2**32 - 1)
     steps: int | None = Field(default=None, ge=1, le=8)
+    blend_seed: int | None = Field(default=None, ge=0, le=2**32 - 1)
+    seed_blend: float | None = Field(default=None, ge=0, le=1)
+    travel: float | None = Field(default=None, ge=0, le=60)
+    similarity_filter: float | None = Field(default=None, ge=0, le=1)
     bypass: bool | None = None
 
     def apply(self, style: Style) -> Style:
@@ -97,6 +105,7 @@ class Stats(Message):
     fps_out: float
     frames_in: int
     frames_out: int
+    skipped: int  # output frames that repeat the one before: the input had hardly changed
     dropped: int  # input frames that a newer one replaced before their turn
     age_ms: Percentiles  # from decoded input frame to the hand-over to the encoder
     stages_ms: dict[

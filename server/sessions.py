@@ -82,6 +82,7 @@ class Session:
             fps_out=now.fps_out,
             frames_in=now.frames_in,
             frames_out=now.frames_out,
+            skipped=now.skipped,
             dropped=self._worker.dropped(self.id),
             age_ms=Percentiles(p50=now.age_p50_ms, p95=now.age_p95_ms),
             stages_ms=now.stages_ms,

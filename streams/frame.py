@@ -27,3 +27,4 @@ class Restyled:
     source: Frame
     picture: av.VideoFrame
     stages_ms: dict[str, float]  # wait, convert_in, encode, unet, decode, convert_out; {} on bypass
+    skipped: bool = False  # the picture before, because the input had hardly changed

@@ -12,14 +12,25 @@ from streams.frame import Frame, SessionId
 class _Box:
     style: StyleParams
     next_number: int = 0  # one past the newest frame that was put
+    since_ns: int = 0  # arrival of the first frame that has not had its turn, replaced or not
     dropped: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A frame that was taken, the style in force for it, and since when its session waits."""
+
+    session: SessionId
+    frame: Frame
+    style: StyleParams
+    since_ns: int
 
 
 @dataclass(slots=True)
 class Mail:
     """What was taken: frames with the style in force for each, and sessions that ended."""
 
-    frames: list[tuple[SessionId, Frame, StyleParams]] = field(default_factory=list)
+    frames: list[Letter] = field(default_factory=list)
     closed: list[SessionId] = field(default_factory=list)
 
 
@@ -27,8 +38,8 @@ class Mailbox:
     """Room for one frame a session.
 
     A live picture wants the newest frame, not every frame: a queue would turn each slow moment
-    into delay that never goes away. Replacing a frame keeps the session's place in line, so a
-    fast sender neither loses its turn nor takes another's.
+    into delay that never goes away. Replacing a frame keeps the session's place in line, and the
+    time since when it waits, so a fast sender neither loses its turn nor takes another's.
     """
 
     def __init__(self) -> None:
@@ -70,7 +81,10 @@ class Mailbox:
             box = self._boxes.get(session)
             if box is None:
                 return
-            box.dropped += session in self._frames
+            if session in self._frames:
+                box.dropped += 1
+            else:
+                box.since_ns = frame.arrived_ns
             box.next_number = frame.number + 1
             self._frames[session] = frame
             self._changed.notify()
@@ -103,9 +117,10 @@ class Mailbox:
             mail = Mail(closed=self._closed)
             self._closed = []
             for session in list(self._frames):
-                style = self._boxes[session].style
-                if wants(session, style):
-                    mail.frames.append((session, self._frames.pop(session), style))
+                box = self._boxes[session]
+                if wants(session, box.style):
+                    frame = self._frames.pop(session)
+                    mail.frames.append(Letter(session, frame, box.style, box.since_ns))
             return mail
 
     def _has_wanted(self, wants: Callable[[SessionId, StyleParams], bool]) -> bool:

@@ -56,7 +56,8 @@ def _restyled(
                 continue
             while not engine.wants(_SESSION, style.steps):
                 yield from map(_shown, engine.tick())
-            engine.submit(_SESSION, number, image, style)
+            # the video's own time: what takes seconds takes seconds of the video
+            engine.submit(_SESSION, number, image, style, number / float(source.info.fps))
         while engine.in_flight:
             yield from map(_shown, engine.tick())
     finally:

@@ -32,6 +32,10 @@ class Result(Protocol):
     def stages_ms(self) -> dict[str, float]:
         """Milliseconds spent in encode, unet, decode."""
 
+    @property
+    def skipped(self) -> bool:
+        """Whether it is the picture before, because the input had hardly changed."""
+
 
 class Stylizer(Protocol):
     """Restyles frames of many sessions; see pipeline.engine.Engine for each method."""
@@ -58,8 +62,15 @@ class Stylizer(Protocol):
     def wants(self, session: str, steps: int) -> bool:
         """Say whether another frame may be submitted now."""
 
-    def submit(self, session: str, number: int, image: Image, params: StyleParams) -> None:
-        """Admit a frame."""
+    def submit(
+        self,
+        session: str,
+        number: int,
+        image: Image,
+        params: StyleParams,
+        arrived: float | None = None,
+    ) -> None:
+        """Admit a frame; `arrived` in seconds of time.monotonic()."""
 
     def tick(self) -> Sequence[Result]:
         """Run one network call; give finished frames."""

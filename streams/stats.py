@@ -16,6 +16,7 @@ class Figures:
     fps_out: float
     frames_in: int
     frames_out: int
+    skipped: int
     age_p50_ms: float | None
     age_p95_ms: float | None
     stages_ms: dict[str, float]  # mean of each
@@ -27,6 +28,7 @@ class SessionStats:
     def __init__(self) -> None:
         self.frames_in = 0
         self.frames_out = 0
+        self.skipped = 0
         self.last_in = 0.0  # time.monotonic() of the newest input frame
         self._in: deque[float] = deque(maxlen=_KEPT)
         self._out: deque[tuple[float, float, dict[str, float]]] = deque(maxlen=_KEPT)
@@ -37,9 +39,10 @@ class SessionStats:
         self.last_in = time.monotonic()
         self._in.append(self.last_in)
 
-    def went_out(self, age_ms: float, stages_ms: dict[str, float]) -> None:
+    def went_out(self, age_ms: float, stages_ms: dict[str, float], skipped: bool = False) -> None:
         """Count an output frame, its input's age and what it was spent on."""
         self.frames_out += 1
+        self.skipped += skipped
         self._out.append((time.monotonic(), age_ms, stages_ms))
 
     def figures(self) -> Figures:
@@ -53,6 +56,7 @@ class SessionStats:
             _rate([at for at, _, _ in recent]),
             self.frames_in,
             self.frames_out,
+            self.skipped,
             _percentile(ages, 0.5),
             _percentile(ages, 0.95),
             _means([stages for _, _, stages in recent]),

@@ -10,7 +10,7 @@ from pipeline.engine import EngineInfo
 from pipeline.params import StyleParams
 from streams.convert import to_picture, to_rgb
 from streams.frame import Frame, Restyled, SessionId
-from streams.mailbox import Mailbox
+from streams.mailbox import Letter, Mailbox
 from streams.protocol import Result, Stylizer
 
 logger = logging.getLogger(__name__)
@@ -98,14 +98,13 @@ class Worker:
             self._known.discard(session)
             engine.close(session)
             self._admitted = {k: v for k, v in self._admitted.items() if k[0] != session}
-        for session, frame, style in mail.frames:
-            self._admit(engine, session, frame, style)
+        for letter in mail.frames:
+            self._admit(engine, letter)
         if engine.in_flight:
             self._tick(engine)
 
-    def _admit(
-        self, engine: Stylizer, session: SessionId, frame: Frame, style: StyleParams
-    ) -> None:
+    def _admit(self, engine: Stylizer, letter: Letter) -> None:
+        session, frame = letter.session, letter.frame
         taken = time.monotonic_ns()
         try:
             if session not in self._known:
@@ -117,7 +116,7 @@ class Worker:
                 "convert_in": (time.monotonic_ns() - taken) / 1e6,
             }
             self._admitted[session, frame.number] = (frame, stages)
-            engine.submit(session, frame.number, image, style)
+            engine.submit(session, frame.number, image, letter.style, letter.since_ns / 1e9)
         except Exception:
             logger.exception("session %s: frame %d could not be admitted", session, frame.number)
             self._admitted.pop((session, frame.number), None)
@@ -148,7 +147,7 @@ class Worker:
         stages["convert_out"] = (time.monotonic_ns() - started) / 1e6
         deliver = self._deliver.get(session)
         if deliver is not None:
-            deliver(Restyled(frame, picture, stages))
+            deliver(Restyled(frame, picture, stages, result.skipped))
 
     def _pass_through(self, session: SessionId, frame: Frame) -> None:
         self.failures += 1

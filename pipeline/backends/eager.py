@@ -15,6 +15,7 @@ class EagerNetworks:
     """The networks as PyTorch modules: fp32 on the CPU, fp16 on a GPU."""
 
     name = "eager"
+    batches = True
 
     def __init__(
         self, folder: ModelFolder, config: EngineConfig, progress: Callable[[str], None]

@@ -32,6 +32,7 @@ class OpenVinoNetworks:
     """The networks as OpenVINO programs for one row."""
 
     name = "openvino"
+    batches = False
     device = torch.device("cpu")
 
     def __init__(

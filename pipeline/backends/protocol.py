@@ -16,6 +16,10 @@ class Networks(Protocol):
         """The backend's name."""
 
     @property
+    def batches(self) -> bool:
+        """Say whether one call of n rows is cheaper than n calls."""
+
+    @property
     def device(self) -> torch.device:
         """Where latents live."""
 

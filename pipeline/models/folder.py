@@ -177,7 +177,7 @@ def _check_weights(path: Path) -> None:
 
 
 def _check_shipped(path: Path) -> None:
-    """Compare the shipped files with their checksums: a wrong byte would show as a wrong picture."""
+    """Compare the shipped files with their checksums: a wrong byte shows as a wrong picture."""
     checksums = path / "checksums.json"
     for name, expected in (_json(checksums) if checksums.exists() else {}).items():
         try:

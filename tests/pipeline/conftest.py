@@ -154,6 +154,7 @@ class Recording:
     """Networks that run, and remember how many rows each call had and what was decoded."""
 
     name = "recording"
+    batches = True
 
     def __init__(self, inner: EagerNetworks) -> None:
         self._inner = inner

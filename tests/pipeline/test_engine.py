@@ -8,7 +8,7 @@ import torch
 from diffusers import DDPMScheduler, UNet2DConditionModel
 from torch import Tensor
 
-from pipeline.engine import Image
+from pipeline.engine import Engine, Image
 from pipeline.models.folder import open_folder
 from pipeline.models.loader import load_text
 from pipeline.models.patch_autoencoder import PatchAutoencoder
@@ -17,6 +17,7 @@ from pipeline.session_state import SessionState
 from tests.pipeline.conftest import (
     FAMILIES,
     Bench,
+    Recording,
     alone,
     apart,
     drain,
@@ -58,7 +59,7 @@ class Reference:
         encoded = self.vae.encode(pixels)
         latent = encoded.latent_dist.mode() if hasattr(encoded, "latent_dist") else encoded.latents
         z = latent * self.factor
-        noise = SessionState(tuple(z.shape[1:]), torch.device("cpu")).noise(params.seed)
+        noise = SessionState(tuple(z.shape[1:]), torch.device("cpu")).noise(params)
         x, z_away = z, z
         for k, tau in enumerate(taus):
             a, b = abar[tau].sqrt().float(), (1 - abar[tau]).sqrt().float()
@@ -418,3 +419,47 @@ def test_a_frame_of_the_wrong_size_is_refused_and_harms_nobody(bench: Bench) -> 
     engine.submit("ann", 1, picture(), INK)
 
     assert [result.number for result in drain(engine)] == [1]
+
+
+def test_a_still_picture_is_skipped_until_something_changes(bench: Bench) -> None:
+    engine, networks = bench.engine()
+    engine.open("ann")
+    still = StyleParams(prompt="ink", similarity_filter=0.9)
+    frames = [("ann", n, picture(), still) for n in range(6)]
+
+    results = play(engine, frames)
+
+    assert [result.number for result in results] == list(range(6))
+    assert [result.skipped for result in results] == [False] + [True] * 5
+    assert all(np.array_equal(result.image, results[0].image) for result in results)
+    assert len(networks.rows) == 1
+
+    changed = replace(still, prompt="oil")
+    (first, second) = play(engine, [("ann", n, picture(), changed) for n in (6, 7)])
+    assert not first.skipped  # a new prompt is seen on a still picture, too
+    assert not np.array_equal(first.image, results[0].image)
+    assert second.skipped
+    (moved,) = play(engine, [("ann", 8, picture(5), changed)])
+    assert not moved.skipped
+
+
+def test_a_prompt_that_travels_passes_through_what_lies_between(bench: Bench) -> None:
+    engine, networks = bench.engine()
+    engine.open("ann")
+    ink = StyleParams(prompt="ink", guidance_scale=1.0)
+    oil = replace(ink, prompt="oil", travel=1.0)
+    latents = {}
+    for number, (params, at) in enumerate([(ink, 0.0), (oil, 1.0), (oil, 1.5), (oil, 2.0)]):
+        engine.submit("ann", number, picture(), params, at)
+        drain(engine)
+        latents[number] = networks.latents[-1]
+
+    assert torch.equal(latents[0], latents[1])  # it sets out from where it was
+    assert torch.equal(latents[3], alone_latent(engine, networks, replace(oil, travel=0.0)))
+    assert not torch.equal(latents[2], latents[1])
+    assert not torch.equal(latents[2], latents[3])
+
+
+def alone_latent(engine: Engine, networks: Recording, params: StyleParams) -> Tensor:
+    alone(engine, picture(), params, "other")
+    return networks.latents[-1]

@@ -4,7 +4,6 @@ import torch
 
 from pipeline.guidance import guide
 from pipeline.schedule import Schedule
-from pipeline.scheduler import may_admit
 
 SD = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
 
@@ -83,17 +82,3 @@ def test_betas_that_are_not_named_are_linear_as_in_diffusers() -> None:
 
     abar = diffusers.DDPMScheduler().alphas_cumprod[499]
     assert step.a == pytest.approx(float(abar.sqrt()), abs=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("schedule", "steps", "most"),
-    [("step-major", 1, 1), ("step-major", 8, 1), ("stream-batch", 1, 1), ("stream-batch", 8, 8),
-     ("stream-batch", 0, 1)],
-)  # fmt: skip
-def test_a_session_may_have_so_many_frames_in_flight(schedule: str, steps: int, most: int) -> None:
-    admitted = [
-        may_admit(schedule, in_flight, steps)  # type: ignore[arg-type]  # a plain str
-        for in_flight in range(10)
-    ]
-
-    assert admitted == [True] * most + [False] * (10 - most)

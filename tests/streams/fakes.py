@@ -45,7 +45,14 @@ class FakeEngine:
     def wants(self, session: str, steps: int) -> bool:
         return session in self._open and all(entry[0] != session for entry in self._waiting)
 
-    def submit(self, session: str, number: int, image: Image, params: StyleParams) -> None:
+    def submit(
+        self,
+        session: str,
+        number: int,
+        image: Image,
+        params: StyleParams,
+        arrived: float | None = None,
+    ) -> None:
         self.submitted += 1
         if params.prompt == "fail":
             raise RuntimeError("as asked")

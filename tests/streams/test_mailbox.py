@@ -1,4 +1,5 @@
 import threading
+from dataclasses import replace
 
 from pipeline.params import StyleParams
 from streams.mailbox import Mailbox
@@ -25,7 +26,7 @@ def test_a_new_frame_replaces_the_untaken_one_and_is_counted() -> None:
 
     mail = box.take(0, always)
 
-    assert [f.number for _, f, _ in mail.frames] == [2]
+    assert [letter.frame.number for letter in mail.frames] == [2]
     assert box.dropped(ANN) == 2
 
 
@@ -35,7 +36,20 @@ def test_a_busy_sender_does_not_lose_its_place_nor_take_anothers() -> None:
     box.put(BEN, frame(1))
     box.put(ANN, frame(2))
 
-    assert [session for session, _, _ in box.take(0, always).frames] == [ANN, BEN]
+    assert [letter.session for letter in box.take(0, always).frames] == [ANN, BEN]
+
+
+def test_a_session_waits_since_its_first_frame_that_had_no_turn() -> None:
+    box = opened()
+    first, second, third = (replace(frame(n), arrived_ns=1000 * n) for n in range(3))
+    box.put(ANN, first)
+    box.put(ANN, second)
+    (letter,) = box.take(0, always).frames
+    assert (letter.frame, letter.since_ns) == (second, first.arrived_ns)
+
+    box.put(ANN, third)
+    (letter,) = box.take(0, always).frames
+    assert letter.since_ns == third.arrived_ns
 
 
 def test_a_new_style_holds_for_the_frame_that_still_waits() -> None:
@@ -43,16 +57,16 @@ def test_a_new_style_holds_for_the_frame_that_still_waits() -> None:
     box.put(ANN, frame(7))
 
     assert box.restyle(ANN, OIL) == 7
-    ((_, taken, style),) = box.take(0, always).frames
-    assert (taken.number, style) == (7, OIL)
+    (letter,) = box.take(0, always).frames
+    assert (letter.frame.number, letter.style) == (7, OIL)
 
 
 def test_a_new_style_holds_from_the_frame_after_the_taken_one() -> None:
     box = opened()
     box.put(ANN, frame(7))
-    ((_, _, style),) = box.take(0, always).frames
+    (letter,) = box.take(0, always).frames
 
-    assert style == INK
+    assert letter.style == INK
     assert box.restyle(ANN, OIL) == 8
 
 
@@ -63,8 +77,8 @@ def test_a_frame_that_the_engine_does_not_want_stays() -> None:
 
     mail = box.take(0, lambda session, _: session == BEN)
 
-    assert [session for session, _, _ in mail.frames] == [BEN]
-    assert [session for session, _, _ in box.take(0, always).frames] == [ANN]
+    assert [letter.session for letter in mail.frames] == [BEN]
+    assert [letter.session for letter in box.take(0, always).frames] == [ANN]
 
 
 def test_a_closed_session_is_told_once_and_its_late_frames_vanish() -> None:

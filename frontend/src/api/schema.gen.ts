@@ -404,6 +404,8 @@ export interface components {
             frames_in: number;
             /** Frames Out */
             frames_out: number;
+            /** Skipped */
+            skipped: number;
             /** Stages Ms */
             stages_ms: {
                 [key: string]: number;
@@ -432,6 +434,11 @@ export interface components {
          */
         Style: {
             /**
+             * Blend Seed
+             * @default 3
+             */
+            blend_seed: number;
+            /**
              * Bypass
              * @default false
              */
@@ -457,6 +464,16 @@ export interface components {
              */
             seed: number;
             /**
+             * Seed Blend
+             * @default 0
+             */
+            seed_blend: number;
+            /**
+             * Similarity Filter
+             * @default 0
+             */
+            similarity_filter: number;
+            /**
              * Steps
              * @default 1
              */
@@ -466,6 +483,11 @@ export interface components {
              * @default 0.9
              */
             strength: number;
+            /**
+             * Travel
+             * @default 0
+             */
+            travel: number;
         };
         /**
          * StyleInForce
@@ -498,6 +520,11 @@ export interface components {
          */
         StylePatch: {
             /**
+             * Blend Seed
+             * @default null
+             */
+            blend_seed: number | null;
+            /**
              * Bypass
              * @default null
              */
@@ -523,6 +550,16 @@ export interface components {
              */
             seed: number | null;
             /**
+             * Seed Blend
+             * @default null
+             */
+            seed_blend: number | null;
+            /**
+             * Similarity Filter
+             * @default null
+             */
+            similarity_filter: number | null;
+            /**
              * Steps
              * @default null
              */
@@ -532,6 +569,11 @@ export interface components {
              * @default null
              */
             strength: number | null;
+            /**
+             * Travel
+             * @default null
+             */
+            travel: number | null;
         };
         /**
          * Token

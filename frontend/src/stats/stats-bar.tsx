@@ -31,6 +31,14 @@ export function StatsBar({ stats, roundTrip }: { stats: Stats | null; roundTrip:
         label={STRINGS.dropped}
         hint={STRINGS.droppedHint}
       />
+      {stats.skipped > 0 && (
+        <Figure
+          testId="skipped"
+          value={String(stats.skipped)}
+          label={STRINGS.skipped}
+          hint={STRINGS.skippedHint}
+        />
+      )}
       <Stages stages={stats.stages_ms} />
     </div>
   );

@@ -9,6 +9,7 @@ import { PromptBox } from "./prompt-box";
 import type { StyleStore } from "./style-store";
 
 const SEEDS = 2 ** 31;
+const SIMILAR = 0.98; // cosine similarity; the default of StreamDiffusion
 
 export function StylePanel({ store, info }: { store: StyleStore; info: Info | null }) {
   const { style, pending, frame, hint } = useSyncExternalStore(store.subscribe, store.get);
@@ -97,6 +98,43 @@ export function StylePanel({ store, info }: { store: StyleStore; info: Info | nu
           {STRINGS.reset}
         </Button>
       </div>
+      <details className="group">
+        <summary className="cursor-pointer text-sm text-muted hover:text-ink">{STRINGS.more}</summary>
+        <div className="mt-4 grid gap-4">
+          <Slider
+            label={STRINGS.travel}
+            hint={STRINGS.travelHint}
+            testId="travel"
+            value={style.travel}
+            min={0}
+            max={10}
+            step={0.5}
+            onChange={(travel) => store.change({ travel })}
+          />
+          <Slider
+            label={STRINGS.seedBlend}
+            hint={STRINGS.seedBlendHint}
+            testId="seed-blend"
+            value={style.seed_blend}
+            min={0}
+            max={1}
+            step={0.02}
+            onChange={(seed_blend) => store.change({ seed_blend })}
+          />
+          <label className="flex items-center gap-3 text-sm" title={STRINGS.similarHint}>
+            <input
+              type="checkbox"
+              data-testid="similarity-filter"
+              className="size-4 accent-accent"
+              checked={style.similarity_filter > 0}
+              onChange={(event) =>
+                store.change({ similarity_filter: event.target.checked ? SIMILAR : 0 })
+              }
+            />
+            {STRINGS.similar}
+          </label>
+        </div>
+      </details>
       <span data-testid="applied-frame" className="sr-only">
         {frame ?? ""}
       </span>

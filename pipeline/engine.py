@@ -25,7 +25,7 @@ from pipeline.models.folder import ModelFolder, Preset, open_folder
 from pipeline.models.loader import load_text
 from pipeline.params import StyleParams
 from pipeline.prompts import Prompts
-from pipeline.schedule import Schedule
+from pipeline.schedule import read_schedule
 from pipeline.session_state import SessionState
 from pipeline.slots import Slot
 
@@ -82,7 +82,7 @@ class Engine:
     ) -> None:
         self.config = config
         self._folder, self.networks = folder, networks
-        self._schedule = Schedule(folder.scheduler)
+        self._schedule = read_schedule(folder.scheduler)
         self._prompts = Prompts(
             load_text(folder, networks.device), tuple(preset.name for preset in folder.presets)
         )
@@ -286,10 +286,13 @@ class Engine:
         if slot.guidance != "none":
             clean = guidance.guide(clean[:1], slot.reference, slot.scale)
         slot.index += 1
-        slot.x = clean
+        before, slot.x = slot.x, clean
         if not slot.done:
             after = slot.steps[slot.index]
-            slot.x = after.a * clean + after.b * slot.noise[slot.index : slot.index + 1]
+            noise = slot.noise[slot.index : slot.index + 1]
+            if self._schedule.keeps_noise:
+                noise = (before - step.a * clean) / step.b
+            slot.x = after.a * clean + after.b * noise
 
     def _decode(self, slot: Slot) -> EngineResult:
         started = self._clock()

@@ -11,19 +11,35 @@ from pipeline.errors import ModelError
 
 _GRID = 50  # the grid of latent consistency models: timesteps 999, 979, … 19
 _PREDICTIONS = ("epsilon", "v_prediction", "sample")
+_FLOW = "FlowMatchEulerDiscreteScheduler"
+RECTIFIED = "RectifiedFlow"  # InstaFlow's folders have the scheduler of Stable Diffusion
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One denoising step: x = a * clean + b * noise at its timestep, a² + b² = 1."""
+    """One denoising step: x = a * clean + b * noise at its timestep.
 
-    timestep: int
+    Diffusion has a² + b² = 1, a rectified flow a + b = 1.
+    """
+
+    timestep: float
     a: float
     b: float
 
 
+def read_schedule(config: dict[str, Any]) -> "Schedule":
+    """Make the schedule that a scheduler_config.json stands for. Raises ModelError."""
+    if config.get("_class_name") == _FLOW:
+        return FlowSchedule(float(config.get("shift", 1.0)), 1.0)
+    if config.get("_class_name") == RECTIFIED:
+        return FlowSchedule(1.0, -1.0)
+    return Schedule(config)
+
+
 class Schedule:
     """The noise schedule a model was trained with, read from its scheduler_config.json."""
+
+    keeps_noise = False  # the noise of the next step is the frame's own, not what was predicted
 
     def __init__(self, config: dict[str, Any]) -> None:
         self.prediction_type: str = config.get("prediction_type", "epsilon")
@@ -52,7 +68,7 @@ class Schedule:
         last = len(self._abar) - 1
         timestep = last - index * (last + 1) // _GRID
         abar = float(self._abar[timestep])
-        return Step(timestep, abar**0.5, (1 - abar) ** 0.5)
+        return Step(float(timestep), abar**0.5, (1 - abar) ** 0.5)
 
     def clean(
         self, output: Float[Tensor, "b c h w"], x: Float[Tensor, "1 c h w"], step: Step
@@ -67,6 +83,33 @@ class Schedule:
         if self.prediction_type == "v_prediction":
             return step.a * x - step.b * output
         return (x - step.b * output) / step.a
+
+
+class FlowSchedule(Schedule):
+    """Straight lines between noise and picture: x = (1 - sigma) * clean + sigma * noise.
+
+    The network predicts the velocity, noise minus clean; InstaFlow's clean minus noise. Steps
+    follow the line that was predicted (Euler), so the noise is kept and not drawn anew. Sources:
+    Liu et al. 2022, arXiv:2209.03003; Liu et al. 2023, arXiv:2309.06380 (InstaFlow).
+    """
+
+    keeps_noise = True
+
+    def __init__(self, shift: float, sign: float) -> None:
+        self.prediction_type = "flow"
+        self._shift, self._sign = shift, sign
+
+    def steps(self, strength: float, count: int) -> tuple[Step, ...]:
+        """Give `count` levels at even distances from `strength` down; none at strength 0."""
+        levels = [strength * (1 - i / count) for i in range(count)] if strength else []
+        shifted = [self._shift * s / (1 + (self._shift - 1) * s) for s in levels]
+        return tuple(Step(1000 * sigma, 1 - sigma, sigma) for sigma in shifted)
+
+    def clean(
+        self, output: Float[Tensor, "b c h w"], x: Float[Tensor, "1 c h w"], step: Step
+    ) -> Float[Tensor, "b c h w"]:
+        """Follow the velocity all the way."""
+        return x - self._sign * step.b * output
 
 
 def _betas(config: dict[str, Any]) -> Float[Tensor, "t"]:

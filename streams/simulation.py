@@ -1,18 +1,16 @@
-"""Cameras and a device that exist only as numbers, around the real mailbox and the real engine.
+"""Cameras that exist only as numbers, around the real mailbox, the real engine and its scheduler.
 
-The device charges t(B) = once + row × bucket(B) on a clock that nobody waits for, so that what the
-scheduler promises can be tested anywhere, the same each time. It says nothing of a GPU's speed.
+With the simulated device of pipeline/backends/simulated.py, on a clock that nobody waits for.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 
 import av
 import numpy as np
-import torch
-from torch import Tensor
 
+from pipeline.backends.simulated import SIDE, Clock, Device
 from pipeline.config import EngineConfig
 from pipeline.engine import Engine
 from pipeline.models.folder import open_folder
@@ -20,53 +18,8 @@ from pipeline.params import StyleParams
 from streams.frame import Frame, SessionId
 from streams.mailbox import Mailbox
 
-BUCKETS = (1, 2, 4, 8, 12, 16)  # the batch sizes for which a GPU has a graph
-_SIDE = 64
 _PLAIN = StyleParams(guidance_scale=1.0)
-_IMAGE = np.zeros((_SIDE, _SIDE, 3), np.uint8)
-
-
-@dataclass(slots=True)
-class Clock:
-    """Time that passes when somebody says so."""
-
-    now: float = 0.0
-
-    def __call__(self) -> float:
-        """Give the time in seconds."""
-        return self.now
-
-
-@dataclass(slots=True)
-class Device:
-    """What a machine takes for its work, in seconds."""
-
-    clock: Clock
-    once: float
-    row: float
-    frame: float = 0.0002  # encode and decode, each
-    calls: list[int] = field(default_factory=list)  # rows of each UNet call
-
-    name = "simulated"
-    device = torch.device("cpu")
-    batches = True
-
-    def encode(self, images: Tensor) -> Tensor:
-        """See Networks."""
-        self.clock.now += self.frame
-        return torch.zeros(len(images), 16, _SIDE // 8, _SIDE // 8)
-
-    def denoise(self, rows: Tensor, timesteps: Tensor, words: Tensor) -> Tensor:
-        """See Networks."""
-        self.calls.append(len(rows))
-        bucket = next((size for size in BUCKETS if size >= len(rows)), len(rows))
-        self.clock.now += self.once + self.row * bucket
-        return rows[:, :16]
-
-    def decode(self, latents: Tensor) -> Tensor:
-        """See Networks."""
-        self.clock.now += self.frame
-        return torch.zeros(len(latents), _SIDE, _SIDE, 3, dtype=torch.uint8)
+_IMAGE = np.zeros((SIDE, SIDE, 3), np.uint8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +46,7 @@ class Served:
 
 def make_engine(device: Device, **config: object) -> Engine:
     """Build an engine on a simulated device, with the embedded model's text encoder."""
-    values = {"width": _SIDE, "height": _SIDE, "max_rows": 16} | config
+    values = {"width": SIDE, "height": SIDE, "max_rows": 16} | config
     settings = EngineConfig(**values)  # type: ignore[arg-type]  # the caller's own fields
     engine = Engine(settings, open_folder(EngineConfig()), device, device.clock)
     engine.warm_up()

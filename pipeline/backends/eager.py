@@ -27,7 +27,7 @@ class EagerNetworks:
         progress(f"loading {folder.name}")
         encoder, decoder = load_autoencoder(folder)
         self._encoder, self._decoder = (half.to(self.device, dtype) for half in (encoder, decoder))
-        self._denoiser = load_denoiser(folder).to(self.device, dtype)
+        self._denoiser = load_denoiser(folder, config.width, config.height).to(self.device, dtype)
 
     @torch.inference_mode()
     def encode(self, images: UInt8[Tensor, "b h w 3"]) -> Float[Tensor, "b c y x"]:

@@ -25,7 +25,7 @@ from pipeline.models.loader import load_autoencoder, load_denoiser
 # OpenVINO's converter reports its use to a web service unless this package cannot be imported.
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # None: "not there"
 
-_FORMAT = "1"  # raise when parts.py changes what is converted
+_FORMAT = "2"  # raise when parts.py changes what is converted
 
 
 class OpenVinoNetworks:
@@ -90,15 +90,14 @@ def _convert(folder: ModelFolder, config: EngineConfig, cache: Path) -> None:
     """Trace the networks and write them as OpenVINO files."""
     encoder, decoder = load_autoencoder(folder)
     height, width = config.height // folder.downscale, config.width // folder.downscale
-    tokens, dim = _text_shape(folder)
     examples: dict[str, tuple[nn.Module, tuple[Tensor, ...]]] = {
         "encoder": (encoder, (torch.zeros(1, config.height, config.width, 3, dtype=torch.uint8),)),
         "denoiser": (
-            load_denoiser(folder),
+            load_denoiser(folder, config.width, config.height),
             (
                 torch.zeros(1, folder.unet.config["in_channels"], height, width),
                 torch.zeros(1),
-                torch.zeros(1, tokens, dim),
+                torch.zeros(1, *folder.words_shape),
             ),
         ),
         "decoder": (decoder, (torch.zeros(1, folder.latent_channels, height, width),)),
@@ -121,13 +120,6 @@ def _convert_one(network: nn.Module, inputs: tuple[Tensor, ...], target: Path) -
     # the weights first: a reader that finds the .xml finds both
     partial.with_suffix(".bin").rename(target.with_suffix(".bin"))
     partial.rename(target)
-
-
-def _text_shape(folder: ModelFolder) -> tuple[int, int]:
-    config = folder.text.config
-    if folder.text.class_name == "StaticTextEncoder":
-        return int(config["tokens"]), int(config["dim"])
-    return int(config["max_position_embeddings"]), int(config["hidden_size"])
 
 
 def _key(folder: ModelFolder, config: EngineConfig, version: str) -> str:

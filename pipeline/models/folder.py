@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from pipeline.config import EngineConfig
 from pipeline.embedded import WEIGHTS
 from pipeline.errors import ConfigError, ModelError
+from pipeline.schedule import RECTIFIED
 
 _PICKLES = (".ckpt", ".pt", ".pth", ".bin", ".pkl")
 # what a part may be; nothing else is ever imported on a model's word
@@ -22,11 +23,13 @@ CLASSES = {
     "unet": ("UNet2DConditionModel",),
     "vae": ("AutoencoderKL", "AutoencoderTiny", "PatchAutoencoder"),
     "text_encoder": ("CLIPTextModel", "StaticTextEncoder"),
+    "text_encoder_2": ("CLIPTextModelWithProjection",),
 }
 _WEIGHT_NAMES = {
     "unet": ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.fp16.safetensors"),
     "vae": ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.fp16.safetensors"),
     "text_encoder": ("model.safetensors", "model.fp16.safetensors"),
+    "text_encoder_2": ("model.safetensors", "model.fp16.safetensors"),
 }
 
 
@@ -60,6 +63,7 @@ class ModelFolder:
     unet: Part
     autoencoder: Part
     text: Part
+    text_2: Part | None  # SDXL has two
     scheduler: dict[str, Any]
     lora: Path | None
     presets: tuple[Preset, ...]
@@ -89,13 +93,20 @@ class ModelFolder:
         return bool(self.unet.config["in_channels"] == 2 * self.latent_channels)
 
     @property
+    def words_shape(self) -> tuple[int, int]:
+        """Tokens and width of an embedded prompt. SDXL's pooled embedding is one token more."""
+        config = self.text.config
+        tokens = int(config.get("tokens") or config["max_position_embeddings"])
+        return tokens + (self.text_2 is not None), int(self.unet.config["cross_attention_dim"])
+
+    @property
     def source_divisor(self) -> float:
         """InstructPix2Pix was trained with source latents that are not scaled; so was ours."""
         return self.scaling_factor
 
     def files(self) -> list[Path]:
         """List every file whose change makes this another model."""
-        parts = (self.unet, self.autoencoder, self.text)
+        parts = [p for p in (self.unet, self.autoencoder, self.text, self.text_2) if p]
         files = [path for part in parts for path in (part.weights, part.folder / "config.json")]
         return files + ([self.lora] if self.lora else [])
 
@@ -123,7 +134,8 @@ def open_folder(config: EngineConfig) -> ModelFolder:
         unet=_part("unet", path / "unet", index.get("unet")),
         autoencoder=_part("vae", own_vae or path / "vae", None if own_vae else index.get("vae")),
         text=_part("text_encoder", path / "text_encoder", index.get("text_encoder")),
-        scheduler=_json(path / "scheduler" / "scheduler_config.json"),
+        text_2=_second_text(path, index),
+        scheduler=_scheduler(path, index),
         lora=lora,
         presets=_presets(path / "styles.json"),
     )
@@ -131,7 +143,7 @@ def open_folder(config: EngineConfig) -> ModelFolder:
         _check_fit(folder)
     except KeyError as error:
         raise ModelError(
-            f"{path}: unet/config.json or vae/config.json has no {error}; restore it"
+            f"{path}: config.json of unet, vae or text_encoder has no {error}; restore it"
         ) from error
     for name, value in (("width", config.width), ("height", config.height)):
         if value % folder.downscale:
@@ -139,6 +151,20 @@ def open_folder(config: EngineConfig) -> ModelFolder:
                 f"{name} {value}: {folder.name} needs multiples of {folder.downscale}"
             )
     return folder
+
+
+def _second_text(path: Path, index: dict[str, Any]) -> Part | None:
+    listed = index.get("text_encoder_2")
+    if not listed or listed[-1] is None:
+        return None
+    return _part("text_encoder_2", path / "text_encoder_2", listed)
+
+
+def _scheduler(path: Path, index: dict[str, Any]) -> dict[str, Any]:
+    config = _json(path / "scheduler" / "scheduler_config.json")
+    if index.get("_class_name") == "RectifiedFlowPipeline":
+        return config | {"_class_name": RECTIFIED}
+    return config
 
 
 def _part(name: str, folder: Path, listed: list[str] | None) -> Part:
@@ -239,6 +265,25 @@ def _check_fit(folder: ModelFolder) -> None:
     if unet["out_channels"] != latent:
         raise ModelError(f"unet gives {unet['out_channels']} channels, vae takes {latent}")
     wanted = unet["cross_attention_dim"]
-    given = folder.text.config.get("dim", folder.text.config.get("hidden_size"))
+    given = folder.text.config.get("dim") or folder.text.config["hidden_size"]
+    second = folder.text_2.config if folder.text_2 else {}
+    given += second.get("hidden_size", 0)
     if wanted != given:
-        raise ModelError(f"unet expects text of width {wanted}, text_encoder gives {given}")
+        encoders = "text_encoder and text_encoder_2 give" if second else "text_encoder gives"
+        raise ModelError(f"unet expects text of width {wanted}, {encoders} {given}")
+    kind = unet.get("addition_embed_type")
+    if kind not in (None, "text", "text_time"):
+        raise ModelError(f"unet: addition_embed_type {kind!r}; this engine knows text, text_time")
+    if kind == "text_time":
+        _check_pooled(unet, second)
+
+
+def _check_pooled(unet: dict[str, Any], second: dict[str, Any]) -> None:
+    if not second:
+        raise ModelError("unet expects the pooled text of text_encoder_2, which is missing")
+    times = 6 * unet["addition_time_embed_dim"]
+    wanted, pooled = unet["projection_class_embeddings_input_dim"], second["projection_dim"]
+    if wanted != times + pooled:
+        raise ModelError(
+            f"unet expects pooled text of width {wanted - times}, text_encoder_2 gives {pooled}"
+        )

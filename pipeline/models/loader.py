@@ -21,12 +21,15 @@ def load_autoencoder(folder: ModelFolder) -> tuple[Encoder, Decoder]:
     return Encoder(network, factor).eval(), Decoder(network, factor).eval()
 
 
-def load_denoiser(folder: ModelFolder) -> Denoiser:
-    """Load the UNet, with the LoRA added where there is one. Raises ModelError."""
+def load_denoiser(folder: ModelFolder, width: int, height: int) -> Denoiser:
+    """Load the UNet, with the LoRA added where there is one, for pictures of a size.
+
+    Raises ModelError.
+    """
     network = _load(folder.unet)
     if folder.lora is not None:
         add_lora(network, folder.lora)
-    return Denoiser(network).eval()
+    return Denoiser(network, (height, width)).eval()
 
 
 def load_text(folder: ModelFolder, device: torch.device) -> TextEncoder:
@@ -44,29 +47,50 @@ def load_text(folder: ModelFolder, device: torch.device) -> TextEncoder:
         return TextEncoder(
             lambda text: static.encode(text).to(device), judge if static.styles else None
         )
-    from transformers import CLIPTextModel, CLIPTokenizer  # seconds to import: only where needed
+    first = _Clip(folder, folder.text, "tokenizer", device)
+    if folder.text_2 is None:
+        return TextEncoder(lambda text: first(text).last_hidden_state)
+    second = _Clip(folder, folder.text_2, "tokenizer_2", device)
+    return TextEncoder(lambda text: _both(first(text), second(text)))
 
-    if not (folder.path / "tokenizer").is_dir():
-        raise ModelError(f"tokenizer: folder {folder.path / 'tokenizer'} is missing")
-    with _named(folder.text):
-        tokenizer = CLIPTokenizer.from_pretrained(folder.path / "tokenizer", local_files_only=True)
-        clip, found = CLIPTextModel.from_pretrained(
-            folder.text.folder, local_files_only=True, use_safetensors=True, dtype=torch.float32,
-            variant=_variant(folder.text.weights), output_loading_info=True,
-        )  # fmt: skip
-        _check_found(found, "missing_keys")  # old folders hold a position_ids that nobody needs
-        clip.eval().to(device)
+
+class _Clip:
+    """One CLIP text encoder with its tokenizer."""
+
+    def __init__(
+        self, folder: ModelFolder, part: Part, tokenizer: str, device: torch.device
+    ) -> None:
+        import transformers  # seconds to import: only where needed
+
+        if not (folder.path / tokenizer).is_dir():
+            raise ModelError(f"{tokenizer}: folder {folder.path / tokenizer} is missing")
+        with _named(part):
+            self._tokenizer = transformers.CLIPTokenizer.from_pretrained(
+                folder.path / tokenizer, local_files_only=True
+            )
+            self._network, found = getattr(transformers, part.class_name).from_pretrained(
+                part.folder, local_files_only=True, use_safetensors=True, dtype=torch.float32,
+                variant=_variant(part.weights), output_loading_info=True,
+            )  # fmt: skip
+            _check_found(found, "missing_keys")  # old folders hold a position_ids nobody needs
+            self._network.eval().to(device)
+        self._device = device
 
     @torch.inference_mode()
-    def encode(text: str) -> Tensor:
-        ids = tokenizer(
+    def __call__(self, text: str) -> Any:  # transformers' output, hidden states included
+        ids = self._tokenizer(
             text, padding="max_length", truncation=True, return_tensors="pt",
-            max_length=clip.config.max_position_embeddings,
+            max_length=self._network.config.max_position_embeddings,
         ).input_ids  # fmt: skip
-        words: Tensor = clip(ids.to(device)).last_hidden_state
-        return words
+        return self._network(ids.to(self._device), output_hidden_states=True)
 
-    return TextEncoder(encode)
+
+def _both(one: Any, other: Any) -> Tensor:
+    """Join SDXL's encoders: their last but one layers side by side, the pooled vector below."""
+    words = torch.cat([one.hidden_states[-2], other.hidden_states[-2]], -1)
+    pooled = other.text_embeds[:, None]
+    room = words.shape[-1] - pooled.shape[-1]
+    return torch.cat([words, torch.nn.functional.pad(pooled, (0, room))], 1)
 
 
 def add_lora(unet: nn.Module, path: Path) -> int:

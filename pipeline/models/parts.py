@@ -46,11 +46,22 @@ class Decoder(nn.Module):
 
 
 class Denoiser(nn.Module):
-    """Rows of noisy latents, timesteps and words → what the network predicts."""
+    """Rows of noisy latents, timesteps and words → what the network predicts.
 
-    def __init__(self, unet: Any) -> None:  # diffusers has no types
+    SDXL also wants one pooled vector of the prompt and six numbers about the picture's size. The
+    vector comes as a last token of the words, filled up with zeros; `size` is height and width.
+    """
+
+    def __init__(self, unet: Any, size: tuple[int, int]) -> None:  # diffusers has no types
         super().__init__()
         self.unet = unet
+        self.pooled = 0  # width of the pooled vector, where there is one
+        if unet.config.addition_embed_type == "text_time":
+            times = 6 * unet.config.addition_time_embed_dim
+            self.pooled = unet.config.projection_class_embeddings_input_dim - times
+        # original size, no crop, target size (Podell et al. 2023, arXiv:2307.01952, section 2.2)
+        self.register_buffer("size", torch.tensor([[*size, 0, 0, *size]]), persistent=False)
+        self.size: Tensor
 
     def forward(
         self,
@@ -60,7 +71,15 @@ class Denoiser(nn.Module):
     ) -> Float[Tensor, "b c y x"]:
         """Predict, one timestep and one prompt a row."""
         dtype = next(self.unet.parameters()).dtype
+        words = words.to(dtype)
+        more = None
+        if self.pooled:
+            more = {
+                "text_embeds": words[:, -1, : self.pooled],
+                "time_ids": self.size.to(dtype).expand(len(rows), -1),
+            }
+            words = words[:, :-1]
         predicted: Tensor = self.unet(
-            rows.to(dtype), timesteps, words.to(dtype), return_dict=False
+            rows.to(dtype), timesteps, words, added_cond_kwargs=more, return_dict=False
         )[0]
         return predicted.float()

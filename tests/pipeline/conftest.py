@@ -1,5 +1,6 @@
 """Tiny models of the true architectures with random weights, written by the true libraries."""
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -10,10 +11,16 @@ from diffusers import (
     AutoencoderKL,
     AutoencoderTiny,
     DDPMScheduler,
+    FlowMatchEulerDiscreteScheduler,
     UNet2DConditionModel,
 )
 from torch import Tensor, nn
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+from transformers import (
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTextModelWithProjection,
+    CLIPTokenizer,
+)
 
 from pipeline.backends.eager import EagerNetworks
 from pipeline.config import EngineConfig
@@ -26,7 +33,8 @@ from pipeline.params import StyleParams
 
 SIDE = 64
 TEXT = 24  # width of embeddings
-FAMILIES = ("sd15", "turbo", "ip2p", "embedded")
+FAMILIES = ("sd15", "turbo", "ip2p", "sdxl", "embedded")
+POOLED = 12  # width of SDXL's pooled text
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -42,7 +50,10 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "sd15": lambda to: write_stable_diffusion(to, "epsilon"),
         "turbo": lambda to: write_stable_diffusion(to, "v_prediction", tiny=True),
         "ip2p": lambda to: write_stable_diffusion(to, "epsilon", in_channels=8),
+        "sdxl": write_sdxl,
         "embedded": write_embedded,
+        "flow": lambda to: write_flow(to, FlowMatchEulerDiscreteScheduler(shift=3.0)),
+        "instaflow": lambda to: write_flow(to, None),
     }
     for seed, (name, write) in enumerate(writers.items()):
         torch.manual_seed(seed)
@@ -82,6 +93,42 @@ def write_stable_diffusion(
     export._write(to / "model_index.json", index)
 
 
+def write_sdxl(to: Path) -> None:
+    """Write a folder as diffusers does for SDXL: two text encoders, a pooled text, sizes."""
+    write_stable_diffusion(to, "epsilon")
+    make_unet(
+        4, 4, cross_attention_dim=2 * TEXT, addition_embed_type="text_time",
+        addition_time_embed_dim=8, projection_class_embeddings_input_dim=6 * 8 + POOLED,
+    ).save_pretrained(to / "unet")  # fmt: skip
+    tokenizer = make_tokenizer()
+    tokenizer.save_pretrained(to / "tokenizer_2")
+    second = CLIPTextModelWithProjection(
+        CLIPTextConfig(
+            vocab_size=len(tokenizer), hidden_size=TEXT, intermediate_size=48, num_hidden_layers=3,
+            num_attention_heads=4, max_position_embeddings=16, projection_dim=POOLED,
+            bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
+        )
+    )  # fmt: skip
+    second.text_model.embeddings.token_embedding.weight.data.normal_()
+    second.text_projection.weight.data *= 20
+    second.save_pretrained(to / "text_encoder_2")
+    index = json.loads((to / "model_index.json").read_text())
+    more = {"text_encoder_2": ["transformers", "CLIPTextModelWithProjection"],
+            "tokenizer_2": ["transformers", "CLIPTokenizer"]}  # fmt: skip
+    index |= {"_class_name": "StableDiffusionXLPipeline", **more}
+    export._write(to / "model_index.json", index)
+
+
+def write_flow(to: Path, scheduler: FlowMatchEulerDiscreteScheduler | None) -> None:
+    """Write a rectified flow; without a scheduler of its own it is InstaFlow's layout."""
+    write_stable_diffusion(to, "epsilon")
+    if scheduler is not None:
+        scheduler.save_pretrained(to / "scheduler")
+        return
+    index = json.loads((to / "model_index.json").read_text())
+    export._write(to / "model_index.json", index | {"_class_name": "RectifiedFlowPipeline"})
+
+
 def write_embedded(to: Path) -> None:
     """Write a folder as pipeline/embedded/export.py does."""
     make_unet(8, 4).save_pretrained(to / "unet")
@@ -94,7 +141,7 @@ def write_embedded(to: Path) -> None:
     export._write(to / "styles.json", [{"name": "Ink", "prompt": "ink", "examples": ["black ink"]}])
 
 
-def make_unet(in_channels: int, out_channels: int) -> UNet2DConditionModel:
+def make_unet(in_channels: int, out_channels: int, **more: object) -> UNet2DConditionModel:
     """A UNet of two levels; its attention is made strong, so that words matter."""
     unet = UNet2DConditionModel(
         sample_size=8,
@@ -105,8 +152,8 @@ def make_unet(in_channels: int, out_channels: int) -> UNet2DConditionModel:
         up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
         layers_per_block=1,
         attention_head_dim=4,
-        cross_attention_dim=TEXT,
         norm_num_groups=8,
+        **({"cross_attention_dim": TEXT} | more),
     )
     for name, module in unet.named_modules():
         if "attn2" in name and isinstance(module, nn.Linear):
@@ -137,7 +184,9 @@ def make_tokenizer() -> CLIPTokenizer:
     letters = "abcdefghijklmnopqrstuvwxyz"
     pieces = [*letters, *(f"{letter}</w>" for letter in letters)]
     pieces += ["<|startoftext|>", "<|endoftext|>"]
-    return CLIPTokenizer(vocab={piece: i for i, piece in enumerate(pieces)}, merges=[])
+    return CLIPTokenizer(
+        vocab={piece: i for i, piece in enumerate(pieces)}, merges=[], model_max_length=16
+    )
 
 
 def make_static_text() -> StaticTextEncoder:

@@ -16,6 +16,8 @@ from pipeline.params import StyleParams
 from pipeline.session_state import SessionState
 from tests.pipeline.conftest import (
     FAMILIES,
+    POOLED,
+    SIDE,
     Bench,
     Recording,
     alone,
@@ -77,7 +79,13 @@ class Reference:
         self, x: Tensor, latent: Tensor, tau: int, words: Tensor, a: Tensor, b: Tensor
     ) -> Tensor:
         rows = torch.cat([x, latent], 1) if self.unet.config.in_channels > x.shape[1] else x
-        out = self.unet(rows, tau, words).sample
+        more = None
+        if self.unet.config.addition_embed_type == "text_time":
+            pooled = words[:, -1, :POOLED]
+            sizes = torch.tensor([[SIDE, SIDE, 0, 0, SIDE, SIDE]])
+            more = {"text_embeds": pooled, "time_ids": sizes}
+            words = words[:, :-1]
+        out = self.unet(rows, tau, words, added_cond_kwargs=more).sample
         if self.kind == "v_prediction":
             return a * out + b * x
         return (x - a * out) / b if self.kind == "sample" else out
@@ -103,6 +111,52 @@ def test_a_frame_equals_plain_img2img_with_diffusers(bench: Bench, family: str, 
     )
     assert apart(networks.latents[-1].clone(), latent) < 1e-4
     assert levels_apart(image, reference.picture(latent)) <= 1
+
+
+@pytest.mark.parametrize("prompt", ["ink and oil", ""])
+def test_sdxl_reads_a_prompt_as_its_own_pipeline_does(bench: Bench, prompt: str) -> None:
+    path = bench.models["sdxl"]
+    folder = open_folder(bench.config("sdxl"))
+    pipeline = diffusers.StableDiffusionXLImg2ImgPipeline.from_pretrained(path)
+    with torch.no_grad():
+        words, _, pooled, _ = pipeline.encode_prompt(prompt, do_classifier_free_guidance=False)
+
+    ours = load_text(folder, torch.device("cpu")).encode(prompt)
+
+    assert ours.shape == (1, *folder.words_shape)
+    torch.testing.assert_close(ours[:, :-1], words)
+    torch.testing.assert_close(ours[:, -1, :POOLED], pooled)
+    assert not ours[:, -1, POOLED:].any()
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+@pytest.mark.parametrize("family", ["flow", "instaflow"])
+def test_a_rectified_flow_follows_eulers_steps(bench: Bench, family: str, steps: int) -> None:
+    engine, networks = bench.engine(family)
+    params = StyleParams(prompt="ink", strength=0.7, steps=steps, guidance_scale=1.0)
+    words = load_text(open_folder(engine.config), torch.device("cpu")).encode("ink")
+    reference = Reference(bench.models["sd15"])  # for its autoencoder's sake
+    unet = UNet2DConditionModel.from_pretrained(bench.models[family] / "unet").eval()
+    vae = diffusers.AutoencoderKL.from_pretrained(bench.models[family] / "vae").eval()
+    path = bench.models[family] / "scheduler"
+    scheduler = (
+        diffusers.FlowMatchEulerDiscreteScheduler.from_pretrained(path)
+        if family == "flow"
+        else diffusers.FlowMatchEulerDiscreteScheduler()
+    )
+    scheduler.set_timesteps(sigmas=[0.7 * (1 - i / steps) for i in range(steps)])
+
+    alone(engine, picture(), params)
+
+    pixels = torch.from_numpy(picture())[None].permute(0, 3, 1, 2) / 127.5 - 1
+    with torch.no_grad():
+        z = vae.encode(pixels).latent_dist.mode() * reference.factor
+        noise = SessionState(tuple(z.shape[1:]), torch.device("cpu")).noise(params)[:1]
+        x = scheduler.scale_noise(z, scheduler.timesteps[:1], noise)
+        for t in scheduler.timesteps:
+            velocity = unet(x, t, words).sample
+            x = scheduler.step(velocity if family == "flow" else -velocity, t, x).prev_sample
+    assert apart(networks.latents[-1].clone(), x) < 1e-4
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -49,6 +49,19 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
 }
 
 
+def test_sdxl_without_its_second_encoder_or_with_another_one_is_refused(
+    models: dict[str, Path], tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(models["sdxl"], tmp_path / "model"))
+    change(folder / "text_encoder_2" / "config.json", projection_dim=7)
+    with pytest.raises(ModelError, match="pooled text of width 12, text_encoder_2 gives 7"):
+        open_folder(EngineConfig(model=str(folder)))
+
+    change(folder / "model_index.json", text_encoder_2=[None, None])
+    with pytest.raises(ModelError, match="unet expects text of width 48, text_encoder gives 24"):
+        open_folder(EngineConfig(model=str(folder)))
+
+
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_folder_that_cannot_work_is_refused_by_name(
     damage: str, sd_folder: Path, tmp_path: Path
@@ -67,7 +80,7 @@ def test_weights_that_do_not_fit_their_config_are_told(sd_folder: Path, tmp_path
     shutil.copytree(sd_folder, folder)
     change(folder / "unet" / "config.json", block_out_channels=[16, 48])
     with pytest.raises(ModelError, match=r"unet: the weights in .* do not fit"):
-        load_denoiser(open_folder(EngineConfig(model=str(folder))))
+        load_denoiser(open_folder(EngineConfig(model=str(folder))), 64, 64)
 
 
 class Canary:
@@ -122,7 +135,7 @@ def test_an_absent_gpu_is_a_sentence(sd_folder: Path) -> None:
 
 @pytest.mark.parametrize("style", ["kohya", "peft"])
 def test_a_lora_adds_its_product_to_the_weight(style: str, sd_folder: Path, tmp_path: Path) -> None:
-    unet = load_denoiser(open_folder(EngineConfig(model=str(sd_folder)))).unet
+    unet = load_denoiser(open_folder(EngineConfig(model=str(sd_folder))), 64, 64).unet
     layer = "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"
     module = unet.get_submodule(layer)
     before = module.weight.clone()
@@ -141,7 +154,7 @@ def test_a_lora_adds_its_product_to_the_weight(style: str, sd_folder: Path, tmp_
 
 
 def test_a_lora_for_another_network_names_the_layer(sd_folder: Path, tmp_path: Path) -> None:
-    unet = load_denoiser(open_folder(EngineConfig(model=str(sd_folder)))).unet
+    unet = load_denoiser(open_folder(EngineConfig(model=str(sd_folder))), 64, 64).unet
     save_file({"lora_unet_nowhere.lora_down.weight": torch.zeros(1, 1)}, tmp_path / "l.safetensors")
     with pytest.raises(ModelError, match="nowhere does not fit"):
         add_lora(unet, tmp_path / "l.safetensors")

@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from pipeline.config import EngineConfig
 from pipeline.engine import build_engine
 from pipeline.errors import ConfigError, ModelError
+from pipeline.models.architectures import ARCHITECTURES, make_network
 from pipeline.models.folder import open_folder
 from pipeline.models.loader import add_lora, load_autoencoder, load_denoiser, load_text
 from pipeline.params import StyleParams
@@ -38,6 +39,12 @@ def set_json(path: Path, **values: object) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | values))
 
 
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_the_true_architectures_have_the_published_number_of_parameters(name: str) -> None:
+    with torch.device("meta"):  # shapes only: the largest would take 10 GB
+        make_network(name)
+
+
 @pytest.fixture
 def copy(models: dict[str, Path], tmp_path: Path) -> Path:
     return Path(shutil.copytree(models["sd15"], tmp_path / "copy"))
@@ -47,14 +54,14 @@ def test_a_unet_with_a_missing_weight_is_refused_not_filled_with_noise(copy: Pat
     rewrite(copy / "unet" / WEIGHTS_NAME, lambda weights: weights.pop("conv_in.weight"))
 
     with pytest.raises(ModelError, match=r"unet: the weights in .* do not fit .*config\.json"):
-        load_denoiser(open_folder(config(copy)))
+        load_denoiser(open_folder(config(copy)), 64, 64)
 
 
 def test_a_unet_with_weights_that_its_config_has_no_place_for_is_refused(copy: Path) -> None:
     rewrite(copy / "unet" / WEIGHTS_NAME, lambda weights: weights.update({"more": torch.zeros(2)}))
 
     with pytest.raises(ModelError, match="unet: the weights"):
-        load_denoiser(open_folder(config(copy)))
+        load_denoiser(open_folder(config(copy)), 64, 64)
 
 
 def test_an_autoencoder_that_does_not_fit_its_config_is_refused(copy: Path) -> None:
@@ -192,7 +199,7 @@ LAYERS = {
 def test_a_lora_adds_alpha_over_rank_times_its_product(
     layer: str, models: dict[str, Path], tmp_path: Path
 ) -> None:
-    unet = load_denoiser(open_folder(config(models["sd15"]))).unet
+    unet = load_denoiser(open_folder(config(models["sd15"])), 64, 64).unet
     module = unet.get_submodule(layer)
     before, (width_out, width_in, *kernel) = module.weight.clone(), module.weight.shape
     down = torch.randn(4, width_in, *kernel)
@@ -230,7 +237,7 @@ def test_a_lora_changes_the_picture(models: dict[str, Path], bench: Bench, tmp_p
 def test_a_lora_of_another_shape_names_the_layer(
     models: dict[str, Path], tmp_path: Path, down: tuple[int, int], up: tuple[int, int]
 ) -> None:
-    unet = load_denoiser(open_folder(config(models["sd15"]))).unet
+    unet = load_denoiser(open_folder(config(models["sd15"])), 64, 64).unet
     name = "lora_unet_" + LAYERS["linear"].replace(".", "_")
     save_file(
         {f"{name}.lora_down.weight": torch.ones(down), f"{name}.lora_up.weight": torch.ones(up)},

@@ -6,11 +6,12 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from pipeline.backends.simulated import Clock, Device
 from pipeline.params import StyleParams
 from pipeline.scheduler import PERIOD
 from streams.frame import SessionId
 from streams.mailbox import Mailbox
-from streams.simulation import Camera, Clock, Device, Served, make_engine, simulate
+from streams.simulation import Camera, Served, make_engine, simulate
 
 PLAIN = StyleParams(guidance_scale=1.0)
 

@@ -6,8 +6,8 @@ Training in latent space leaves the mean of all strokes that could be; what is d
 soft and shows the borders of the patches. Here a result is decoded and compared with the teacher's
 picture by pixels, by features and by texture, and decoder and denoiser learn from that together.
 Rows come in pairs: the same picture a few pixels further, with other sensor noise, and with the
-noise carried along (Go-with-the-Flow, Burgert et al. 2025, arXiv:2501.08331) or left where it was.
-Where both show the same, they are to look the same. A third of the batches takes two steps.
+noise carried along (Go-with-the-Flow, Burgert et al. 2025, arXiv:2501.08331). Where both show the
+same, they are to look the same. A third of the batches takes two steps.
 """
 
 import argparse
@@ -75,7 +75,7 @@ class Drawn:
                 crop = torch.from_numpy(np.array(cut)).permute(0, 3, 1, 2).float() / 127.5 - 1
                 source.append(crop[0] + _SENSOR_NOISE * random.random() * torch.randn_like(crop[0]))
                 styled.append(goal.picture(crop[0], crop[1:]))
-            noise += carried_noise(self._channels, side, shift if random.random() < 0.7 else (0, 0))
+            noise += carried_noise(self._channels, side, shift)
             shifts.append(shift)
             goals += [goal, goal]
         return Pairs(

@@ -40,6 +40,18 @@ async def test_the_picture_follows_the_prompt(page: Page, server: Server) -> Non
     assert as_one.distance(as_one_again) < as_one.distance(as_other) / 2
 
 
+async def test_words_that_the_model_does_not_know_are_told(page: Page, server: Server) -> None:
+    await go_live(page, server, "a pencil drawing")
+    hint = page.get_by_test_id("prompt-hint")
+    await expect(hint).to_be_hidden()
+
+    await type_prompt(page, "bicycle repair manual")
+    await expect(hint).to_contain_text("nothing I know in 'bicycle repair manual': closest is")
+
+    await type_prompt(page, "neon")
+    await expect(hint).to_be_hidden()
+
+
 async def test_bypass_shows_the_camera(page: Page, server: Server) -> None:
     await go_live(page, server, "a pencil drawing")
 

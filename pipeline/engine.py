@@ -170,7 +170,7 @@ class Engine:
         started = self._clock()
         self._busy[session] = started
         source = self.networks.encode(torch.from_numpy(image)[None])
-        noise = state.noise(params)
+        noise = state.noise.pack(params, image)
         prompt, negative = state.words(
             self._prompts.get(params.prompt), self._prompts.get(params.negative_prompt),
             params.travel, at,

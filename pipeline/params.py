@@ -1,6 +1,9 @@
 """What may change while a session lives. What may not lives in config.py."""
 
 from dataclasses import dataclass
+from typing import Literal
+
+Noise = Literal["fixed", "warped", "fresh"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,6 +17,8 @@ class StyleParams:
     negative_prompt: str = ""  # takes away; works while guidance_scale > 1
     strength: float = 0.9  # 0 .. 1: share of the noise schedule that is run again; 0 = the picture
     guidance_scale: float = 1.2  # 1 .. 10; 1 = no guidance
+    noise: Noise = "fixed"  # on the screen; or carried by the picture, or new in every frame
+    noise_warp: float = 1.0  # 0 .. 1: how much of warped noise is carried, the rest is fixed
     seed: int = 2  # 0 .. 2**32 - 1
     blend_seed: int = 3  # 0 .. 2**32 - 1
     seed_blend: float = 0.0  # 0 .. 1: how far the noise has turned from `seed` to `blend_seed`

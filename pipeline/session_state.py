@@ -1,30 +1,20 @@
 """What lives between the frames of one session."""
 
-import math
-
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from pipeline.params import StyleParams
+from pipeline.session_noise import SessionNoise
 from pipeline.similarity import SimilarityFilter
-
-MOST_STEPS = 8
 
 
 class SessionState:
-    """A session's noise, the prompts it travels between, and what it showed last.
+    """A session's noise, the prompts it travels between, and what it showed last."""
 
-    The noise is one fixed field for each step, the same for every frame: it stays where it is on
-    the screen, so a still picture gives a still result. All fields are drawn at once, so a change
-    of `steps` keeps those in use.
-    """
-
-    def __init__(self, shape: tuple[int, int, int], device: torch.device) -> None:
-        self._shape, self._device = shape, device
-        self._drawn: dict[int, Float[Tensor, "n c h w"]] = {}  # by seed
-        self._blended: tuple[tuple[int, int, float], Float[Tensor, "n c h w"]] | None = None
+    def __init__(self, shape: tuple[int, int, int], device: torch.device, factor: int = 4) -> None:
+        self.noise = SessionNoise(shape, device, factor)
         self._prompt, self._negative = Travel(), Travel()
         self._similarity = SimilarityFilter()
         self._admitted: StyleParams | None = None  # values of the last admitted frame
@@ -44,32 +34,6 @@ class SessionState:
         return self._prompt.towards(prompt, travel, at), self._negative.towards(
             negative, travel, at
         )
-
-    def noise(self, params: StyleParams) -> Float[Tensor, "n c h w"]:
-        """Give the noise fields of the seed, turned towards those of the other one.
-
-        Both are independent, so cos and sin of one angle keep the variance at every point between
-        (spherical interpolation).
-        """
-        if not params.seed_blend:
-            return self._fields(params.seed, params)
-        blend = (params.seed, params.blend_seed, params.seed_blend)
-        if self._blended is None or self._blended[0] != blend:
-            angle = params.seed_blend * math.pi / 2
-            one = self._fields(params.seed, params)
-            other = self._fields(params.blend_seed, params)
-            self._blended = (blend, math.cos(angle) * one + math.sin(angle) * other)
-        return self._blended[1]
-
-    def _fields(self, seed: int, params: StyleParams) -> Float[Tensor, "n c h w"]:
-        if seed not in self._drawn:
-            # on the CPU, so that a seed means the same on every device
-            generator = torch.Generator().manual_seed(seed)
-            drawn = torch.randn((MOST_STEPS, *self._shape), generator=generator)
-            in_use = (params.seed, params.blend_seed)
-            self._drawn = {s: f for s, f in self._drawn.items() if s in in_use}
-            self._drawn[seed] = drawn.to(self._device)
-        return self._drawn[seed]
 
 
 class Travel:

@@ -39,6 +39,7 @@ _STYLE = (
     ("--guidance-scale", float, "1 .. 10"),
     ("--seed", int, "0 .. 2**32 - 1"),
     ("--steps", int, "1 .. 8"),
+    ("--noise", str, "fixed, warped (carried by the picture) or fresh"),
     ("--similarity-filter", float, "0 .. 1, skip frames that are so like the last; 0: none"),
 )
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from pipeline.params import StyleParams
+from pipeline.params import Noise, StyleParams
 
 _DEFAULT = StyleParams()
 Prompt = Annotated[str, Field(max_length=500)]
@@ -29,6 +29,8 @@ class Style(Message):
     guidance_scale: float = Field(default=_DEFAULT.guidance_scale, ge=1, le=10)
     seed: int = Field(default=_DEFAULT.seed, ge=0, le=2**32 - 1)
     steps: int = Field(default=_DEFAULT.steps, ge=1, le=8)
+    noise: Noise = _DEFAULT.noise
+    noise_warp: float = Field(default=_DEFAULT.noise_warp, ge=0, le=1)
     blend_seed: int = Field(default=_DEFAULT.blend_seed, ge=0, le=2**32 - 1)
     seed_blend: float = Field(default=_DEFAULT.seed_blend, ge=0, le=1)
     travel: float = Field(default=_DEFAULT.travel, ge=0, le=60)
@@ -49,6 +51,8 @@ class StylePatch(Message):
     guidance_scale: float | None = Field(default=None, ge=1, le=10)
     seed: int | None = Field(default=None, ge=0, le=2**32 - 1)
     steps: int | None = Field(default=None, ge=1, le=8)
+    noise: Noise | None = None
+    noise_warp: float | None = Field(default=None, ge=0, le=1)
     blend_seed: int | None = Field(default=None, ge=0, le=2**32 - 1)
     seed_blend: float | None = Field(default=None, ge=0, le=1)
     travel: float | None = Field(default=None, ge=0, le=60)

@@ -1,3 +1,5 @@
+import cv2
+import numpy as np
 import pytest
 import torch
 
@@ -7,6 +9,10 @@ from pipeline.session_state import SessionState, Travel
 SHAPE = (4, 32, 32)
 
 
+def noise_of(session: SessionState, params: StyleParams) -> torch.Tensor:
+    return session.noise.pack(params, np.zeros((256, 256, 3), np.uint8))
+
+
 def state() -> SessionState:
     return SessionState(SHAPE, torch.device("cpu"))
 
@@ -14,12 +20,12 @@ def state() -> SessionState:
 def test_a_blend_of_seeds_is_white_all_the_way_and_ends_at_the_other_seed() -> None:
     session = state()
     seeds = {"seed": 5, "blend_seed": 9}
-    start = session.noise(StyleParams(**seeds))
-    middle = session.noise(StyleParams(**seeds, seed_blend=0.5))
-    end = session.noise(StyleParams(**seeds, seed_blend=1.0))
+    start = noise_of(session, StyleParams(**seeds))
+    middle = noise_of(session, StyleParams(**seeds, seed_blend=0.5))
+    end = noise_of(session, StyleParams(**seeds, seed_blend=1.0))
 
     assert float(middle.var()) == pytest.approx(1, abs=0.02)
-    torch.testing.assert_close(end, state().noise(StyleParams(seed=9)), atol=1e-6, rtol=0)
+    torch.testing.assert_close(end, noise_of(state(), StyleParams(seed=9)), atol=1e-6, rtol=0)
     for other in (start, end):
         likeness = float((middle * other).mean())
         assert likeness == pytest.approx(2**-0.5, abs=0.02)
@@ -27,9 +33,9 @@ def test_a_blend_of_seeds_is_white_all_the_way_and_ends_at_the_other_seed() -> N
 
 def test_a_blend_follows_its_seeds() -> None:
     session = state()
-    there = session.noise(StyleParams(seed=1, blend_seed=2, seed_blend=0.3))
-    back = session.noise(StyleParams(seed=2, blend_seed=1, seed_blend=0.3))
-    again = session.noise(StyleParams(seed=1, blend_seed=2, seed_blend=0.3))
+    there = noise_of(session, StyleParams(seed=1, blend_seed=2, seed_blend=0.3))
+    back = noise_of(session, StyleParams(seed=2, blend_seed=1, seed_blend=0.3))
+    again = noise_of(session, StyleParams(seed=1, blend_seed=2, seed_blend=0.3))
 
     assert not torch.equal(there, back)
     assert torch.equal(there, again)
@@ -38,9 +44,9 @@ def test_a_blend_follows_its_seeds() -> None:
 def test_only_the_seeds_in_use_are_kept() -> None:
     session = state()
     for seed in range(50):
-        session.noise(StyleParams(seed=seed, blend_seed=seed + 1, seed_blend=0.5))
+        noise_of(session, StyleParams(seed=seed, blend_seed=seed + 1, seed_blend=0.5))
 
-    assert len(session._drawn) <= 3
+    assert len(session.noise._drawn) <= 3
 
 
 def at(value: float) -> torch.Tensor:
@@ -74,3 +80,52 @@ def test_without_a_time_a_prompt_holds_at_once() -> None:
     travel.towards(ink, 0.0, 0.0)
 
     assert travel.towards(oil, 0.0, 1.0) is oil
+
+
+def textured(number: int) -> np.ndarray:
+    """A picture that moves two pixels a frame."""
+    noise = np.random.default_rng(0).integers(0, 255, (64, 80, 3), np.uint8)
+    large = cv2.resize(noise, (320, 256), interpolation=cv2.INTER_CUBIC)
+    return np.ascontiguousarray(large[:, 2 * number : 2 * number + 256])
+
+
+def test_carried_noise_moves_with_the_picture_and_fixed_noise_does_not() -> None:
+    packs = {}
+    for kind in ("fixed", "warped", "fresh"):
+        session, params = state(), StyleParams(noise=kind, steps=1)
+        packs[kind] = [session.noise.pack(params, textured(n))[0].clone() for n in range(9)]
+
+    def likeness(kind: str, columns: int) -> float:
+        """Of the last frame and the first one, moved by so many latents of eight pixels."""
+        first, last = packs[kind][0], packs[kind][-1]
+        inner = last[:, 2:-2, 2:-6]
+        return float((inner * first[:, 2:-2, 2 + columns : 26 + columns]).mean())
+
+    assert likeness("warped", 2) > 0.8  # 16 pixels in all
+    assert abs(likeness("warped", 0)) < 0.2
+    assert likeness("fixed", 0) > 0.9
+    assert abs(likeness("fresh", 0)) < 0.1
+    for kind in packs:
+        assert float(packs[kind][-1].var()) == pytest.approx(1, abs=0.1)
+
+
+def test_a_share_of_carried_noise_keeps_the_variance_and_still_pictures_keep_theirs() -> None:
+    session, half = state(), StyleParams(noise="warped", noise_warp=0.5, steps=2)
+    first = session.noise.pack(half, textured(0)).clone()
+    second = session.noise.pack(half, textured(0)).clone()
+
+    assert first.shape == (2, *SHAPE)
+    assert torch.equal(first, second)
+    assert float(first.var()) == pytest.approx(1, abs=0.05)
+    fixed = state().noise.pack(StyleParams(), textured(0))[:2]
+    assert float((first * fixed).mean()) == pytest.approx(2**-0.5, abs=0.05)
+
+
+def test_a_cut_and_a_new_seed_begin_with_new_noise() -> None:
+    session, params = state(), StyleParams(noise="warped", steps=1)
+    first = session.noise.pack(params, textured(0)).clone()
+    negative = session.noise.pack(params, 255 - textured(3)).clone()
+    other = session.noise.pack(StyleParams(noise="warped", seed=9), 255 - textured(3)).clone()
+
+    assert abs(float((first * negative).mean())) < 0.1
+    assert abs(float((negative * other).mean())) < 0.1

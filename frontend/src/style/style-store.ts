@@ -7,6 +7,8 @@ export const DEFAULTS: Style = {
   guidance_scale: 1.2,
   seed: 2,
   steps: 1,
+  noise: "fixed",
+  noise_warp: 1,
   blend_seed: 3,
   seed_blend: 0,
   travel: 0,

@@ -1,0 +1,139 @@
+"""How the camera's picture moves: from one admitted frame to the next, never from what was made.
+
+Motion computed from restyled pictures would depend on the noise in them, and warped noise would
+no longer be white. Dense inverse search (Kroeger et al. 2016, arXiv:1603.03590) from OpenCV.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, UInt8
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from pipeline.noise_warp import Flow, sample
+
+SIDE = 256  # pixels of the longer side at which motion is estimated
+_CUT_RESIDUAL, _CUT_VALID = 0.15, 0.4
+_LEAST_NOISE = 0.5  # grey levels: a camera without any would open the gate for rounding errors
+_WINDOW = 9  # pixels a side over which the gate compares
+_GATE = 0.45  # of the sensor's standard deviation, that a motion must explain more than standing
+
+Grey = UInt8[np.ndarray, "h w"]
+
+
+@dataclass(frozen=True, slots=True)
+class FrameMotion:
+    """From the last admitted frame to this one, in pixels of the flow's own size."""
+
+    forward: NDArray[np.float32]  # [h, w, 2] on the last frame's grid
+    backward: NDArray[np.float32]  # [h, w, 2] on this frame's grid
+    valid: NDArray[np.bool_]  # [h, w] on this frame's grid: both directions agree
+    residual: NDArray[np.float32]  # [h, w] grey levels that the motion does not explain
+    is_cut: bool
+
+
+class InputFlow:
+    """Follows one session's input."""
+
+    def __init__(self) -> None:
+        self._search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+        self.grey: Grey | None = None  # the newest frame, at the flow's size
+        self.noise = _LEAST_NOISE  # standard deviation of the sensor's noise in grey levels
+
+    def follow(self, image: UInt8[np.ndarray, "h w 3"]) -> FrameMotion | None:
+        """Take the next admitted frame; None for the first one."""
+        last, self.grey = self.grey, reduce(image)
+        if last is None or last.shape != self.grey.shape:
+            return None
+        forward = np.asarray(self._search.calc(last, self.grey, None), np.float32)
+        backward = np.asarray(self._search.calc(self.grey, last, None), np.float32)
+        residual = np.abs(self.grey.astype(np.float32) - _fetch(last, backward))
+        valid = agreement(forward, backward)
+        self.noise += 0.1 * (max(sensor_noise(last, self.grey), _LEAST_NOISE) - self.noise)
+        is_cut = residual.mean() > 255 * _CUT_RESIDUAL or valid.mean() < _CUT_VALID
+        return FrameMotion(forward, backward, valid, residual, bool(is_cut))
+
+
+def reduce(image: UInt8[np.ndarray, "h w 3"]) -> Grey:
+    """Give a picture in grey, its longer side at most SIDE."""
+    grey: Grey = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
+    scale = SIDE / max(grey.shape)
+    if scale >= 1:
+        return grey
+    size = (round(grey.shape[1] * scale), round(grey.shape[0] * scale))
+    return np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def agreement(forward: NDArray[np.float32], backward: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Say where there and back again ends where it began (after Ruder et al. 2016)."""
+    returned = np.stack([_fetch(forward[..., c], backward) for c in (0, 1)], -1)
+    away = np.square(backward + returned).sum(-1)
+    length = np.square(backward).sum(-1) + np.square(returned).sum(-1)
+    height, width = backward.shape[:2]
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    x, y = x + backward[..., 0], y + backward[..., 1]
+    inside = (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
+    agrees: NDArray[np.bool_] = inside & (away < 0.01 * length + 0.5)
+    return agrees
+
+
+def sensor_noise(one: Grey, other: Grey) -> float:
+    """Estimate the standard deviation of a camera's noise, from the median of what changed."""
+    change = other.astype(np.float32) - one
+    return float(1.4826 * np.median(np.abs(change - np.median(change))) / 2**0.5)
+
+
+def to_working(flow: NDArray[np.float32], height: int, width: int, device: torch.device) -> Flow:
+    """Resize a flow to a working grid, its values with it."""
+    scale = np.array([width / flow.shape[1], height / flow.shape[0]], np.float32)
+    if flow.shape[:2] != (height, width):
+        flow = cv2.resize(flow, (width, height), interpolation=cv2.INTER_LINEAR)
+    return torch.from_numpy(flow * scale).permute(2, 0, 1).contiguous().to(device)
+
+
+class Gate:
+    """Lets motion pass that explains the picture better than standing still does.
+
+    On bare walls dense search finds motion of several pixels in sensor noise. Compared is the
+    anchor's frame with the current one, where slow motion has added up to something.
+    """
+
+    def __init__(
+        self, anchor: Float[Tensor, "1 h w"], current: Float[Tensor, "1 h w"], noise: float
+    ) -> None:
+        self._anchor, self._current, self._least = anchor, current, _GATE * noise
+
+    def __call__(self, ahead: Flow, back: Flow) -> tuple[Flow, Flow]:
+        """Set motion to zero where it does not pay."""
+        return (
+            self._gated(ahead, self._anchor, self._current),
+            self._gated(back, self._current, self._anchor),
+        )
+
+    def _gated(self, flow: Flow, own: Tensor, other: Tensor) -> Flow:
+        still = _window(own - other)
+        moved = _window(own - sample(other, flow))
+        passes: Bool[Tensor, "1 h w"] = still - moved > self._least
+        # unknown motion stays unknown: it is no proof of standing still
+        unknown = ~torch.isfinite(flow).all(0, keepdim=True)
+        return torch.where(passes | unknown, flow, torch.zeros_like(flow))
+
+
+def _window(difference: Float[Tensor, "1 h w"]) -> Float[Tensor, "1 h w"]:
+    return functional.avg_pool2d(
+        difference.abs().nan_to_num(255.0)[None], _WINDOW, 1, _WINDOW // 2, count_include_pad=False
+    )[0]
+
+
+def _fetch(plane: NDArray[np.generic], flow: NDArray[np.float32]) -> NDArray[np.float32]:
+    height, width = flow.shape[:2]
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    fetched = cv2.remap(
+        np.asarray(plane, np.float32), x + flow[..., 0], y + flow[..., 1], cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REPLICATE,
+    )  # fmt: skip
+    return np.asarray(fetched, np.float32)

@@ -1,0 +1,127 @@
+"""One session's noise: fixed on the screen, carried along by the picture, or new in every frame."""
+
+import math
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from pipeline.flow import Gate, InputFlow, to_working
+from pipeline.noise_warp import NoiseWarp
+from pipeline.params import StyleParams
+
+MOST_STEPS = 8
+Pack = Float[Tensor, "n c y x"]  # one field for each step
+
+
+class SessionNoise:
+    """Gives each admitted frame its noise.
+
+    Fixed noise stays where it is on the screen, so a still picture gives a still result. All its
+    fields are drawn at once, so a change of `steps` keeps those in use.
+    """
+
+    def __init__(self, shape: tuple[int, int, int], device: torch.device, factor: int) -> None:
+        self._shape, self._device, self._factor = shape, device, factor
+        self._drawn: dict[int, Pack] = {}  # by seed
+        self._blended: tuple[tuple[int, int, float], Pack] | None = None
+        self._fresh: tuple[int, torch.Generator] | None = None
+        self._carried: CarriedNoise | None = None
+
+    def pack(self, params: StyleParams, image: UInt8[np.ndarray, "h w 3"]) -> Pack:
+        """Give a frame's noise. Call once for each admitted frame, in order."""
+        if params.noise != "warped":
+            self._carried = None
+        if params.noise == "fresh":
+            return self._new(params.seed)
+        fixed = self._turned(params)
+        if params.noise == "fixed":
+            return fixed
+        if self._carried is None or not self._carried.fits(params):
+            self._carried = CarriedNoise(params, self._shape, self._device, self._factor)
+        carried, share = self._carried.follow(image), params.noise_warp
+        if share == 1:
+            return carried
+        # both are white and independent, so the root of the squares keeps the variance
+        mixed = share * carried + (1 - share) * fixed[: len(carried)]
+        return mixed / math.hypot(share, 1 - share)
+
+    def _new(self, seed: int) -> Pack:
+        if self._fresh is None or self._fresh[0] != seed:
+            self._fresh = (seed, torch.Generator().manual_seed(seed))
+        drawn = torch.randn((MOST_STEPS, *self._shape), generator=self._fresh[1])
+        return drawn.to(self._device)
+
+    def _turned(self, params: StyleParams) -> Pack:
+        """Give the fields of the seed, turned towards those of the other one.
+
+        Both are independent, so cos and sin of one angle keep the variance at every point between
+        (spherical interpolation).
+        """
+        if not params.seed_blend:
+            return self._fields(params.seed, params)
+        blend = (params.seed, params.blend_seed, params.seed_blend)
+        if self._blended is None or self._blended[0] != blend:
+            angle = params.seed_blend * math.pi / 2
+            one = self._fields(params.seed, params)
+            other = self._fields(params.blend_seed, params)
+            self._blended = (blend, math.cos(angle) * one + math.sin(angle) * other)
+        return self._blended[1]
+
+    def _fields(self, seed: int, params: StyleParams) -> Pack:
+        if seed not in self._drawn:
+            # on the CPU, so that a seed means the same on every device
+            generator = torch.Generator().manual_seed(seed)
+            drawn = torch.randn((MOST_STEPS, *self._shape), generator=generator)
+            in_use = (params.seed, params.blend_seed)
+            self._drawn = {s: f for s, f in self._drawn.items() if s in in_use}
+            self._drawn[seed] = drawn.to(self._device)
+        return self._drawn[seed]
+
+
+class CarriedNoise:
+    """Noise that follows the input picture, for one seed and one number of steps."""
+
+    def __init__(
+        self, params: StyleParams, shape: tuple[int, int, int], device: torch.device, factor: int
+    ) -> None:
+        channels, height, width = shape
+        self._made_for = (params.seed, params.steps)
+        self._steps, self._device = params.steps, device
+        self._height, self._width = height * factor, width * factor
+        # apart from the fixed field of the same seed, with which it may be mixed
+        seed = params.seed + (1 << 32)
+        self._warp = NoiseWarp(params.steps * channels, height, width, factor, seed, device)
+        self._flow = InputFlow()
+        self._anchor: Float[Tensor, "1 h w"] | None = None
+
+    def fits(self, params: StyleParams) -> bool:
+        """Say whether it can go on under these values."""
+        return self._made_for == (params.seed, params.steps)
+
+    def follow(self, image: UInt8[np.ndarray, "h w 3"]) -> Pack:
+        """Move on to a frame and give its noise."""
+        motion = self._flow.follow(image)
+        current = self._working(self._flow.grey)
+        if motion is not None and self._anchor is not None:
+            if motion.is_cut:
+                self._warp.cut()
+                self._anchor = current
+            else:
+                forward, backward = (
+                    to_working(flow, self._height, self._width, self._device)
+                    for flow in (motion.forward, motion.backward)
+                )
+                gate = Gate(self._anchor, current, self._flow.noise)
+                self._warp.advance(forward, backward, gate)
+        if self._anchor is None or self._warp.is_anchored:
+            self._anchor = current
+        latents = self._warp.latents()
+        return latents.reshape(self._steps, -1, *latents.shape[1:])
+
+    def _working(self, grey: UInt8[np.ndarray, "h w"] | None) -> Float[Tensor, "1 y x"]:
+        assert grey is not None
+        resized = cv2.resize(grey, (self._width, self._height), interpolation=cv2.INTER_AREA)
+        return torch.from_numpy(resized.astype(np.float32))[None].to(self._device)

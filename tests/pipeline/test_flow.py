@@ -1,0 +1,125 @@
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from pipeline.flow import SIDE, Gate, InputFlow, agreement, reduce, sensor_noise, to_working
+
+CPU = torch.device("cpu")
+
+
+def textured(height: int = 256, width: int = 320, seed: int = 0) -> np.ndarray:
+    noise = np.random.default_rng(seed).integers(0, 255, (height // 4, width // 4, 3), np.uint8)
+    return cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC)
+
+
+def noisy(grey: np.ndarray, deviation: float, seed: int) -> np.ndarray:
+    drawn = np.random.default_rng(seed).normal(0, deviation, grey.shape)
+    return np.clip(np.round(grey + drawn), 0, 255).astype(np.uint8)
+
+
+def colour(grey: np.ndarray) -> np.ndarray:
+    return np.repeat(grey[..., None], 3, -1)
+
+
+def wall_with_disc(at: float, seed: int) -> np.ndarray:
+    """A bare wall, and a textured disc at a column; sensor noise of 2 grey levels."""
+    y, x = np.mgrid[:256, :256].astype(np.float32)
+    disc = (x - at) ** 2 + (y - 128) ** 2 < 50**2
+    texture = 110 + 60 * np.sin((x - at) / 3.1) * np.cos(y / 4.3)
+    return colour(noisy(np.where(disc, texture, 128.0), 2, seed))
+
+
+def test_motion_is_measured_both_ways_and_a_first_frame_has_none() -> None:
+    large, flow = textured(), InputFlow()
+
+    assert flow.follow(large[:, 8:264]) is None
+    motion = flow.follow(large[:, 5:261])  # the content moves three pixels to the right
+
+    assert motion is not None
+    assert not motion.is_cut
+    inner = (slice(20, -20), slice(20, -20))
+    assert np.median(motion.forward[inner][..., 0]) == pytest.approx(3, abs=0.2)
+    assert np.median(motion.backward[inner][..., 0]) == pytest.approx(-3, abs=0.2)
+    assert motion.valid[inner].mean() > 0.95
+
+
+def test_another_scene_is_a_cut() -> None:
+    flow = InputFlow()
+    flow.follow(textured(seed=1)[:, :256])
+    motion = flow.follow(textured(seed=2)[:, :256])
+
+    assert motion is not None
+    assert motion.is_cut
+
+
+def test_another_size_begins_anew() -> None:
+    flow = InputFlow()
+    flow.follow(textured()[:, :256])
+
+    assert flow.follow(textured()[:128, :128]) is None
+
+
+def test_sensor_noise_is_estimated() -> None:
+    still = textured()[..., 0]
+
+    estimate = sensor_noise(noisy(still, 3, 1), noisy(still, 3, 2))
+
+    assert estimate == pytest.approx(3, rel=0.2)
+
+
+def test_the_gate_stills_bare_walls_and_lets_what_moves_pass() -> None:
+    flow = InputFlow()
+    first, second = wall_with_disc(120, 1), wall_with_disc(124, 2)
+    flow.follow(first)
+    for seed in (3, 4, 5):  # learns the sensor's noise
+        flow.follow(wall_with_disc(120, seed))
+    motion = flow.follow(second)
+    assert motion is not None
+    planes = [torch.from_numpy(reduce(x).astype(np.float32))[None] for x in (first, second)]
+    ahead, back = (to_working(f, 256, 256, CPU) for f in (motion.forward, motion.backward))
+
+    _, gated = Gate(planes[0], planes[1], flow.noise)(ahead, back)
+
+    y, x = np.mgrid[:256, :256]
+    wall = (x - 122) ** 2 + (y - 128) ** 2 > 75**2
+    disc = (x - 124) ** 2 + (y - 128) ** 2 < 35**2
+    raw = back.norm(dim=0).numpy()
+    assert raw[wall].mean() > 1  # what dense search finds in noise
+    assert gated.norm(dim=0).numpy()[wall].mean() < 0.3
+    error = (gated - torch.tensor([-4.0, 0.0])[:, None, None]).norm(dim=0).numpy()
+    assert error[disc].mean() < 0.3
+
+
+def test_the_gate_leaves_what_is_not_known() -> None:
+    plane = torch.zeros(1, 32, 32)
+    unknown = torch.full((2, 32, 32), torch.nan)
+
+    ahead, back = Gate(plane, plane, 1.0)(unknown, unknown)
+
+    assert torch.isnan(ahead).all()
+    assert torch.isnan(back).all()
+
+
+def test_a_flow_is_scaled_with_its_grid() -> None:
+    flow = np.full((64, 128, 2), (2.0, 4.0), np.float32)
+
+    working = to_working(flow, 128, 128, CPU)
+
+    assert working.shape == (2, 128, 128)
+    assert float(working[0].mean()) == pytest.approx(2)
+    assert float(working[1].mean()) == pytest.approx(8)
+
+
+def test_large_pictures_are_reduced_and_small_ones_are_not() -> None:
+    assert reduce(np.zeros((720, 1280, 3), np.uint8)).shape == (144, SIDE)
+    assert reduce(np.zeros((120, 160, 3), np.uint8)).shape == (120, 160)
+
+
+def test_there_and_back_again_agrees_and_nonsense_does_not() -> None:
+    there = np.full((32, 32, 2), (3.0, 0.0), np.float32)
+
+    agrees = agreement(there, -there)
+    assert agrees[:, 3:].all()
+    assert not agrees[:, :3].any()  # it came from outside
+    assert not agreement(there, there)[:, 4:-4].any()

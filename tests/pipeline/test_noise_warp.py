@@ -1,0 +1,236 @@
+"""The noise is white for any motion, and moves as the picture does (acceptance tests T2)."""
+
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from pipeline.noise_warp import CHILDREN, NoiseWarp, connect, sample
+
+CPU = torch.device("cpu")
+Motion = Callable[[int], tuple[Tensor, Tensor]]
+
+
+def open_gate(ahead: Tensor, back: Tensor) -> tuple[Tensor, Tensor]:
+    return ahead, back
+
+
+def make(channels: int = 64, side: int = 64, factor: int = 1, seed: int = 0) -> NoiseWarp:
+    return NoiseWarp(channels, side, side, factor, seed, CPU)
+
+
+def grid(side: int) -> tuple[Tensor, Tensor]:
+    y, x = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
+    return x.float(), y.float()
+
+
+def shift(side: int, dx: float, dy: float) -> tuple[Tensor, Tensor]:
+    there = torch.tensor([float(dx), float(dy)])[:, None, None].expand(2, side, side).contiguous()
+    return there, -there
+
+
+def turn(side: int, angle: float, scale: float = 1.0) -> tuple[Tensor, Tensor]:
+    """Rotate by an angle and scale about the centre."""
+    x, y = grid(side)
+    c = (side - 1) / 2
+
+    def flow(a: float, s: float) -> Tensor:
+        cos, sin = s * math.cos(a), s * math.sin(a)
+        new_x, new_y = cos * (x - c) - sin * (y - c), sin * (x - c) + cos * (y - c)
+        return torch.stack([new_x + c - x, new_y + c - y])
+
+    return flow(angle, scale), flow(-angle, 1 / scale)
+
+
+def wave(side: int, number: int) -> tuple[Tensor, Tensor]:
+    x, y = grid(side)
+    phase = number * 0.3
+    there = torch.stack([2 * torch.sin(y / 7 + phase), 1.5 * torch.cos(x / 9 - phase)])
+    return there, -there
+
+
+def garbage(side: int, number: int) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(number)
+    return tuple(16 * torch.rand(2, side, side, generator=generator) - 8 for _ in "fb")  # type: ignore[return-value]
+
+
+def assert_white(field: Tensor, variance: float = 0.02, correlation: float = 0.01) -> None:
+    """Check [c, h, w] against white noise of variance 1; sizes of 10.0."""
+    assert float(field.var()) == pytest.approx(1, abs=variance)
+    centred = field - field.mean()
+    for dy, dx in ((0, 1), (1, 0), (1, 1), (0, 2), (2, 0)):
+        rows, columns = field.shape[1] - dy, field.shape[2] - dx
+        product = centred[:, dy:, dx:] * centred[:, :rows, :columns]
+        assert abs(float(product.mean())) < correlation, (dy, dx)
+    assert abs(float((centred**4).mean() / centred.var() ** 2) - 3) < 0.05
+
+
+def likeness(one: Tensor, other: Tensor) -> float:
+    return float((one * other).sum() / (one.norm() * other.norm()))
+
+
+MOTIONS: dict[str, Motion] = {
+    "zoom in": lambda n: turn(64, 0.0, 1.02),
+    "zoom out": lambda n: turn(64, 0.0, 1 / 1.02),
+    "rotation": lambda n: turn(64, 0.02),
+    "wave": lambda n: wave(64, n),
+    "garbage": lambda n: garbage(64, n),
+}
+
+
+@pytest.mark.parametrize("motion", MOTIONS)
+def test_noise_stays_white_under_any_motion(motion: str) -> None:
+    noise = make()
+    for number in range(500):
+        noise.advance(*MOTIONS[motion](number), open_gate)
+
+    assert_white(noise.latents())
+
+
+def test_a_bilinear_warp_fails_the_same_test() -> None:
+    """The test can fail: what everybody does first is not white."""
+    x, y = grid(64)
+    there = torch.stack([(x + 0.3) / 63 * 2 - 1, y / 63 * 2 - 1], -1)[None]
+    field = torch.randn(1, 64, 64, 64, generator=torch.Generator().manual_seed(0))
+    for _ in range(10):
+        field = functional.grid_sample(field, there, padding_mode="reflection", align_corners=True)
+
+    with pytest.raises(AssertionError):
+        assert_white(field[0])
+
+
+def test_zero_motion_changes_nothing_bit_for_bit() -> None:
+    noise = make(16)
+    before = noise.latents().clone()
+    for _ in range(100):
+        noise.advance(*shift(64, 0, 0), open_gate)
+
+    assert torch.equal(noise.latents(), before)
+
+
+def test_a_whole_shift_is_exact_up_to_the_border_where_things_enter() -> None:
+    noise = make(16)
+    before = noise.latents().clone()
+    for _ in range(7):
+        noise.advance(*shift(64, 1, 2), open_gate)
+
+    moved = noise.latents()
+    assert torch.equal(moved[:, 14:, 7:], before[:, :-14, :-7])
+    assert_white(make(256).latents())
+
+
+def test_slow_motion_is_followed_below_the_size_of_a_pixel() -> None:
+    """.05 latent pixels a frame; rounding each step would leave the noise where it was."""
+    noise = make(8, 32, factor=8)
+    before = noise.latents().clone()
+    for _ in range(20):
+        noise.advance(*shift(256, 0.4, 0), open_gate)
+
+    assert likeness(noise.latents()[:, :, 1:], before[:, :, :-1]) >= 0.9
+
+
+def test_a_quarter_turn_in_ninety_steps_is_followed() -> None:
+    noise = make(8, 32, factor=8)
+    before = noise.latents().clone()
+    for _ in range(90):
+        noise.advance(*turn(256, math.radians(1)), open_gate)
+
+    x, y = grid(32)
+    disc = (x - 15.5) ** 2 + (y - 15.5) ** 2 < 14**2
+    turned = torch.rot90(before, -1, (1, 2))  # y points down: a positive angle turns clockwise
+    assert likeness(noise.latents()[:, disc], turned[:, disc]) >= 0.7
+
+
+def test_a_scene_that_froze_after_motion_has_still_noise() -> None:
+    noise = make(8, 32, factor=4)
+    for _ in range(7):
+        noise.advance(*turn(128, 0.01, 1.01), open_gate)
+    before = noise.latents().clone()
+    for _ in range(5):
+        noise.advance(*shift(128, 0, 0), open_gate)
+
+    assert likeness(noise.latents(), before) == pytest.approx(1, abs=1e-6)
+
+
+def test_what_is_summed_to_the_latent_grid_is_white() -> None:
+    noise = make(64, 64, factor=4)
+    for number in range(20):
+        noise.advance(*wave(256, number), open_gate)
+
+    assert_white(noise.latents())
+
+
+def test_channels_share_the_motion_and_nothing_else() -> None:
+    noise = make(4, 64, factor=8)
+    for _ in range(10):
+        noise.advance(*turn(512, 0.02, 1.01), open_gate)
+
+    field = noise._noise - noise._noise.mean(0)
+    together = (field.T @ field) / len(field)
+    assert float((together - torch.diag(together.diagonal())).abs().max()) < 0.01
+
+
+def test_magnification_beyond_the_stored_children_stays_white() -> None:
+    """Two siblings with one child between them would be alike."""
+    noise = make(256)
+    for _ in range(28):
+        noise.advance(*turn(64, 0.0, 1.04), open_gate)  # three times in all
+    assert_white(noise.latents())
+
+    noise.advance(*turn(64, 0.0, 3.5), open_gate)  # and in one frame
+    assert connect(*turn(64, 0.0, 3.5)).most_children > CHILDREN
+    assert_white(noise.latents())
+
+
+@pytest.mark.parametrize("wrong", [math.nan, math.inf, -math.inf, 1e30])
+def test_unknown_motion_gives_fresh_noise_there_and_no_harm(wrong: float) -> None:
+    noise = make(64)
+    before = noise.latents().clone()
+    ahead, back = shift(64, 0, 0)
+    ahead[:, 20:40, 20:40] = wrong
+    back[:, 20:40, 20:40] = wrong
+
+    noise.advance(ahead, back, open_gate)
+
+    after = noise.latents()
+    assert torch.isfinite(after).all()
+    assert torch.equal(after[:, :20], before[:, :20])
+    assert abs(likeness(after[:, 20:40, 20:40], before[:, 20:40, 20:40])) < 0.05
+    noise.advance(*shift(64, math.nan, math.nan), open_gate)
+    assert_white(noise.latents())
+
+
+def test_a_cut_draws_new_noise() -> None:
+    noise = make()
+    before = noise.latents().clone()
+    noise.cut()
+
+    assert abs(likeness(noise.latents(), before)) < 0.05
+    assert_white(noise.latents())
+
+
+def test_the_seed_and_the_motion_decide_everything() -> None:
+    fields = []
+    for seed in (1, 1, 2):
+        noise = make(8, 32, seed=seed)
+        for number in range(40):
+            noise.advance(*wave(32, number), open_gate)
+        fields.append(noise.latents())
+
+    assert torch.equal(fields[0], fields[1])
+    assert not torch.equal(fields[0], fields[2])
+
+
+def test_a_field_is_sampled_between_pixels_and_not_outside() -> None:
+    x, y = grid(8)
+    field = torch.stack([x, 10 * y])
+    at = torch.full((2, 8, 8), 0.25)
+
+    found = sample(field, at)
+
+    torch.testing.assert_close(found[:, 3, 4], torch.tensor([4.25, 32.5]))
+    assert torch.isnan(sample(field, torch.full((2, 8, 8), 3.0))[:, 0, 7]).all()
+    torch.testing.assert_close(sample(field, torch.zeros(2, 8, 8)), field)

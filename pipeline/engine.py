@@ -8,8 +8,10 @@
 One thread submits and ticks; any thread may `prepare`.
 """
 
+import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 
 import numpy as np
@@ -169,8 +171,10 @@ class Engine:
             return
         started = self._clock()
         self._busy[session] = started
+        # the flow of the input needs no model: it runs beside the encoder
+        noise_of = _aside(lambda: state.noise.pack(params, image), params.noise == "warped")
         source = self.networks.encode(torch.from_numpy(image)[None])
-        noise = state.noise.pack(params, image)
+        noise = noise_of()
         prompt, negative = state.words(
             self._prompts.get(params.prompt), self._prompts.get(params.negative_prompt),
             params.travel, at,
@@ -303,3 +307,19 @@ class Engine:
 
     def _ms_since(self, started: float) -> float:
         return (self._clock() - started) * 1000
+
+
+def _aside(work: Callable[[], Tensor], apart: bool) -> Callable[[], Tensor]:
+    """Begin work in a thread of its own, if that pays; give the function that waits for it."""
+    if not apart:
+        return work
+    done: Future[Tensor] = Future()
+
+    def run() -> None:
+        try:
+            done.set_result(work())
+        except BaseException as error:  # told to the one who waits
+            done.set_exception(error)
+
+    threading.Thread(target=run, name="flow", daemon=True).start()
+    return done.result

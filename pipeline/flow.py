@@ -42,7 +42,7 @@ class InputFlow:
     def __init__(self) -> None:
         self._search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
         self.grey: Grey | None = None  # the newest frame, at the flow's size
-        self.noise = _LEAST_NOISE  # standard deviation of the sensor's noise in grey levels
+        self.noise = 0.0  # standard deviation of the sensor's noise in grey levels
 
     def follow(self, image: UInt8[np.ndarray, "h w 3"]) -> FrameMotion | None:
         """Take the next admitted frame; None for the first one."""
@@ -53,12 +53,15 @@ class InputFlow:
         backward = np.asarray(self._search.calc(self.grey, last, None), np.float32)
         residual = np.abs(self.grey.astype(np.float32) - _fetch(last, backward))
         valid = agreement(forward, backward)
-        self.noise += 0.1 * (max(sensor_noise(last, self.grey), _LEAST_NOISE) - self.noise)
+        self._learn(max(sensor_noise(last, self.grey), _LEAST_NOISE))
         is_cut = residual.mean() > 255 * _CUT_RESIDUAL or valid.mean() < _CUT_VALID
         return FrameMotion(forward, backward, valid, residual, bool(is_cut))
 
+    def _learn(self, noise: float) -> None:
+        self.noise = noise if not self.noise else 0.9 * self.noise + 0.1 * noise
 
-def reduce(image: UInt8[np.ndarray, "h w 3"]) -> Grey:
+
+def reduce(image: UInt8[np.ndarray, "rows columns 3"]) -> Grey:
     """Give a picture in grey, its longer side at most SIDE."""
     grey: Grey = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
     scale = SIDE / max(grey.shape)

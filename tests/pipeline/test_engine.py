@@ -519,3 +519,25 @@ def test_a_prompt_that_travels_passes_through_what_lies_between(bench: Bench) ->
 def alone_latent(engine: Engine, networks: Recording, params: StyleParams) -> Tensor:
     alone(engine, picture(), params, "other")
     return networks.latents[-1]
+
+
+def test_carried_noise_keeps_a_still_picture_still_and_fresh_noise_does_not(bench: Bench) -> None:
+    engine, networks = bench.engine()
+    for kind, stays in (("warped", True), ("fixed", True), ("fresh", False)):
+        engine.open(kind)
+        params = StyleParams(prompt="ink", noise=kind, steps=2)
+        play(engine, [(kind, n, picture(), params) for n in range(3)])
+        first, *_, last = networks.latents[-3:]
+        assert torch.equal(first, last) == stays, kind
+
+
+def test_a_mistake_in_the_flow_is_raised_where_it_is_waited_for(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, _ = bench.engine()
+    engine.open("ann")
+    monkeypatch.setattr("pipeline.flow.reduce", lambda image: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        engine.submit("ann", 0, picture(), StyleParams(noise="warped"))
+
+    assert engine.in_flight == 0

@@ -454,6 +454,17 @@ export interface components {
              */
             negative_prompt: string;
             /**
+             * Noise
+             * @default fixed
+             * @enum {string}
+             */
+            noise: "fixed" | "warped" | "fresh";
+            /**
+             * Noise Warp
+             * @default 1
+             */
+            noise_warp: number;
+            /**
              * Prompt
              * @default
              */
@@ -539,6 +550,16 @@ export interface components {
              * @default null
              */
             negative_prompt: string | null;
+            /**
+             * Noise
+             * @default null
+             */
+            noise: ("fixed" | "warped" | "fresh") | null;
+            /**
+             * Noise Warp
+             * @default null
+             */
+            noise_warp: number | null;
             /**
              * Prompt
              * @default null

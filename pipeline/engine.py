@@ -12,7 +12,8 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -31,6 +32,7 @@ from pipeline.schedule import read_schedule
 from pipeline.session_state import SessionState
 from pipeline.slots import Slot
 
+T = TypeVar("T")
 Image = UInt8[np.ndarray, "h w 3"]
 _LONG_WARM_UP_MS = 3000
 
@@ -172,9 +174,12 @@ class Engine:
         started = self._clock()
         self._busy[session] = started
         # the flow of the input needs no model: it runs beside the encoder
-        noise_of = _aside(lambda: state.noise.pack(params, image), params.noise == "warped")
+        followed = _aside(
+            lambda: state.follow(params, image),
+            params.noise == "warped" or params.deflicker > 0,
+        )
         source = self.networks.encode(torch.from_numpy(image)[None])
-        noise = noise_of()
+        noise, motion = followed()
         prompt, negative = state.words(
             self._prompts.get(params.prompt), self._prompts.get(params.negative_prompt),
             params.travel, at,
@@ -193,6 +198,9 @@ class Engine:
                 negative=negative,
                 guidance=guidance.choose(params),
                 scale=params.guidance_scale,
+                deflicker=params.deflicker,
+                look=replace(params, travel=0.0, similarity_filter=0.0, deflicker=0.0),
+                motion=motion,
                 x=first.a * source + first.b * noise[:1],
                 reference=source,
                 stages_ms={"encode": self._ms_since(started), "unet": 0.0},
@@ -290,6 +298,9 @@ class Engine:
         if slot.guidance != "none":
             clean = guidance.guide(clean[:1], slot.reference, slot.scale)
         slot.index += 1
+        if slot.done:
+            steady = self._sessions[slot.session].deflicker
+            clean = steady(clean, slot.motion, slot.deflicker, slot.look)
         before, slot.x = slot.x, clean
         if not slot.done:
             after = slot.steps[slot.index]
@@ -309,16 +320,16 @@ class Engine:
         return (self._clock() - started) * 1000
 
 
-def _aside(work: Callable[[], Tensor], apart: bool) -> Callable[[], Tensor]:
+def _aside(work: Callable[[], T], apart: bool) -> Callable[[], T]:
     """Begin work in a thread of its own, if that pays; give the function that waits for it."""
     if not apart:
         return work
-    done: Future[Tensor] = Future()
+    done: Future[T] = Future()
 
     def run() -> None:
         try:
             done.set_result(work())
-        except BaseException as error:  # told to the one who waits
+        except Exception as error:  # noqa: BLE001  # told to the one who waits
             done.set_exception(error)
 
     threading.Thread(target=run, name="flow", daemon=True).start()

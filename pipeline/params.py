@@ -24,5 +24,6 @@ class StyleParams:
     seed_blend: float = 0.0  # 0 .. 1: how far the noise has turned from `seed` to `blend_seed`
     travel: float = 0.0  # 0 .. 60 seconds that a change of prompt takes; 0 = at once
     steps: int = 1  # 1 .. 8 denoising steps
+    deflicker: float = 0.0  # 0 .. 1: how much of the past, moved along, steadies the picture
     similarity_filter: float = 0.0  # 0 .. 1: likeness from which frames are skipped; 0 = none
     bypass: bool = False  # the camera picture, untouched

@@ -56,9 +56,12 @@ def pick(slots: Sequence[Slot], most_rows: int) -> list[Slot]:
     frame's guidance rows stay with it. One frame always fits, so `most_rows` = 1 still moves.
     """
     chosen: list[Slot] = []
+    waiting: set[str] = set()  # sessions whose older frame had no room: theirs go in order
     free = most_rows
     for slot in sorted(slots, key=lambda slot: (slot.deadline, -slot.index, slot.order)):
-        if slot.rows <= free or not chosen:
+        if slot.session not in waiting and (slot.rows <= free or not chosen):
             chosen.append(slot)
             free -= slot.rows
+        else:
+            waiting.add(slot.session)
     return chosen

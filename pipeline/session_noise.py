@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from pipeline.flow import Gate, InputFlow, to_working
+from pipeline.flow import FrameMotion, Gate, InputFlow, to_working
 from pipeline.noise_warp import NoiseWarp
 from pipeline.params import StyleParams
 
@@ -30,8 +30,11 @@ class SessionNoise:
         self._fresh: tuple[int, torch.Generator] | None = None
         self._carried: CarriedNoise | None = None
 
-    def pack(self, params: StyleParams, image: UInt8[np.ndarray, "h w 3"]) -> Pack:
-        """Give a frame's noise. Call once for each admitted frame, in order."""
+    def pack(self, params: StyleParams, flow: InputFlow, motion: FrameMotion | None) -> Pack:
+        """Give a frame's noise. Call once for each admitted frame, in order.
+
+        `motion` is that from the last admitted frame, `flow` what follows the input.
+        """
         if params.noise != "warped":
             self._carried = None
         if params.noise == "fresh":
@@ -41,7 +44,7 @@ class SessionNoise:
             return fixed
         if self._carried is None or not self._carried.fits(params):
             self._carried = CarriedNoise(params, self._shape, self._device, self._factor)
-        carried, share = self._carried.follow(image), params.noise_warp
+        carried, share = self._carried.follow(flow, motion), params.noise_warp
         if share == 1:
             return carried
         # both are white and independent, so the root of the squares keeps the variance
@@ -94,27 +97,25 @@ class CarriedNoise:
         # apart from the fixed field of the same seed, with which it may be mixed
         seed = params.seed + (1 << 32)
         self._warp = NoiseWarp(params.steps * channels, height, width, factor, seed, device)
-        self._flow = InputFlow()
         self._anchor: Float[Tensor, "1 h w"] | None = None
 
     def fits(self, params: StyleParams) -> bool:
         """Say whether it can go on under these values."""
         return self._made_for == (params.seed, params.steps)
 
-    def follow(self, image: UInt8[np.ndarray, "h w 3"]) -> Pack:
+    def follow(self, flow: InputFlow, motion: FrameMotion | None) -> Pack:
         """Move on to a frame and give its noise."""
-        motion = self._flow.follow(image)
-        current = self._working(self._flow.grey)
+        current = self._working(flow.grey)
         if motion is not None and self._anchor is not None:
             if motion.is_cut:
                 self._warp.cut()
                 self._anchor = current
             else:
                 forward, backward = (
-                    to_working(flow, self._height, self._width, self._device)
-                    for flow in (motion.forward, motion.backward)
+                    to_working(field, self._height, self._width, self._device)
+                    for field in (motion.forward, motion.backward)
                 )
-                gate = Gate(self._anchor, current, self._flow.noise)
+                gate = Gate(self._anchor, current, flow.noise)
                 self._warp.advance(forward, backward, gate)
         if self._anchor is None or self._warp.is_anchored:
             self._anchor = current

@@ -5,6 +5,8 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from pipeline.deflicker import Deflicker, LatentMotion, to_latents
+from pipeline.flow import InputFlow
 from pipeline.params import StyleParams
 from pipeline.session_noise import SessionNoise
 from pipeline.similarity import SimilarityFilter
@@ -14,11 +16,28 @@ class SessionState:
     """A session's noise, the prompts it travels between, and what it showed last."""
 
     def __init__(self, shape: tuple[int, int, int], device: torch.device, factor: int = 4) -> None:
+        self._shape, self._device = shape, device
         self.noise = SessionNoise(shape, device, factor)
+        self.deflicker = Deflicker()
+        self._flow: InputFlow | None = None
         self._prompt, self._negative = Travel(), Travel()
         self._similarity = SimilarityFilter()
         self._admitted: StyleParams | None = None  # values of the last admitted frame
         self.shown: UInt8[np.ndarray, "h w 3"] | None = None  # the last finished picture
+
+    def follow(
+        self, params: StyleParams, image: UInt8[np.ndarray, "h w 3"]
+    ) -> tuple[Float[Tensor, "n c y x"], LatentMotion | None]:
+        """Give an admitted frame's noise, and its motion on the latent grid if it is known."""
+        if params.noise != "warped" and not params.deflicker:
+            self._flow = None
+            return self.noise.pack(params, InputFlow(), None), None
+        self._flow = self._flow or InputFlow()
+        motion = self._flow.follow(image)
+        noise = self.noise.pack(params, self._flow, motion)
+        if not params.deflicker or motion is None or motion.is_cut:
+            return noise, None
+        return noise, to_latents(motion, *self._shape[1:], self._device)
 
     def skips(self, image: UInt8[np.ndarray, "h w 3"], params: StyleParams, at: float) -> bool:
         """Say whether the last picture will do for this frame, too; never while values change."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from jaxtyping import Float
 from torch import Tensor
 
+from pipeline.deflicker import LatentMotion
 from pipeline.guidance import Guidance, needs_negative_row
 from pipeline.schedule import Step
 
@@ -24,6 +25,9 @@ class Slot:
     negative: Float[Tensor, "1 t d"]
     guidance: Guidance
     scale: float
+    deflicker: float
+    look: object  # what the picture is meant to look like
+    motion: LatentMotion | None  # of the input since the last admitted frame
     x: Float[Tensor, "1 c h w"]  # the noisy latent of the step that comes next
     reference: Float[Tensor, "1 c h w"]  # what guidance leads away from
     index: int = 0  # of the step that comes next

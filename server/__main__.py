@@ -40,6 +40,7 @@ _STYLE = (
     ("--seed", int, "0 .. 2**32 - 1"),
     ("--steps", int, "1 .. 8"),
     ("--noise", str, "fixed, warped (carried by the picture) or fresh"),
+    ("--deflicker", float, "0 .. 1, how much of the past steadies the picture"),
     ("--similarity-filter", float, "0 .. 1, skip frames that are so like the last; 0: none"),
 )
 

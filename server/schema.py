@@ -31,6 +31,7 @@ class Style(Message):
     steps: int = Field(default=_DEFAULT.steps, ge=1, le=8)
     noise: Noise = _DEFAULT.noise
     noise_warp: float = Field(default=_DEFAULT.noise_warp, ge=0, le=1)
+    deflicker: float = Field(default=_DEFAULT.deflicker, ge=0, le=1)
     blend_seed: int = Field(default=_DEFAULT.blend_seed, ge=0, le=2**32 - 1)
     seed_blend: float = Field(default=_DEFAULT.seed_blend, ge=0, le=1)
     travel: float = Field(default=_DEFAULT.travel, ge=0, le=60)
@@ -53,6 +54,7 @@ class StylePatch(Message):
     steps: int | None = Field(default=None, ge=1, le=8)
     noise: Noise | None = None
     noise_warp: float | None = Field(default=None, ge=0, le=1)
+    deflicker: float | None = Field(default=None, ge=0, le=1)
     blend_seed: int | None = Field(default=None, ge=0, le=2**32 - 1)
     seed_blend: float | None = Field(default=None, ge=0, le=1)
     travel: float | None = Field(default=None, ge=0, le=60)

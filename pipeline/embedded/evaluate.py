@@ -30,11 +30,12 @@ from tqdm import tqdm
 
 from pipeline import metrics
 from pipeline.config import EngineConfig
-from pipeline.embedded import heldout
+from pipeline.embedded import WEIGHTS, heldout
 from pipeline.embedded.perceptual import Perceptual, gram
 from pipeline.embedded.styles import STYLES
 from pipeline.embedded.teachers import SIZE, StyleNetwork, render
 from pipeline.engine import Engine, build_engine
+from pipeline.models.folder import thumbnail_name
 from pipeline.params import StyleParams
 
 Image = NDArray[np.uint8]
@@ -97,6 +98,17 @@ def contact_sheet(rows: list[list[Image]], columns: int = 4, side: int = 160) ->
     blocks += [np.zeros_like(blocks[0])] * (-len(blocks) % columns)
     lines = [np.hstack(blocks[i : i + columns]) for i in range(0, len(blocks), columns)]
     return np.vstack(lines)
+
+
+def write_thumbnails(to: Path, rows: list[list[Image]], side: int = 96) -> None:
+    """Write the first person in every style, for the buttons of the page."""
+    to.mkdir(exist_ok=True)
+    for spec, row in zip(STYLES, rows, strict=True):
+        small = cv2.resize(row[0][32:-32, 32:-32], (side, side), interpolation=cv2.INTER_AREA)
+        cv2.imwrite(
+            str(to / thumbnail_name(spec.name)), cv2.cvtColor(small, cv2.COLOR_RGB2BGR),
+            [cv2.IMWRITE_WEBP_QUALITY, 75],
+        )  # fmt: skip
 
 
 def psnr(one: Image, other: Image) -> float:
@@ -230,6 +242,7 @@ def main() -> None:
     parser.add_argument("--model", default="embedded")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--sheet", type=Path)
+    parser.add_argument("--thumbnails", action="store_true", help="write them beside the weights")
     parser.add_argument("--quick", action="store_true", help="single pictures only")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
@@ -240,6 +253,8 @@ def main() -> None:
     figures, rows = still_figures(restyle, Judge(Perceptual(arguments.cache)), network, people)
     if arguments.sheet:
         cv2.imwrite(str(arguments.sheet), cv2.cvtColor(contact_sheet(rows), cv2.COLOR_RGB2BGR))
+    if arguments.thumbnails:
+        write_thumbnails(WEIGHTS / "thumbnails", rows)
     if not arguments.quick:
         clips = heldout.still_clips(arguments.cache, _CLIP_FRAMES)
         figures |= temporal_figures(restyle, network, clips)

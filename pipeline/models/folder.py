@@ -246,9 +246,14 @@ def _presets(path: Path) -> tuple[Preset, ...]:
         raise ModelError(f"{path}: a list of objects with name and prompt is expected") from error
 
 
+def thumbnail_name(style: str) -> str:
+    """Give the file name of a style's small picture in the folder `thumbnails` of a model."""
+    return f"{style.lower().replace(' ', '-')}.webp"
+
+
 def _preset(style: dict[str, Any], thumbnails: Path) -> Preset:
     name = str(style["name"])
-    thumbnail = thumbnails / f"{name.lower().replace(' ', '-')}.webp"
+    thumbnail = thumbnails / thumbnail_name(name)
     return Preset(
         name, style["prompt"], tuple(style.get("examples", ())),
         thumbnail if thumbnail.is_file() else None,

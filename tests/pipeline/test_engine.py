@@ -61,7 +61,7 @@ class Reference:
         encoded = self.vae.encode(pixels)
         latent = encoded.latent_dist.mode() if hasattr(encoded, "latent_dist") else encoded.latents
         z = latent * self.factor
-        noise = SessionState(tuple(z.shape[1:]), torch.device("cpu")).noise.pack(params, image)
+        noise = SessionState(tuple(z.shape[1:]), torch.device("cpu")).follow(params, image)[0]
         x, z_away = z, z
         for k, tau in enumerate(taus):
             a, b = abar[tau].sqrt().float(), (1 - abar[tau]).sqrt().float()
@@ -151,7 +151,7 @@ def test_a_rectified_flow_follows_eulers_steps(bench: Bench, family: str, steps:
     pixels = torch.from_numpy(picture())[None].permute(0, 3, 1, 2) / 127.5 - 1
     with torch.no_grad():
         z = vae.encode(pixels).latent_dist.mode() * reference.factor
-        noise = SessionState(tuple(z.shape[1:]), torch.device("cpu")).noise.pack(params, picture())[
+        noise = SessionState(tuple(z.shape[1:]), torch.device("cpu")).follow(params, picture())[0][
             :1
         ]
         x = scheduler.scale_noise(z, scheduler.timesteps[:1], noise)

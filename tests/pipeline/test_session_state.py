@@ -10,7 +10,7 @@ SHAPE = (4, 32, 32)
 
 
 def noise_of(session: SessionState, params: StyleParams) -> torch.Tensor:
-    return session.noise.pack(params, np.zeros((256, 256, 3), np.uint8))
+    return session.follow(params, np.zeros((256, 256, 3), np.uint8))[0]
 
 
 def state() -> SessionState:
@@ -93,7 +93,7 @@ def test_carried_noise_moves_with_the_picture_and_fixed_noise_does_not() -> None
     packs = {}
     for kind in ("fixed", "warped", "fresh"):
         session, params = state(), StyleParams(noise=kind, steps=1)
-        packs[kind] = [session.noise.pack(params, textured(n))[0].clone() for n in range(9)]
+        packs[kind] = [session.follow(params, textured(n))[0][0].clone() for n in range(9)]
 
     def likeness(kind: str, columns: int) -> float:
         """Of the last frame and the first one, moved by so many latents of eight pixels."""
@@ -111,21 +111,21 @@ def test_carried_noise_moves_with_the_picture_and_fixed_noise_does_not() -> None
 
 def test_a_share_of_carried_noise_keeps_the_variance_and_still_pictures_keep_theirs() -> None:
     session, half = state(), StyleParams(noise="warped", noise_warp=0.5, steps=2)
-    first = session.noise.pack(half, textured(0)).clone()
-    second = session.noise.pack(half, textured(0)).clone()
+    first = session.follow(half, textured(0))[0].clone()
+    second = session.follow(half, textured(0))[0].clone()
 
     assert first.shape == (2, *SHAPE)
     assert torch.equal(first, second)
     assert float(first.var()) == pytest.approx(1, abs=0.05)
-    fixed = state().noise.pack(StyleParams(), textured(0))[:2]
+    fixed = state().follow(StyleParams(), textured(0))[0][:2]
     assert float((first * fixed).mean()) == pytest.approx(2**-0.5, abs=0.05)
 
 
 def test_a_cut_and_a_new_seed_begin_with_new_noise() -> None:
     session, params = state(), StyleParams(noise="warped", steps=1)
-    first = session.noise.pack(params, textured(0)).clone()
-    negative = session.noise.pack(params, 255 - textured(3)).clone()
-    other = session.noise.pack(StyleParams(noise="warped", seed=9), 255 - textured(3)).clone()
+    first = session.follow(params, textured(0))[0].clone()
+    negative = session.follow(params, 255 - textured(3))[0].clone()
+    other = session.follow(StyleParams(noise="warped", seed=9), 255 - textured(3))[0].clone()
 
     assert abs(float((first * negative).mean())) < 0.1
     assert abs(float((negative * other).mean())) < 0.1

@@ -444,6 +444,11 @@ export interface components {
              */
             bypass: boolean;
             /**
+             * Deflicker
+             * @default 0
+             */
+            deflicker: number;
+            /**
              * Guidance Scale
              * @default 1.2
              */
@@ -540,6 +545,11 @@ export interface components {
              * @default null
              */
             bypass: boolean | null;
+            /**
+             * Deflicker
+             * @default null
+             */
+            deflicker: number | null;
             /**
              * Guidance Scale
              * @default null

@@ -1,6 +1,6 @@
 import { useSyncExternalStore } from "react";
 
-import type { Info } from "@/api/client";
+import type { Info, Style } from "@/api/client";
 import { STRINGS } from "@/strings";
 import { Button, Field, INPUT, Slider } from "@/ui/controls";
 import { Icon } from "@/ui/icons";
@@ -121,6 +121,33 @@ export function StylePanel({ store, info }: { store: StyleStore; info: Info | nu
             step={0.02}
             onChange={(seed_blend) => store.change({ seed_blend })}
           />
+          <Slider
+            label={STRINGS.deflicker}
+            hint={STRINGS.deflickerHint}
+            testId="deflicker"
+            value={style.deflicker}
+            min={0}
+            max={1}
+            step={0.05}
+            onChange={(deflicker) => store.change({ deflicker })}
+          />
+          <Field label={STRINGS.noise}>
+            {(id) => (
+              <select
+                id={id}
+                data-testid="noise"
+                className={INPUT}
+                value={style.noise}
+                onChange={(event) => store.change({ noise: event.target.value as Style["noise"] })}
+              >
+                {Object.entries(STRINGS.noises).map(([value, text]) => (
+                  <option key={value} value={value}>
+                    {text}
+                  </option>
+                ))}
+              </select>
+            )}
+          </Field>
           <label className="flex items-center gap-3 text-sm" title={STRINGS.similarHint}>
             <input
               type="checkbox"

@@ -9,6 +9,7 @@ export const DEFAULTS: Style = {
   steps: 1,
   noise: "fixed",
   noise_warp: 1,
+  deflicker: 0,
   blend_seed: 3,
   seed_blend: 0,
   travel: 0,

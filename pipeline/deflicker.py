@@ -1,0 +1,116 @@
+"""A recursive filter in time on the clean latents, along the motion of the input.
+
+The picture that was, moved to where it is now, is blended into the prediction of the last step:
+inside the iteration, where the decoder has not yet turned small differences into strokes. Masks
+keep it from what came into view, what changed its light and what the network means to change.
+
+Source of the idea: DiffSynth (Duan et al. 2023, arXiv:2308.03463), which smooths the predicted
+clean pictures of all frames at once. This one looks back only, and costs a blend a frame.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from pipeline.flow import FrameMotion
+
+MOST = 0.8  # of the past in the blend; more leaves ghosts
+RAMP = 10  # frames after a change of the look, over which the past comes back
+_LIGHT = 8.0  # grey levels of unexplained change at which trust falls to 1/e
+_LEAST_SPREAD = 1e-3  # so that equal frames divide by something
+_OUTLIER = 3.0  # times the usual change, from which on a change is meant
+
+
+@dataclass(frozen=True, slots=True)
+class LatentMotion:
+    """Where each latent was in the last frame, and how far that is to be trusted, 0 .. 1."""
+
+    back: Float[Tensor, "2 h w"]  # latents
+    trust: Float[Tensor, "1 h w"]
+
+
+def to_latents(motion: FrameMotion, height: int, width: int, device: torch.device) -> LatentMotion:
+    """Average a frame's motion and its masks over each latent's pixels."""
+
+    def averaged(plane: NDArray[np.float32]) -> Tensor:
+        tensor = torch.from_numpy(np.ascontiguousarray(plane)).to(device)
+        return functional.adaptive_avg_pool2d(tensor[None], (height, width))[0]
+
+    rows, columns = motion.valid.shape
+    scale = torch.tensor([width / columns, height / rows], device=device)[:, None, None]
+    light = np.exp(-motion.residual / _LIGHT)
+    trust = averaged((motion.valid * light)[None].astype(np.float32))
+    return LatentMotion(averaged(motion.backward.transpose(2, 0, 1)) * scale, trust)
+
+
+class Deflicker:
+    """One session's filter."""
+
+    def __init__(self) -> None:
+        self._past: Float[Tensor, "1 c h w"] | None = None
+        self._look: object = None
+        self._frames = 0  # since the look changed
+        self._spread = torch.zeros(())  # running median of how much a latent changes
+
+    def reset(self) -> None:
+        """Forget the past, as at a scene cut."""
+        self._past = None
+
+    def __call__(
+        self,
+        clean: Float[Tensor, "1 c h w"],
+        motion: LatentMotion | None,
+        strength: float,
+        look: object,
+    ) -> Float[Tensor, "1 c h w"]:
+        """Blend the past into a frame's clean latents.
+
+        Without motion (a first frame, a cut) or at strength 0 they pass unchanged. `look` is what
+        the picture is meant to look like: when it changes, the past comes back over some frames.
+        """
+        if look != self._look:
+            self._look, self._frames = look, 0
+        past, usable = self._past, motion is not None and strength > 0
+        if past is None or past.shape != clean.shape or not usable:
+            self._past = clean if strength > 0 else None
+            return clean
+        assert motion is not None
+        moved, inside = _moved(past, motion.back)
+        change = torch.linalg.vector_norm(clean - moved, dim=1, keepdim=True)
+        weight = MOST * strength * min(1.0, self._frames / RAMP)
+        weights = weight * (motion.trust * inside)[None] * self._meant(change)
+        # this form is exact for equal inputs
+        self._past = clean + weights * (moved - clean)
+        self._frames += 1
+        return self._past
+
+    def _meant(self, change: Float[Tensor, "1 1 h w"]) -> Float[Tensor, "1 1 h w"]:
+        """Give less weight where the change is far above what is usual: it is meant."""
+        median = change.median()
+        self._spread = torch.lerp(self._spread, median, 0.1) if self._frames else median
+        usual = _OUTLIER * self._spread.clamp(min=_LEAST_SPREAD)
+        return 1 / (1 + (change / usual) ** 4)
+
+
+def _moved(
+    past: Float[Tensor, "1 c h w"], back: Float[Tensor, "2 h w"]
+) -> tuple[Float[Tensor, "1 c h w"], Float[Tensor, "1 h w"]]:
+    """Fetch the past where it was, bicubic; copy what did not move; say what was in the picture."""
+    _, _, height, width = past.shape
+    y, x = torch.meshgrid(
+        torch.arange(height, device=past.device), torch.arange(width, device=past.device),
+        indexing="ij",
+    )  # fmt: skip
+    x, y = x + back[0], y + back[1]
+    inside = (x >= -0.5) & (x <= width - 0.5) & (y >= -0.5) & (y <= height - 0.5)
+    at = torch.stack([2 * x / max(width - 1, 1) - 1, 2 * y / max(height - 1, 1) - 1], -1)[None]
+    fetched = functional.grid_sample(
+        past, at.nan_to_num(2.0), mode="bicubic", padding_mode="border", align_corners=True
+    )
+    still = (back == 0).all(0)
+    return torch.where(still, past, fetched), inside[None].to(past.dtype)

@@ -1,0 +1,152 @@
+"""The filter on clean latents (acceptance tests T3)."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from pipeline.deflicker import MOST, RAMP, Deflicker, LatentMotion, to_latents
+from pipeline.flow import FrameMotion
+
+SHAPE = (1, 16, 32, 32)
+
+
+def still(trust: float = 1.0) -> LatentMotion:
+    return LatentMotion(torch.zeros(2, 32, 32), torch.full((1, 32, 32), trust))
+
+
+def drawn(seed: int, scale: float = 1.0) -> Tensor:
+    return scale * torch.randn(SHAPE, generator=torch.Generator().manual_seed(seed))
+
+
+def settled(strength: float, start: Tensor) -> Deflicker:
+    """A filter past its ramp."""
+    steady = Deflicker()
+    for _ in range(RAMP + 2):
+        steady(start, still(), strength, "ink")
+    return steady
+
+
+def test_equal_frames_pass_bit_for_bit() -> None:
+    steady, frame = Deflicker(), drawn(0)
+
+    assert all(torch.equal(steady(frame, still(), 1.0, "ink"), frame) for _ in range(30))
+
+
+@pytest.mark.parametrize("weight", [0.5, 0.6, 0.75])
+def test_independent_flicker_falls_as_theory_says(weight: float) -> None:
+    """Difference energy times (1 - w)² / (1 + w); a little less where the outlier mask bites."""
+    scene = drawn(0, 3.0)
+    steady = settled(weight / MOST, scene)
+    frames = [scene + drawn(1 + n, 0.1) for n in range(200)]
+    outputs = [steady(frame, still(), weight / MOST, "ink") for frame in frames]
+
+    def energy(several: list[Tensor]) -> float:
+        changes = pairwise(several[20:])
+        return float(np.mean([(b - a).square().mean() for a, b in changes]))
+
+    ratio = energy(outputs) / energy(frames)
+    assert ratio == pytest.approx((1 - weight) ** 2 / (1 + weight), abs=0.04)
+
+
+def test_what_came_into_view_takes_its_value_at_once() -> None:
+    scene = drawn(0)
+    steady = settled(0.75, scene)
+    changed = scene.clone()
+    changed[..., 8:16, 8:16] = drawn(5, 3.0)[..., 8:16, 8:16]
+    trust = torch.ones(1, 32, 32)
+    trust[:, 8:16, 8:16] = 0  # the flow does not agree there
+
+    shown = steady(changed, LatentMotion(torch.zeros(2, 32, 32), trust), 0.75, "ink")
+
+    assert torch.equal(shown[..., 8:16, 8:16], changed[..., 8:16, 8:16])
+
+
+def test_a_change_far_above_the_usual_is_meant_even_where_the_flow_agrees() -> None:
+    scene = drawn(0)
+    steady = settled(0.75, scene)
+    for n in range(20):
+        steady(scene + drawn(n, 0.05), still(), 0.75, "ink")
+    changed = scene.clone()
+    changed[..., 8:16, 8:16] += 3
+
+    shown = steady(changed, still(), 0.75, "ink")
+
+    assert float((shown - changed)[..., 8:16, 8:16].abs().max()) < 0.05
+
+
+def test_a_cut_and_a_first_frame_pass_unchanged() -> None:
+    steady = settled(0.75, drawn(0))
+    other = drawn(7)
+
+    assert torch.equal(steady(other, None, 0.75, "ink"), other)
+    assert torch.equal(Deflicker()(other, None, 1.0, "ink"), other)
+
+
+def test_a_new_look_is_not_held_back_by_the_old_one() -> None:
+    steady, new = settled(0.75, drawn(0)), drawn(1)
+
+    first = steady(new, still(), 0.75, "oil")
+
+    assert torch.equal(first, new)
+    weights = []
+    for n in range(RAMP + 2):
+        frame = new + drawn(10 + n, 0.01)
+        past = steady._past
+        assert past is not None
+        shown = steady(frame, still(), 0.75, "oil")
+        weights.append(float(((shown - frame) / (past - frame)).median()))
+    assert weights == sorted(weights[:RAMP]) + weights[RAMP:]
+    assert weights[-1] == pytest.approx(0.6, abs=0.05)
+
+
+def test_whole_latents_of_motion_are_followed_without_blur() -> None:
+    large = functional.avg_pool2d(torch.randn(1, 16, 32, 140), 3, 1, 1)
+    steady = Deflicker()
+    motion = LatentMotion(
+        torch.stack([torch.ones(32, 32), torch.zeros(32, 32)]), torch.ones(1, 32, 32)
+    )
+    for n in range(100):
+        frame = large[..., n : n + 32]  # the picture moves left: it was one to the right
+        shown = steady(frame, motion, 0.75, "ink")
+
+    error = (shown - frame)[..., :-4].square().mean()
+    assert float(10 * torch.log10(frame.square().amax() / error)) > 45
+
+
+def test_masks_of_nothing_and_unknown_motion_do_no_harm() -> None:
+    steady = settled(1.0, drawn(0))
+    nowhere = LatentMotion(torch.full((2, 32, 32), torch.nan), torch.zeros(1, 32, 32))
+    frame = drawn(3)
+
+    for motion in (nowhere, still(0.0)):
+        assert torch.equal(steady(frame, motion, 1.0, "ink"), frame)
+
+
+def test_off_is_off_and_forgets() -> None:
+    steady, frame = settled(0.75, drawn(0)), drawn(1)
+
+    assert torch.equal(steady(frame, still(), 0.0, "ink"), frame)
+    again = drawn(2)
+    assert torch.equal(steady(again, still(), 0.75, "ink"), again)
+
+
+def test_motion_and_trust_are_averaged_over_each_latent() -> None:
+    backward = np.zeros((64, 64, 2), np.float32)
+    backward[..., 0] = 8.0
+    valid = np.ones((64, 64), bool)
+    valid[:8, :4] = False
+    residual = np.zeros((64, 64), np.float32)
+    residual[8:16] = 1000
+
+    motion = to_latents(
+        FrameMotion(backward, backward, valid, residual, is_cut=False), 8, 8, torch.device("cpu")
+    )
+
+    assert float(motion.back[0].mean()) == pytest.approx(1)  # one latent
+    assert float(motion.trust[0, 0, 0]) == pytest.approx(0.5)
+    assert float(motion.trust[0, 0, 1]) == pytest.approx(1)
+    assert float(motion.trust[0, 1].max()) < 1e-6

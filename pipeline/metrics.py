@@ -5,6 +5,7 @@ Definitions: algorithms of Lai et al. 2018, arXiv:1808.00449 (warping error); fo
 after Ruder et al. 2016, arXiv:1604.08610.
 """
 
+from collections import deque
 from dataclasses import dataclass
 
 import cv2
@@ -73,3 +74,78 @@ def flicker(before: Image, image: Image, after: Image, back: Motion, ahead: Moti
 
 def _unit(image: Image) -> NDArray[np.float32]:
     return image.astype(np.float32) / np.float32(255)
+
+
+def sharpness(image: Image) -> float:
+    """Give the variance of the Laplacian of a picture's brightness: blur lowers it."""
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32) / np.float32(255)
+    return float(cv2.Laplacian(grey, cv2.CV_32F).var())
+
+
+class Consistency:
+    """Compares a stylized video with its input, frame by frame; keeps no more than 30 of each."""
+
+    LAGS = (1, 5, 30)
+
+    def __init__(self) -> None:
+        self._inputs: deque[Image] = deque(maxlen=max(self.LAGS) + 1)
+        self._outputs: deque[Image] = deque(maxlen=max(self.LAGS) + 1)
+        self._errors: dict[str, list[float]] = {}
+        self.frames = 0
+
+    def add(self, source: Image, stylized: Image) -> None:
+        """Take the next frame of both, of one size."""
+        self._inputs.append(source)
+        self._outputs.append(stylized)
+        self.frames += 1
+        for lag in self.LAGS:
+            if len(self._inputs) > lag:
+                self._look_back(lag)
+        if len(self._inputs) > 2:
+            self._look_around()
+        self._note("sharpness", sharpness(stylized))
+
+    def figures(self) -> dict[str, float]:
+        """Give the means; errors in grey levels, energies and ratios as they are.
+
+        warp_error_1, _5, _30   E_warp of the output at a distance of so many frames
+        …_input                 the same of the input: what the method itself finds
+        flicker, flicker_input  what a frame shows and neither neighbour does, as energy × 1e4
+        tof                     mean difference of the output's motion from the input's, in pixels
+        motion_ratio            mean motion of the output over that of the input: a frozen output
+                                has less, a boiling one more
+        sharpness               variance of the Laplacian: to compare with the unsmoothed output
+        """
+        means = {name: float(np.nanmean(values)) for name, values in self._errors.items()}
+        found = {}
+        for name, value in means.items():
+            if name.startswith("warp_error"):
+                found[name] = 255 * value**0.5
+            elif name.startswith("flicker"):
+                found[name] = 1e4 * value
+            elif not name.startswith("motion"):
+                found[name] = value
+        if "motion_input" in means:
+            found["motion_ratio"] = means["motion_output"] / max(means["motion_input"], 1e-6)
+        return {name: round(value, 4) for name, value in found.items()}
+
+    def _look_back(self, lag: int) -> None:
+        source, before = self._inputs[-1], self._inputs[-1 - lag]
+        shown, shown_before = self._outputs[-1], self._outputs[-1 - lag]
+        motion = motion_between(source, before)
+        self._note(f"warp_error_{lag}", warp_error(shown, shown_before, motion))
+        self._note(f"warp_error_{lag}_input", warp_error(source, before, motion))
+        if lag == 1:
+            own = motion_between(shown, shown_before)
+            self._note("tof", float(np.abs(own.flow - motion.flow).sum(-1).mean()))
+            for name, flow in (("motion_output", own.flow), ("motion_input", motion.flow)):
+                self._note(name, float(np.linalg.norm(flow, axis=-1).mean()))
+
+    def _look_around(self) -> None:
+        back = motion_between(self._inputs[-2], self._inputs[-3])
+        ahead = motion_between(self._inputs[-2], self._inputs[-1])
+        for name, videos in (("flicker", self._outputs), ("flicker_input", self._inputs)):
+            self._note(name, flicker(videos[-3], videos[-2], videos[-1], back, ahead))
+
+    def _note(self, name: str, value: float) -> None:
+        self._errors.setdefault(name, []).append(value)

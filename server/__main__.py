@@ -1,4 +1,4 @@
-"""The command line: serve, stylize, doctor, models."""
+"""The command line: serve, stylize, consistency, doctor, models."""
 
 import argparse
 import sys
@@ -60,6 +60,10 @@ def parser() -> argparse.ArgumentParser:
     stylize.add_argument("output", type=Path)
     _add(stylize, _STYLE + _ENGINE)
     stylize.add_argument("--force", action="store_true", help="overwrite the output")
+    consistency = commands.add_parser("consistency", help="measure how still a result holds")
+    consistency.add_argument("input", type=Path)
+    consistency.add_argument("stylized", type=Path)
+    consistency.add_argument("--json", action="store_true")
     doctor = commands.add_parser("doctor", help="say what is installed and what would be used")
     _add(doctor, _ENGINE)
     models = commands.add_parser("models", help="say what can be loaded")
@@ -92,6 +96,12 @@ def _run(command: str, given: dict[str, object]) -> int:
         from server.stylize import stylize
 
         return stylize(given)
+    if command == "consistency":
+        from server.consistency import consistency
+
+        return consistency(
+            Path(str(given["input"])), Path(str(given["stylized"])), bool(given["json"])
+        )
     if command == "doctor":
         from server.doctor import doctor
 

@@ -4,7 +4,15 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline.metrics import Image, Motion, flicker, motion_between, warp_error
+from pipeline.metrics import (
+    Consistency,
+    Image,
+    Motion,
+    flicker,
+    motion_between,
+    sharpness,
+    warp_error,
+)
 
 
 def textured(height: int = 120, width: int = 160) -> Image:
@@ -60,3 +68,36 @@ def test_nothing_valid_is_not_a_number() -> None:
 
     assert math.isnan(warp_error(grey, grey, nowhere))
     assert math.isnan(flicker(grey, grey, grey, nowhere, nowhere))
+
+
+def figures_of(stylize: object) -> dict[str, float]:
+    """Of a picture that moves a pixel a frame, restyled by a function of frame and number."""
+    large, found = textured(120, 220), Consistency()
+    for number in range(8):
+        source = np.ascontiguousarray(large[:, number : number + 160])
+        found.add(source, stylize(source, number))  # type: ignore[operator]  # a test's function
+    return found.figures()
+
+
+def test_an_output_that_moves_as_its_input_is_consistent() -> None:
+    found = figures_of(lambda source, number: 255 - source)
+
+    assert found["warp_error_1"] < 4
+    assert found["warp_error_5"] < 6
+    assert found["motion_ratio"] == pytest.approx(1, abs=0.1)
+    assert found["tof"] < 0.1
+    assert "warp_error_30" not in found  # the clip is shorter
+
+
+def test_flicker_freezing_and_blur_are_told_apart() -> None:
+    steady = figures_of(lambda source, number: 255 - source)
+    kept = 255 - textured(120, 220)[:, :160]
+    frozen = figures_of(lambda source, number: kept)
+    flickering = figures_of(lambda source, number: 255 - source // (1 + number % 2))
+    blurred = figures_of(lambda source, number: cv2.GaussianBlur(255 - source, (0, 0), 3))
+
+    assert flickering["flicker"] > 50 * max(steady["flicker"], 0.1)
+    assert frozen["motion_ratio"] < 0.5
+    assert frozen["warp_error_1"] > 3 * steady["warp_error_1"]
+    assert blurred["sharpness"] < 0.2 * steady["sharpness"]
+    assert sharpness(kept) == pytest.approx(frozen["sharpness"], abs=1e-3)

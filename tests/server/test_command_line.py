@@ -1,5 +1,6 @@
 """What the commands print and how they end, each in a process of its own."""
 
+import json
 import pickle
 import signal
 import socket
@@ -55,6 +56,7 @@ def frames_of(path: Path) -> int:
         (("stylize", __file__, "/tmp/out.mp4"), "not a video"),
         (("stylize", str(CLIP), str(CLIP)), "--force"),
         (("stylize", str(CLIP), "/tmp/never.mp4", "--strength", "2"), "strength"),
+        (("consistency", "/nowhere.mp4", str(CLIP)), "no such file"),
         (("models", "show", "/nowhere"), "no such folder"),
     ],
 )
@@ -89,6 +91,20 @@ def test_stylize_writes_as_many_frames_as_it_reads(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert frames_of(out) == frames_of(clip) == 20
     assert "20 frames" in done.stdout
+
+
+def test_consistency_compares_two_videos_of_one_length(tmp_path: Path) -> None:
+    six, five = short_clip(tmp_path / "six.mp4", 6), short_clip(tmp_path / "five.mp4", 5)
+
+    same = restyle("consistency", str(six), str(six), "--json")
+    figures = json.loads(same.stdout)
+    assert figures["frames"] == 6
+    assert figures["warp_error_1"] == figures["warp_error_1_input"]
+    assert figures["motion_ratio"] == 1
+
+    other = restyle("consistency", str(six), str(five))
+    assert other.returncode == 2
+    assert "five.mp4: ends after 5 frames" in other.stderr
 
 
 def test_models_and_doctor_answer() -> None:

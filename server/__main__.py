@@ -1,4 +1,4 @@
-"""The command line: serve, stylize, consistency, doctor, models."""
+"""The command line: serve, stylize, consistency, bench, doctor, models."""
 
 import argparse
 import sys
@@ -64,6 +64,10 @@ def parser() -> argparse.ArgumentParser:
     consistency.add_argument("input", type=Path)
     consistency.add_argument("stylized", type=Path)
     consistency.add_argument("--json", action="store_true")
+    bench = commands.add_parser("bench", help="measure the engine on this machine, as JSON")
+    bench.add_argument("subject", choices=("engine",))
+    bench.add_argument("--json", action="store_true", help="the only form there is")
+    _add(bench, _ENGINE)
     doctor = commands.add_parser("doctor", help="say what is installed and what would be used")
     _add(doctor, _ENGINE)
     models = commands.add_parser("models", help="say what can be loaded")
@@ -102,6 +106,11 @@ def _run(command: str, given: dict[str, object]) -> int:
         return consistency(
             Path(str(given["input"])), Path(str(given["stylized"])), bool(given["json"])
         )
+    if command == "bench":
+        from server.bench import bench_engine
+
+        given = {name: value for name, value in given.items() if name not in ("subject", "json")}
+        return bench_engine(load_settings(**given), _progress)
     if command == "doctor":
         from server.doctor import doctor
 
@@ -109,6 +118,10 @@ def _run(command: str, given: dict[str, object]) -> int:
     from server.models import list_models, show_model
 
     return list_models() if given["action"] == "list" else show_model(str(given["name"]))
+
+
+def _progress(step: str) -> None:
+    print(f"  {step} …", file=sys.stderr)
 
 
 def _expected() -> tuple[type[Exception], ...]:

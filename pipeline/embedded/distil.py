@@ -36,8 +36,8 @@ _SENSOR_NOISE = 4.0 / 127.5  # four grey levels, at most
 _FIRST, _SECOND = (699, 1000), (299, 600)  # timesteps: strength .7 to 1, then about half
 _TWO_STEPS = 0.33
 _EDGE = 8  # pixels at a crop's border that are not compared between the two of a pair
-_WEIGHTS = {"pixels": 2.0, "edges": 1.0, "features": 1.0, "texture": 0.15, "steady": 1.0,
-            "latents": 0.2, "autoencoder": 1.0, "words": 0.05}  # fmt: skip
+_WEIGHTS = {"pixels": 1.0, "edges": 1.0, "features": 3.0, "texture": 1.0, "steady": 1.0,
+            "latents": 0.2, "autoencoder": 0.5, "words": 0.05}  # fmt: skip
 
 
 @dataclass(slots=True)

@@ -1,6 +1,7 @@
 """Style changes of one session: quick ones coalesce, the last wins, each is acknowledged."""
 
 import asyncio
+import json
 import time
 
 from pydantic import ValidationError
@@ -53,7 +54,8 @@ class Control:
         try:
             message = parse_client_message(text)
         except ValidationError as error:
-            _send(peer, ErrorMessage(seq=None, code="invalid", detail=describe(error.errors())))
+            detail = describe(error.errors())
+            _send(peer, ErrorMessage(seq=_seq_of(text), code="invalid", detail=detail))
             return
         if isinstance(message, Ping):
             _send(peer, Pong(seq=message.seq))
@@ -101,6 +103,16 @@ class _Allowance:
             return False
         self._left -= 1
         return True
+
+
+def _seq_of(text: str) -> int | None:
+    """Give the number of a message that is wrong otherwise, so that its sender knows which."""
+    try:
+        message = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    seq = message.get("seq") if isinstance(message, dict) else None
+    return seq if isinstance(seq, int) and not isinstance(seq, bool) else None
 
 
 def _send(peer: Peer, message: ServerMessage) -> None:

@@ -1,0 +1,84 @@
+"""The Python client against the real application, with an engine that inverts pictures."""
+
+import asyncio
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+
+from server.client import Client, Refused
+from streams.errors import SourceError
+from tests.server.conftest import TOKEN, Serve, Served
+
+
+def client_of(served: Served, token: str = TOKEN) -> Client:
+    transport = httpx.ASGITransport(served.app, raise_app_exceptions=False)
+    return Client("http://127.0.0.1", token, transport)
+
+
+def grey(level: int) -> np.ndarray:
+    return np.full((64, 64, 3), level, np.uint8)
+
+
+async def level(restyle: Client, sent: int, wanted: float) -> float:
+    """Send a picture until its result is near `wanted`; give the last result's mean."""
+    mean = -1.0
+    async with asyncio.timeout(15):
+        while abs(mean - wanted) > 8:
+            restyle.send(grey(sent))
+            mean = float((await restyle.receive()).mean())
+    return mean
+
+
+async def test_pictures_come_back_restyled_and_the_style_changes(served: Served) -> None:
+    async with client_of(served) as restyle:
+        await restyle.connect(prompt="ink")
+
+        assert await level(restyle, 60, 195) == pytest.approx(195, abs=8)  # inverted
+        answer = await restyle.change(bypass=True)
+        assert answer["style"]["bypass"] is True
+        assert answer["style"]["prompt"] == "ink"
+        assert await level(restyle, 60, 60) == pytest.approx(60, abs=8)
+        assert (await restyle.state())["stats"]["frames_in"] > 0
+    assert served.sessions == 0
+
+
+async def test_what_the_server_refuses_is_said_in_its_words(served: Served) -> None:
+    async with client_of(served, "a-token-that-nobody-made") as stranger:
+        with pytest.raises(Refused, match="token"):
+            await stranger.connect()
+    async with client_of(served) as restyle:
+        with pytest.raises(Refused, match="strength"):
+            await restyle.connect(strength=2)
+
+
+async def test_a_bad_change_is_refused_and_the_session_goes_on(served: Served) -> None:
+    async with client_of(served) as restyle:
+        await restyle.connect()
+        with pytest.raises(Refused, match="steps"):
+            await restyle.change(steps=99)
+        assert (await restyle.change(steps=2))["style"]["steps"] == 2
+
+
+@pytest.mark.parametrize(
+    ("image", "words"),
+    [
+        (np.zeros((4, 4), np.uint8), r"uint8 \[4, 4\]"),
+        (np.zeros((4, 4, 3), np.float32), "float32"),
+        (np.zeros((5, 4, 3), np.uint8), "4x5: send even sides"),
+    ],
+)
+async def test_what_is_no_picture_is_refused(image: np.ndarray, words: str, serve: Serve) -> None:
+    async with Client("http://127.0.0.1", TOKEN) as restyle:
+        with pytest.raises(ValueError, match=words):
+            restyle.send(image)
+
+
+async def test_a_file_is_sent_at_its_own_pace_and_one_that_is_none_is_named(
+    served: Served, tmp_path: Path
+) -> None:
+    async with client_of(served) as restyle:
+        await restyle.connect()
+        with pytest.raises(SourceError, match="no such file"):
+            await restyle.send_file(tmp_path / "nothing.mp4")

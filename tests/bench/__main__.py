@@ -20,6 +20,7 @@ import psutil
 
 from streams.aiortc_patches import TransportSettings, install
 from tests.bench import scenarios
+from tests.bench.glass import glass
 from tests.e2e.serving import Server, serving
 
 Scenario = Callable[[Server, float], Awaitable[dict[str, Any]]]
@@ -30,6 +31,7 @@ SCENARIOS: dict[str, Scenario] = {
     "sessions": scenarios.sessions_on_one_core,
     "churn": scenarios.churn,
     "browser": scenarios.browser,
+    "glass": glass,
 }
 
 

@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run setup test check bench client client-types lock browser clean fixtures docker-lint
+.PHONY: help run setup test check bench bench-consistency client client-types lock browser clean fixtures docker-lint
 
 PYTHON ?= python3
 PY := .venv/bin/python
@@ -67,6 +67,9 @@ check: setup ## before a commit: format, lint, types, import layers, fast tests
 
 bench: setup browser ## measure and print JSON, also to build/bench.json
 	@$(PY) -m tests.bench $(ARGS)
+
+bench-consistency: setup ## how steady each part makes the picture; table, plot and film into docs/
+	@$(PY) -m tests.bench.consistency $(ARGS)
 
 # A browser for the end-to-end tests. Without one they are skipped, and say so.
 browser:

@@ -25,9 +25,22 @@ class EngineConfig:
     schedule: ScheduleName = "auto"
     threads: int = 0  # inference threads on the CPU; 0: cores - 1
     max_rows: int = 8  # rows of one UNet call
+    feature_bank: int = 0  # 0 .. 4 frames that attention also looks at; 0: none
+    feature_fusion: float = 0.0  # 0 .. 1: how far features are drawn to those of the bank
     cache: Path = Path.home() / ".cache" / "restyle"  # converted models
 
     def __post_init__(self) -> None:
         for name, value in (("width", self.width), ("height", self.height)):
             if value % 8 or not 64 <= value <= 2048:
                 raise ConfigError(f"{name} {value}: give a multiple of 8 from 64 to 2048")
+        if not 0 <= self.feature_bank <= 4:
+            raise ConfigError(f"feature_bank {self.feature_bank}: give 0 to 4 frames")
+        if not 0 <= self.feature_fusion <= 1:
+            raise ConfigError(f"feature_fusion {self.feature_fusion}: give 0 to 1")
+        if self.feature_fusion and not self.feature_bank:
+            raise ConfigError(f"feature_fusion {self.feature_fusion}: give feature_bank, too")
+        if self.feature_bank and self.backend not in ("auto", "eager"):
+            raise ConfigError(
+                f"feature_bank {self.feature_bank}: backend {self.backend} runs one compiled "
+                "program that keeps no features; give backend eager, or feature_bank 0"
+            )

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -22,8 +23,9 @@ from torch import Tensor
 
 from pipeline import guidance, scheduler
 from pipeline.backends import make_networks
-from pipeline.backends.protocol import Networks
+from pipeline.backends.protocol import Banked, Networks
 from pipeline.config import EngineConfig
+from pipeline.feature_bank import Row
 from pipeline.models.folder import ModelFolder, Preset, open_folder
 from pipeline.models.loader import load_text
 from pipeline.params import StyleParams
@@ -86,6 +88,7 @@ class Engine:
     ) -> None:
         self.config = config
         self._folder, self.networks = folder, networks
+        self._bank = networks.bank if isinstance(networks, Banked) else None
         self._schedule = read_schedule(folder.scheduler)
         self._prompts = Prompts(
             load_text(folder, networks.device), tuple(preset.name for preset in folder.presets)
@@ -135,6 +138,8 @@ class Engine:
         """Drop a session's state and its frames in flight."""
         self._sessions.pop(session, None)
         self._busy.pop(session, None)
+        if self._bank is not None:
+            self._bank.forget(session)
         self._slots = [slot for slot in self._slots if slot.session != session]
         self._finished = [result for result in self._finished if result.session != session]
 
@@ -201,6 +206,7 @@ class Engine:
                 deflicker=params.deflicker,
                 look=replace(params, travel=0.0, similarity_filter=0.0, deflicker=0.0),
                 motion=motion,
+                scene=state.scenes.follow(image) if self._bank is not None else 0,
                 x=first.a * source + first.b * noise[:1],
                 reference=source,
                 stages_ms={"encode": self._ms_since(started), "unet": 0.0},
@@ -265,7 +271,8 @@ class Engine:
 
     def _advance(self, chosen: Sequence[Slot]) -> None:
         started = self._clock()
-        outputs = self.networks.denoise(*self._rows(chosen))
+        with self._recall(chosen):
+            outputs = self.networks.denoise(*self._rows(chosen))
         spent = self._ms_since(started)
         row = 0
         for slot in chosen:
@@ -273,6 +280,18 @@ class Engine:
             self._step(slot, outputs[row : row + rows])
             slot.stages_ms["unet"] += spent * rows / len(outputs)
             row += rows
+
+    def _recall(self, chosen: Sequence[Slot]) -> AbstractContextManager[None]:
+        """Open the bank of features for the rows of a call, where there is one."""
+        if self._bank is None:
+            return nullcontext()
+        return self._bank.rows(
+            [
+                Row(slot.session, slot.index, part, (slot.look, slot.scene))
+                for slot in chosen
+                for part in range(slot.rows)
+            ]
+        )
 
     def _rows(
         self, chosen: Sequence[Slot]

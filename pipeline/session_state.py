@@ -6,6 +6,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from pipeline.deflicker import Deflicker, LatentMotion, to_latents
+from pipeline.feature_bank import Scenes
 from pipeline.flow import InputFlow
 from pipeline.params import StyleParams
 from pipeline.session_noise import SessionNoise
@@ -19,6 +20,7 @@ class SessionState:
         self._shape, self._device = shape, device
         self.noise = SessionNoise(shape, device, factor)
         self.deflicker = Deflicker()
+        self.scenes = Scenes()
         self._flow: InputFlow | None = None
         self._prompt, self._negative = Travel(), Travel()
         self._similarity = SimilarityFilter()

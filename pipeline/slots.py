@@ -7,6 +7,7 @@ from torch import Tensor
 
 from pipeline.deflicker import LatentMotion
 from pipeline.guidance import Guidance, needs_negative_row
+from pipeline.params import StyleParams
 from pipeline.schedule import Step
 
 
@@ -26,10 +27,11 @@ class Slot:
     guidance: Guidance
     scale: float
     deflicker: float
-    look: object  # what the picture is meant to look like
+    look: StyleParams  # what the picture is meant to look like
     motion: LatentMotion | None  # of the input since the last admitted frame
     x: Float[Tensor, "1 c h w"]  # the noisy latent of the step that comes next
     reference: Float[Tensor, "1 c h w"]  # what guidance leads away from
+    scene: int = 0  # of the session: a cut begins another
     index: int = 0  # of the step that comes next
     stages_ms: dict[str, float] = field(default_factory=dict)
 

@@ -16,6 +16,8 @@ _ENGINE = (
     ("--device", str, "auto, cpu or cuda"),
     ("--backend", str, "auto, openvino or eager"),
     ("--threads", int, "inference threads on the CPU; 0: cores - 1"),
+    ("--feature-bank", int, "frames that attention also looks at, 0 .. 4; 0: none; backend eager"),
+    ("--feature-fusion", float, "0 .. 1: how far features are drawn to those of the bank"),
 )
 _SERVE = (
     ("--host", str, "address to listen on"),

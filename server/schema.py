@@ -117,6 +117,8 @@ class Stats(Message):
     stages_ms: dict[
         str, float
     ]  # mean per stage: wait, convert_in, encode, unet, decode, convert_out
+    # median change in grey levels where the camera's picture stands still; null: nothing does
+    flicker: float | None
 
 
 class SessionState(Message):

@@ -86,6 +86,7 @@ class Session:
             dropped=self._worker.dropped(self.id),
             age_ms=Percentiles(p50=now.age_p50_ms, p95=now.age_p95_ms),
             stages_ms=now.stages_ms,
+            flicker=now.flicker,
         )
 
     def tell_figures(self) -> None:

@@ -45,6 +45,8 @@ class Settings(BaseSettings):
     backend: BackendName = "auto"
     schedule: ScheduleName = "step-major"
     threads: int = Field(default=0, ge=0)
+    feature_bank: int = 0
+    feature_fusion: float = 0.0
 
     # limits
     sessions: int = Field(default=0, ge=0, le=256)  # 0: from the measured speed
@@ -94,6 +96,8 @@ class Settings(BaseSettings):
             backend=self.backend,
             schedule=self.schedule,
             threads=self.threads,
+            feature_bank=self.feature_bank,
+            feature_fusion=self.feature_fusion,
             cache=_folder("XDG_CACHE_HOME", ".cache"),
         )
 

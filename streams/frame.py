@@ -28,3 +28,4 @@ class Restyled:
     picture: av.VideoFrame
     stages_ms: dict[str, float]  # wait, convert_in, encode, unet, decode, convert_out; {} on bypass
     skipped: bool = False  # the picture before, because the input had hardly changed
+    flicker: float | None = None  # grey levels, where the input stands still; None: not known

@@ -20,6 +20,7 @@ class Figures:
     age_p50_ms: float | None
     age_p95_ms: float | None
     stages_ms: dict[str, float]  # mean of each
+    flicker: float | None  # median; None: nothing stood still
 
 
 class SessionStats:
@@ -32,6 +33,7 @@ class SessionStats:
         self.last_in = 0.0  # time.monotonic() of the newest input frame
         self._in: deque[float] = deque(maxlen=_KEPT)
         self._out: deque[tuple[float, float, dict[str, float]]] = deque(maxlen=_KEPT)
+        self._flicker: deque[tuple[float, float]] = deque(maxlen=_KEPT)
 
     def came_in(self) -> None:
         """Count an input frame."""
@@ -39,11 +41,19 @@ class SessionStats:
         self.last_in = time.monotonic()
         self._in.append(self.last_in)
 
-    def went_out(self, age_ms: float, stages_ms: dict[str, float], skipped: bool = False) -> None:
-        """Count an output frame, its input's age and what it was spent on."""
+    def went_out(
+        self,
+        age_ms: float,
+        stages_ms: dict[str, float],
+        skipped: bool = False,
+        flicker: float | None = None,
+    ) -> None:
+        """Count an output frame, its input's age, what it was spent on and how it flickered."""
         self.frames_out += 1
         self.skipped += skipped
         self._out.append((time.monotonic(), age_ms, stages_ms))
+        if flicker is not None:
+            self._flicker.append((time.monotonic(), flicker))
 
     def figures(self) -> Figures:
         """Compute rates and percentiles."""
@@ -60,6 +70,7 @@ class SessionStats:
             _percentile(ages, 0.5),
             _percentile(ages, 0.95),
             _means([stages for _, _, stages in recent]),
+            _percentile(sorted(value for at, value in self._flicker if at > since), 0.5),
         )
 
 

@@ -7,11 +7,12 @@ from collections.abc import Callable
 from concurrent.futures import Future
 
 from pipeline.engine import EngineInfo
+from pipeline.flicker import FlickerMeter
 from pipeline.params import StyleParams
 from streams.convert import to_picture, to_rgb
 from streams.frame import Frame, Restyled, SessionId
 from streams.mailbox import Letter, Mailbox
-from streams.protocol import Result, Stylizer
+from streams.protocol import Image, Result, Stylizer
 
 logger = logging.getLogger(__name__)
 Deliver = Callable[[Restyled], None]
@@ -28,7 +29,8 @@ class Worker:
         self._mailbox = Mailbox()
         self._deliver: dict[SessionId, Deliver] = {}  # replaced whole on each change
         self._known: set[SessionId] = set()  # sessions open in the engine; engine thread only
-        self._admitted: dict[tuple[SessionId, int], tuple[Frame, dict[str, float]]] = {}
+        self._admitted: dict[tuple[SessionId, int], tuple[Frame, Image, dict[str, float]]] = {}
+        self._flicker: dict[SessionId, FlickerMeter] = {}  # engine thread only
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
 
     def start(self) -> None:
@@ -96,6 +98,7 @@ class Worker:
         )
         for session in mail.closed:
             self._known.discard(session)
+            self._flicker.pop(session, None)
             engine.close(session)
             self._admitted = {k: v for k, v in self._admitted.items() if k[0] != session}
         for letter in mail.frames:
@@ -115,7 +118,7 @@ class Worker:
                 "wait": (taken - frame.arrived_ns) / 1e6,
                 "convert_in": (time.monotonic_ns() - taken) / 1e6,
             }
-            self._admitted[session, frame.number] = (frame, stages)
+            self._admitted[session, frame.number] = (frame, image, stages)
             engine.submit(session, frame.number, image, letter.style, letter.since_ns / 1e9)
         except Exception:
             logger.exception("session %s: frame %d could not be admitted", session, frame.number)
@@ -132,7 +135,7 @@ class Worker:
             for session in self._known:
                 engine.close(session)
             self._known.clear()
-            for (session, _), (frame, _) in admitted.items():
+            for (session, _), (frame, *_) in admitted.items():
                 self._pass_through(session, frame)
             return
         for result in results:
@@ -140,14 +143,15 @@ class Worker:
 
     def _hand_over(self, result: Result) -> None:
         session = SessionId(result.session)
-        frame, stages = self._admitted.pop((session, result.number))
+        frame, image, stages = self._admitted.pop((session, result.number))
         started = time.monotonic_ns()
         picture = to_picture(result.image)
         stages |= result.stages_ms
         stages["convert_out"] = (time.monotonic_ns() - started) / 1e6
+        flicker = self._flicker.setdefault(session, FlickerMeter()).measure(image, result.image)
         deliver = self._deliver.get(session)
         if deliver is not None:
-            deliver(Restyled(frame, picture, stages, result.skipped))
+            deliver(Restyled(frame, picture, stages, result.skipped, flicker))
 
     def _pass_through(self, session: SessionId, frame: Frame) -> None:
         self.failures += 1

@@ -61,6 +61,9 @@ export const STRINGS = {
   droppedHint: "Camera frames that a newer one replaced before their turn: nothing queues up",
   skipped: "skipped",
   skippedHint: "Frames that repeat the one before, because the picture hardly changed",
+  flicker: "flicker",
+  flickerHint:
+    "How much the result changes, in grey levels of 255, from one frame to the next where the camera's picture stands still",
   stages: "Milliseconds per frame, by stage",
   theme: "Light or dark",
   retryNow: "Try now",

@@ -33,7 +33,7 @@ def choose_backend(config: EngineConfig) -> str:
     if config.backend == "openvino" and device != "cpu":
         raise BackendUnavailable("backend openvino runs on the CPU: set device cpu")
     if config.backend == "auto":
-        return "openvino" if device == "cpu" else "eager"
+        return "openvino" if device == "cpu" and not config.feature_bank else "eager"
     return config.backend
 
 

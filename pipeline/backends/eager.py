@@ -7,6 +7,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from pipeline.config import EngineConfig
+from pipeline.feature_bank import FeatureBank
 from pipeline.models.folder import ModelFolder
 from pipeline.models.loader import load_autoencoder, load_denoiser
 
@@ -28,6 +29,10 @@ class EagerNetworks:
         encoder, decoder = load_autoencoder(folder)
         self._encoder, self._decoder = (half.to(self.device, dtype) for half in (encoder, decoder))
         self._denoiser = load_denoiser(folder, config.width, config.height).to(self.device, dtype)
+        self.bank: FeatureBank | None = None
+        if config.feature_bank:
+            self.bank = FeatureBank(self._denoiser.unet, config.feature_bank, config.feature_fusion)
+            self.bank.inject()
 
     @torch.inference_mode()
     def encode(self, images: UInt8[Tensor, "b h w 3"]) -> Float[Tensor, "b c y x"]:

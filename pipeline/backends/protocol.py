@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from pipeline.feature_bank import FeatureBank
+
 
 @runtime_checkable  # so that the shape checks of the tests can name it
 class Networks(Protocol):
@@ -36,3 +38,12 @@ class Networks(Protocol):
 
     def decode(self, latents: Float[Tensor, "b c y x"]) -> UInt8[Tensor, "b h w 3"]:
         """Latent → picture."""
+
+
+@runtime_checkable
+class Banked(Protocol):
+    """What a backend also offers whose UNet can look at earlier frames."""
+
+    @property
+    def bank(self) -> FeatureBank | None:
+        """The bank, if it is on."""

@@ -37,7 +37,7 @@ class RestyledTrack(MediaStreamTrack):
         source, picture = shown.source, shown.picture
         picture.pts, picture.time_base = source.pts, source.time_base
         age_ms = (time.monotonic_ns() - source.arrived_ns) / 1e6
-        self._stats.went_out(age_ms, shown.stages_ms, shown.skipped)
+        self._stats.went_out(age_ms, shown.stages_ms, shown.skipped, shown.flicker)
         return picture
 
     async def _next(self) -> Restyled:

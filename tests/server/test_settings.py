@@ -15,6 +15,9 @@ from server.settings import SettingsError, load_settings
         ({"host": "0.0.0.0"}, ("host 0.0.0.0", "tls_cert")),
         ({"tls_cert": Path("x")}, ("tls_key",)),
         ({"colour": 1}, ("colour",)),
+        ({"feature_bank": 5}, ("feature_bank 5", "0 to 4")),
+        ({"feature_bank": 1, "backend": "openvino"}, ("feature_bank 1", "openvino", "eager")),
+        ({"feature_fusion": 0.5}, ("feature_fusion 0.5", "feature_bank")),
         ({"device": "tpu"}, ("device", "cuda")),
     ],
 )

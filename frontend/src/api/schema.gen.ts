@@ -396,6 +396,8 @@ export interface components {
             age_ms: components["schemas"]["Percentiles"];
             /** Dropped */
             dropped: number;
+            /** Flicker */
+            flicker: number | null;
             /** Fps In */
             fps_in: number;
             /** Fps Out */

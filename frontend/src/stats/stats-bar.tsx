@@ -39,6 +39,14 @@ export function StatsBar({ stats, roundTrip }: { stats: Stats | null; roundTrip:
           hint={STRINGS.skippedHint}
         />
       )}
+      {stats.flicker !== null && (
+        <Figure
+          testId="flicker"
+          value={stats.flicker.toFixed(1)}
+          label={STRINGS.flicker}
+          hint={STRINGS.flickerHint}
+        />
+      )}
       <Stages stages={stats.stages_ms} />
     </div>
   );

@@ -7,7 +7,8 @@ from typing import Literal
 from pipeline.errors import ConfigError
 
 Device = Literal["auto", "cpu", "cuda"]
-BackendName = Literal["auto", "openvino", "eager"]
+BackendName = Literal["auto", "openvino", "eager", "compiled", "graphs", "tensorrt"]
+CompileMode = Literal["auto", "default", "reduce-overhead", "max-autotune"]
 ScheduleName = Literal["auto", "step-major", "stream-batch"]
 
 
@@ -25,9 +26,12 @@ class EngineConfig:
     schedule: ScheduleName = "auto"
     threads: int = 0  # inference threads on the CPU; 0: cores - 1
     max_rows: int = 8  # rows of one UNet call
+    compile_mode: CompileMode = "auto"  # of the compiled backend: max-autotune on a GPU
     cache: Path = Path.home() / ".cache" / "restyle"  # converted models
 
     def __post_init__(self) -> None:
         for name, value in (("width", self.width), ("height", self.height)):
             if value % 8 or not 64 <= value <= 2048:
                 raise ConfigError(f"{name} {value}: give a multiple of 8 from 64 to 2048")
+        if not 1 <= self.max_rows <= 64:
+            raise ConfigError(f"max_rows {self.max_rows}: give 1 to 64")

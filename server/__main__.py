@@ -14,9 +14,12 @@ _ENGINE = (
     ("--width", int, "pixels, a multiple of 8"),
     ("--height", int, "pixels, a multiple of 8"),
     ("--device", str, "auto, cpu or cuda"),
-    ("--backend", str, "auto, openvino or eager"),
+    ("--backend", str, "auto, openvino, eager, compiled, graphs or tensorrt"),
+    ("--compile-mode", str, "of compiled: auto, default, reduce-overhead or max-autotune"),
     ("--threads", int, "inference threads on the CPU; 0: cores - 1"),
+    ("--max-rows", int, "rows of one call of the network, 1 .. 64; fewer take less GPU memory"),
 )
+_SIZE = ("--autoencoder", "--width", "--height", "--device", "--max-rows")
 _SERVE = (
     ("--host", str, "address to listen on"),
     ("--port", int, "port to listen on"),
@@ -73,6 +76,7 @@ def parser() -> argparse.ArgumentParser:
     models = commands.add_parser("models", help="say what can be loaded")
     models.add_argument("action", nargs="?", choices=("list", "show"), default="list")
     models.add_argument("name", nargs="?", default="embedded")
+    _add(models, [option for option in _ENGINE if option[0] in _SIZE])
     return root
 
 
@@ -117,7 +121,8 @@ def _run(command: str, given: dict[str, object]) -> int:
         return doctor(load_settings(**given))
     from server.models import list_models, show_model
 
-    return list_models() if given["action"] == "list" else show_model(str(given["name"]))
+    action, name = given.pop("action"), given.pop("name")
+    return list_models() if action == "list" else show_model(load_settings(model=name, **given))
 
 
 def _progress(step: str) -> None:

@@ -14,7 +14,7 @@ _ENGINE = (
     ("--width", int, "pixels, a multiple of 8"),
     ("--height", int, "pixels, a multiple of 8"),
     ("--device", str, "auto, cpu or cuda"),
-    ("--backend", str, "auto, openvino, eager, compiled, graphs or tensorrt"),
+    ("--backend", str, "auto, openvino, eager, compiled or graphs"),
     ("--compile-mode", str, "of compiled: auto, default, reduce-overhead or max-autotune"),
     ("--threads", int, "inference threads on the CPU; 0: cores - 1"),
     ("--max-rows", int, "rows of one call of the network, 1 .. 64; fewer take less GPU memory"),

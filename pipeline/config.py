@@ -7,7 +7,8 @@ from typing import Literal
 from pipeline.errors import ConfigError
 
 Device = Literal["auto", "cpu", "cuda"]
-BackendName = Literal["auto", "openvino", "eager"]
+BackendName = Literal["auto", "openvino", "eager", "compiled", "graphs"]
+CompileMode = Literal["auto", "default", "reduce-overhead", "max-autotune"]
 ScheduleName = Literal["auto", "step-major", "stream-batch"]
 
 
@@ -27,6 +28,7 @@ class EngineConfig:
     max_rows: int = 8  # rows of one UNet call
     feature_bank: int = 0  # 0 .. 4 frames that attention also looks at; 0: none
     feature_fusion: float = 0.0  # 0 .. 1: how far features are drawn to those of the bank
+    compile_mode: CompileMode = "auto"  # of the compiled backend: max-autotune on a GPU
     cache: Path = Path.home() / ".cache" / "restyle"  # converted models
 
     def __post_init__(self) -> None:
@@ -44,3 +46,5 @@ class EngineConfig:
                 f"feature_bank {self.feature_bank}: backend {self.backend} runs one compiled "
                 "program that keeps no features; give backend eager, or feature_bank 0"
             )
+        if not 1 <= self.max_rows <= 64:
+            raise ConfigError(f"max_rows {self.max_rows}: give 1 to 64")

@@ -22,10 +22,11 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from pipeline import guidance, scheduler
-from pipeline.backends import make_networks
+from pipeline.backends import choose_device, make_networks
 from pipeline.backends.protocol import Banked, Networks
 from pipeline.config import EngineConfig
 from pipeline.feature_bank import Row
+from pipeline.models import vram
 from pipeline.models.folder import ModelFolder, Preset, open_folder
 from pipeline.models.loader import load_text
 from pipeline.params import StyleParams
@@ -62,17 +63,24 @@ class EngineInfo:
     height: int
     ms_per_frame: float  # one step, measured at warm-up
     presets: tuple[Preset, ...]
+    places: int | None = (
+        None  # sessions whose state fits into the device's memory, if that is fixed
+    )
 
 
 def build_engine(
-    config: EngineConfig, progress: Callable[[str], None] = lambda message: None
+    config: EngineConfig,
+    progress: Callable[[str], None] = lambda message: None,
+    free: vram.Free = vram.free_memory,
 ) -> "Engine":
     """Load, compile and warm up. Raises ConfigError, ModelError, BackendUnavailable."""
     folder = open_folder(config)
+    vram.check_fits(folder, config, torch.device(choose_device(config)), free)
     networks = make_networks(folder, config, progress)
     progress("warming up")
     engine = Engine(config, folder, networks)
     engine.warm_up()
+    engine.places = vram.places(folder, config, networks.device, free)
     return engine
 
 
@@ -103,6 +111,8 @@ class Engine:
         self._finished: list[EngineResult] = []
         self._admitted = 0
         self._ms_per_frame = 0.0
+        self._timing = False  # while warming up: a GPU's work is waited for, so that it is timed
+        self.places: int | None = None  # see EngineInfo
         self._clock = clock
         self._cost = scheduler.Load(0.0, 0.0)
         self._busy: dict[str, float] = {}  # when each session last sent a frame
@@ -113,7 +123,7 @@ class Engine:
         return EngineInfo(
             self._folder.name, str(self.networks.device), self.networks.name,
             self._schedule.prediction_type, self.config.width, self.config.height,
-            self._ms_per_frame, self._folder.presets,
+            self._ms_per_frame, self._folder.presets, self.places,
         )  # fmt: skip
 
     @property
@@ -238,6 +248,7 @@ class Engine:
         """Run a few frames of a session that nobody sees, and time them."""
         image = np.zeros((self.config.height, self.config.width, 3), np.uint8)
         self.open("warm-up")
+        self._timing = True
         times, calls = [], []
         plain = StyleParams(guidance_scale=1.0)
         for number in range(4):
@@ -252,6 +263,7 @@ class Engine:
         self._cost = scheduler.Load(0.0, one)
         if self.networks.batches:
             self._cost = self._two_rows(image, plain, one)
+        self._timing = False
         self.close("warm-up")
 
     def _two_rows(self, image: Image, params: StyleParams, one: float) -> scheduler.Load:
@@ -273,6 +285,8 @@ class Engine:
         started = self._clock()
         with self._recall(chosen):
             outputs = self.networks.denoise(*self._rows(chosen))
+        if self._timing and outputs.is_cuda:
+            torch.cuda.synchronize(outputs.device)
         spent = self._ms_since(started)
         row = 0
         for slot in chosen:

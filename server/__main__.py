@@ -14,11 +14,14 @@ _ENGINE = (
     ("--width", int, "pixels, a multiple of 8"),
     ("--height", int, "pixels, a multiple of 8"),
     ("--device", str, "auto, cpu or cuda"),
-    ("--backend", str, "auto, openvino or eager"),
+    ("--backend", str, "auto, openvino, eager, compiled or graphs"),
+    ("--compile-mode", str, "of compiled: auto, default, reduce-overhead or max-autotune"),
     ("--threads", int, "inference threads on the CPU; 0: cores - 1"),
     ("--feature-bank", int, "frames that attention also looks at, 0 .. 4; 0: none; backend eager"),
     ("--feature-fusion", float, "0 .. 1: how far features are drawn to those of the bank"),
+    ("--max-rows", int, "rows of one call of the network, 1 .. 64; fewer take less GPU memory"),
 )
+_SIZE = ("--autoencoder", "--width", "--height", "--device", "--max-rows")
 _SERVE = (
     ("--host", str, "address to listen on"),
     ("--port", int, "port to listen on"),
@@ -75,6 +78,7 @@ def parser() -> argparse.ArgumentParser:
     models = commands.add_parser("models", help="say what can be loaded")
     models.add_argument("action", nargs="?", choices=("list", "show"), default="list")
     models.add_argument("name", nargs="?", default="embedded")
+    _add(models, [option for option in _ENGINE if option[0] in _SIZE])
     return root
 
 
@@ -119,7 +123,8 @@ def _run(command: str, given: dict[str, object]) -> int:
         return doctor(load_settings(**given))
     from server.models import list_models, show_model
 
-    return list_models() if given["action"] == "list" else show_model(str(given["name"]))
+    action, name = given.pop("action"), given.pop("name")
+    return list_models() if action == "list" else show_model(load_settings(model=name, **given))
 
 
 def _progress(step: str) -> None:

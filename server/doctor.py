@@ -13,6 +13,7 @@ from pipeline.backends import choose_backend, choose_device, inference_threads
 from pipeline.errors import PipelineError
 from pipeline.models.folder import open_folder
 from server.app import CLIENT
+from server.models import memory_sentence
 from server.settings import Settings
 
 _PACKAGES = ("torch", "diffusers", "openvino", "aiortc", "av", "fastapi", "opencv-python-headless")
@@ -50,6 +51,7 @@ def _engine(settings: Settings) -> Iterator[tuple[bool, str]]:
         yield True, f"{inference_threads(config)} of {os.cpu_count()} cores for the model on a CPU"
         folder = open_folder(config)
         yield True, f"model {folder.name} in {folder.path}"
+        yield True, f"memory {memory_sentence(folder, config)}"
     except PipelineError as error:
         yield False, str(error)
 

@@ -1,7 +1,11 @@
 """`restyle models`: what can be loaded, what it needs, what is there."""
 
+from pipeline.backends import choose_device
 from pipeline.config import EngineConfig
+from pipeline.models import vram
 from pipeline.models.folder import ModelFolder, open_folder
+from pipeline.models.vram import gigabytes
+from server.settings import Settings
 
 
 def list_models() -> int:
@@ -19,18 +23,31 @@ def list_models() -> int:
     return 0
 
 
-def show_model(name: str) -> int:
-    """Print one model's parts and styles. Raises ModelError when it cannot be loaded."""
-    folder = open_folder(EngineConfig(model=name))
-    print(f"{name}: {_summary(folder)}")
+def show_model(settings: Settings) -> int:
+    """Print one model's parts, memory and styles. Raises ModelError when it cannot be loaded."""
+    config = settings.engine()
+    folder = open_folder(config)
+    print(f"{config.model}: {_summary(folder)}")
     print(f"  where       {folder.path}")
-    for part in (folder.unet, folder.autoencoder, folder.text):
+    for part in folder.parts():
         size = part.weights.stat().st_size / 1e6
-        print(f"  {part.name:<12}{part.class_name}, {size:.1f} MB")
+        print(f"  {part.name:<16}{part.class_name}, {size:.1f} MB")
+    print(f"  memory      {memory_sentence(folder, config)}")
     print(f"  predicts    {folder.scheduler.get('prediction_type', 'epsilon')}")
     for preset in folder.presets:
         print(f"  {preset.name:<16}{preset.prompt!r}; also {', '.join(preset.examples)}")
     return 0
+
+
+def memory_sentence(folder: ModelFolder, config: EngineConfig) -> str:
+    """Say what an engine of this model would take, and how it is made up."""
+    device = choose_device(config)
+    memory = vram.estimate(folder, config, device)
+    return (
+        f"about {gigabytes(memory.engine)} on {device} at {config.width}x{config.height}: "
+        f"weights {gigabytes(sum(memory.weights.values()))}, a call of {config.max_rows} rows "
+        f"{gigabytes(memory.activations)}, each session up to {gigabytes(memory.session)}"
+    )
 
 
 def _summary(folder: ModelFolder) -> str:

@@ -128,13 +128,13 @@ class Sessions:
 
     @property
     def slots(self) -> int:
-        """How many sessions are served at once: as many as each still get about 8 fps."""
-        if self._settings.sessions:
-            return self._settings.sessions
+        """How many sessions are served at once: as many as each still get about 8 fps, and fit."""
         if not self.ready:
-            return 0
-        ms_per_frame = self._worker.ready.result().ms_per_frame
-        return max(2, min(16, int(1000 / 8 / max(ms_per_frame, 1))))
+            return self._settings.sessions
+        engine = self._worker.ready.result()
+        by_speed = max(2, min(16, int(1000 / 8 / max(engine.ms_per_frame, 1))))
+        wanted = self._settings.sessions or by_speed
+        return wanted if engine.places is None else min(wanted, engine.places)
 
     @property
     def ready(self) -> bool:
@@ -166,6 +166,8 @@ class Sessions:
             raise ApiError("engine_failed", "the model could not be loaded", 60)
         if len(self._open) >= self.slots:
             detail = f"all {self.slots} places are taken"
+            if self.slots == loaded.result().places:
+                detail += ": the GPU's memory holds no more sessions"
             raise ApiError("full", detail, _RETRY)
         pending = [s for s in self._open.values() if s.phase == "connecting"]
         if sum(s.address == address for s in pending) >= self._settings.pending_per_peer:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from pipeline.config import BackendName, Device, EngineConfig, ScheduleName
+from pipeline.config import BackendName, CompileMode, Device, EngineConfig, ScheduleName
 from server.schema import IceServer
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -47,6 +47,8 @@ class Settings(BaseSettings):
     threads: int = Field(default=0, ge=0)
     feature_bank: int = 0
     feature_fusion: float = 0.0
+    max_rows: int = 8
+    compile_mode: CompileMode = "auto"
 
     # limits
     sessions: int = Field(default=0, ge=0, le=256)  # 0: from the measured speed
@@ -98,6 +100,8 @@ class Settings(BaseSettings):
             threads=self.threads,
             feature_bank=self.feature_bank,
             feature_fusion=self.feature_fusion,
+            max_rows=self.max_rows,
+            compile_mode=self.compile_mode,
             cache=_folder("XDG_CACHE_HOME", ".cache"),
         )
 

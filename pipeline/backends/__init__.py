@@ -5,7 +5,9 @@ from collections.abc import Callable
 
 import torch
 
+from pipeline.backends.compiled import CompiledNetworks
 from pipeline.backends.eager import EagerNetworks
+from pipeline.backends.graphs import GraphNetworks
 from pipeline.backends.openvino import OpenVinoNetworks
 from pipeline.backends.protocol import Networks
 from pipeline.config import EngineConfig
@@ -15,6 +17,8 @@ from pipeline.models.folder import ModelFolder
 BACKENDS: dict[str, Callable[[ModelFolder, EngineConfig, Callable[[str], None]], Networks]] = {
     "eager": EagerNetworks,
     "openvino": OpenVinoNetworks,
+    "compiled": CompiledNetworks,
+    "graphs": GraphNetworks,
 }
 
 
@@ -28,12 +32,16 @@ def choose_device(config: EngineConfig) -> str:
 
 
 def choose_backend(config: EngineConfig) -> str:
-    """Give a key of BACKENDS: OpenVINO on a CPU, eager PyTorch on a GPU, or what is configured."""
+    """Give a key of BACKENDS: OpenVINO on a CPU, CUDA graphs on a GPU, or what is configured."""
     device = choose_device(config)
     if config.backend == "openvino" and device != "cpu":
         raise BackendUnavailable("backend openvino runs on the CPU: set device cpu")
+    if config.backend == "graphs" and device != "cuda":
+        raise BackendUnavailable("backend graphs needs an NVIDIA GPU: set device cuda on one")
     if config.backend == "auto":
-        return "openvino" if device == "cpu" and not config.feature_bank else "eager"
+        if config.feature_bank:
+            return "eager"  # the others run one program that keeps no features
+        return "openvino" if device == "cpu" else "graphs"
     return config.backend
 
 

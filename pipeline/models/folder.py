@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from pipeline.config import EngineConfig
 from pipeline.embedded import WEIGHTS
 from pipeline.errors import ConfigError, ModelError
+from pipeline.models.fit import check_weights
 from pipeline.schedule import RECTIFIED
 
 _PICKLES = (".ckpt", ".pt", ".pth", ".bin", ".pkl")
@@ -104,10 +105,15 @@ class ModelFolder:
         """InstructPix2Pix was trained with source latents that are not scaled; so was ours."""
         return self.scaling_factor
 
+    def parts(self) -> list[Part]:
+        """List the networks that there are."""
+        return [p for p in (self.unet, self.autoencoder, self.text, self.text_2) if p]
+
     def files(self) -> list[Path]:
         """List every file whose change makes this another model."""
-        parts = [p for p in (self.unet, self.autoencoder, self.text, self.text_2) if p]
-        files = [path for part in parts for path in (part.weights, part.folder / "config.json")]
+        files = [
+            path for part in self.parts() for path in (part.weights, part.folder / "config.json")
+        ]
         return files + ([self.lora] if self.lora else [])
 
 
@@ -141,6 +147,8 @@ def open_folder(config: EngineConfig) -> ModelFolder:
     )
     try:
         _check_fit(folder)
+        for part in folder.parts():
+            check_weights(part.name, part.class_name, part.config, part.weights)
     except KeyError as error:
         raise ModelError(
             f"{path}: config.json of unet, vae or text_encoder has no {error}; restore it"
@@ -276,6 +284,9 @@ def _check_fit(folder: ModelFolder) -> None:
     if wanted != given:
         encoders = "text_encoder and text_encoder_2 give" if second else "text_encoder gives"
         raise ModelError(f"unet expects text of width {wanted}, {encoders} {given}")
+    tokens = [p.config["max_position_embeddings"] for p in folder.parts() if "CLIP" in p.class_name]
+    if len(set(tokens)) > 1:
+        raise ModelError(f"text_encoder gives {tokens[0]} tokens, text_encoder_2 {tokens[1]}")
     kind = unet.get("addition_embed_type")
     if kind not in (None, "text", "text_time"):
         raise ModelError(f"unet: addition_embed_type {kind!r}; this engine knows text, text_time")

@@ -114,7 +114,11 @@ def add_lora(unet: nn.Module, path: Path) -> int:
         try:
             change = _lora_change(parts).view(module.weight.shape)
         except RuntimeError as error:
-            raise ModelError(f"{path}: layer {layer} does not fit this UNet") from error
+            given = f"{list(parts['up'].shape)} × {list(parts['down'].shape)}"
+            raise ModelError(
+                f"{path}: layer {layer} does not fit this UNet: it changes {given}, "
+                f"the UNet's has {list(module.weight.shape)}"
+            ) from error
         module.weight.data += change.to(module.weight.dtype)
     return len(pairs)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from pipeline.config import EngineConfig
 from pipeline.embedded import WEIGHTS
@@ -42,6 +42,21 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda f: change(f / "vae" / "config.json", latent_channels=16),
         "unet takes 4 channels, vae gives 16",
     ),
+    "another unet": (
+        lambda f: change(f / "unet" / "config.json", in_channels=8),
+        "unet: config.json says in_channels 8, but conv_in.weight in",
+    ),
+    "another vae": (
+        lambda f: [
+            change(f / "vae" / "config.json", latent_channels=16),
+            change(f / "unet" / "config.json", in_channels=16, out_channels=16),
+        ],
+        "unet: config.json says in_channels 16",
+    ),
+    "another text": (
+        lambda f: change(f / "text_encoder" / "config.json", max_position_embeddings=77),
+        "has the shape [16, 24]",
+    ),
     "class": (
         lambda f: change(f / "model_index.json", unet=["evil", "Evil"]),
         "class 'Evil'",
@@ -57,9 +72,32 @@ def test_sdxl_without_its_second_encoder_or_with_another_one_is_refused(
     with pytest.raises(ModelError, match="pooled text of width 12, text_encoder_2 gives 7"):
         open_folder(EngineConfig(model=str(folder)))
 
+    change(folder / "text_encoder_2" / "config.json", projection_dim=12, max_position_embeddings=9)
+    with pytest.raises(ModelError, match="text_encoder gives 16 tokens, text_encoder_2 9"):
+        open_folder(EngineConfig(model=str(folder)))
+
     change(folder / "model_index.json", text_encoder_2=[None, None])
     with pytest.raises(ModelError, match="unet expects text of width 48, text_encoder gives 24"):
         open_folder(EngineConfig(model=str(folder)))
+
+
+@pytest.mark.parametrize("family", ["turbo", "sdxl"])
+def test_a_part_of_another_model_is_named_with_both_shapes(
+    models: dict[str, Path], tmp_path: Path, family: str
+) -> None:
+    folder = Path(shutil.copytree(models[family], tmp_path / "model"))
+    wrong = {
+        "turbo": ("vae", "decoder.layers.0.weight", torch.zeros(8, 16, 3, 3)),
+        "sdxl": ("unet", "add_embedding.linear_1.weight", torch.zeros(64, 99)),
+    }
+    part, name, other = wrong[family]
+    weights = load_file(folder / part / WEIGHTS_NAME)
+    save_file(weights | {name: other}, folder / part / WEIGHTS_NAME)
+
+    with pytest.raises(ModelError) as caught:
+        open_folder(EngineConfig(model=str(folder)))
+    assert str(caught.value).startswith(f"{part}: config.json says ")
+    assert str(list(other.shape)) in str(caught.value)
 
 
 @pytest.mark.parametrize("damage", DAMAGES)

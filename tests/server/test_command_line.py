@@ -109,7 +109,10 @@ def test_consistency_compares_two_videos_of_one_length(tmp_path: Path) -> None:
 
 def test_models_and_doctor_answer() -> None:
     assert "embedded" in restyle("models").stdout
-    assert "Pencil" in restyle("models", "show", "embedded").stdout
+    shown = restyle("models", "show", "embedded", "--width", "512").stdout
+    assert "Pencil" in shown
+    assert "GB on" in shown
+    assert "at 512x256: weights" in shown
     assert "engine openvino" in restyle("doctor").stdout
 
 

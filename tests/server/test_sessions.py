@@ -2,12 +2,15 @@
 
 import asyncio
 import threading
+from dataclasses import replace
 
 import psutil
 import pytest
 
+from pipeline.engine import EngineInfo
 from tests.server.client import Browser
 from tests.server.conftest import Serve, Served
+from tests.streams.fakes import FakeEngine
 
 
 async def test_pictures_come_back_restyled_and_figures_count_them(served: Served) -> None:
@@ -165,3 +168,23 @@ async def nobody_left(served: Served, seconds: float) -> None:
     async with asyncio.timeout(seconds):
         while served.sessions:  # noqa: ASYNC110 - the deadline itself is under test
             await asyncio.sleep(0.05)
+
+
+async def test_a_gpu_whose_memory_is_full_refuses_the_next_session_and_says_why(
+    serve: Serve,
+) -> None:
+    class Small(FakeEngine):
+        @property
+        def info(self) -> EngineInfo:
+            return replace(super().info, places=1)
+
+    async with serve(Small, sessions=4) as served:
+        first, second = Browser(), Browser()
+        assert (await first.connect(served.http)).status_code == 201
+        refused = await second.connect(served.http)
+
+        assert refused.status_code == 503
+        assert refused.json()["code"] == "full"
+        assert "memory holds no more sessions" in refused.json()["detail"]
+        await first.close()
+        await second.close()

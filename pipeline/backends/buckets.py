@@ -1,0 +1,32 @@
+"""The batch sizes for which a network is compiled or captured, and the layout it then has."""
+
+import torch
+from torch import Tensor, nn
+
+_SIZES = (1, 2, 4, 8, 12, 16)
+
+
+def bucket(rows: int) -> int:
+    """Give the smallest size that holds that many rows; beyond 16 they go by eights."""
+    return next((size for size in _SIZES if size >= rows), -(-rows // 8) * 8)
+
+
+def buckets(max_rows: int) -> list[int]:
+    """List the sizes that calls of up to `max_rows` rows need, the largest first.
+
+    A guided frame has two rows, however few are allowed.
+    """
+    return sorted({bucket(rows) for rows in range(1, max(max_rows, 2) + 1)}, reverse=True)
+
+
+def fill_up(value: Tensor, size: int) -> Tensor:
+    """Add rows of zeros; rows do not see each other, so they change nothing."""
+    missing = size - len(value)
+    if not missing:
+        return value
+    return torch.cat([value, value.new_zeros(missing, *value.shape[1:])])
+
+
+def channels_last(network: nn.Module, device: torch.device, dtype: torch.dtype) -> nn.Module:
+    """Move a network to its device, in the memory layout that convolutions are fastest in."""
+    return network.to(device, dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]  # torch's stub lacks it

@@ -1,0 +1,96 @@
+"""torch.compile: kernels made for this model, size and machine; one program for each batch size.
+
+All programs are made before anybody watches. On a GPU max-autotune takes minutes; PyTorch keeps
+what it found in its own cache, so the next start is shorter.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+
+from pipeline.backends.buckets import bucket, buckets, channels_last, fill_up
+from pipeline.config import EngineConfig
+from pipeline.models.folder import ModelFolder
+from pipeline.models.loader import load_autoencoder, load_denoiser
+
+
+class CompiledNetworks:
+    """The networks as programs of torch.compile, channels last."""
+
+    name = "compiled"
+    batches = True
+
+    def __init__(
+        self, folder: ModelFolder, config: EngineConfig, progress: Callable[[str], None]
+    ) -> None:
+        from pipeline.backends import choose_device  # the package names its backends
+
+        self.device = torch.device(choose_device(config))
+        dtype = torch.float16 if self.device.type == "cuda" else torch.float32
+        progress(f"loading {folder.name}")
+        networks = (*load_autoencoder(folder), load_denoiser(folder, config.width, config.height))
+        self._encoder, self._decoder, self._denoiser = (
+            _compile(channels_last(network, self.device, dtype), self._mode(config))
+            for network in networks
+        )
+        self._make_all(folder, config, progress)
+
+    @torch.inference_mode()
+    def encode(self, images: UInt8[Tensor, "b h w 3"]) -> Float[Tensor, "b c y x"]:
+        """See Networks."""
+        return _row_by_row(self._encoder, images.to(self.device)).float()
+
+    @torch.inference_mode()
+    def denoise(
+        self,
+        rows: Float[Tensor, "b i y x"],
+        timesteps: Float[Tensor, "b"],
+        words: Float[Tensor, "b t d"],
+    ) -> Float[Tensor, "b c y x"]:
+        """See Networks."""
+        count, size = len(rows), bucket(len(rows))
+        filled = (fill_up(value, size) for value in (rows, timesteps, words))
+        predicted: Tensor = self._denoiser(*filled)
+        return predicted[:count].clone()  # with CUDA graphs the next call overwrites it
+
+    @torch.inference_mode()
+    def decode(self, latents: Float[Tensor, "b c y x"]) -> UInt8[Tensor, "b h w 3"]:
+        """See Networks."""
+        return _row_by_row(self._decoder, latents)
+
+    def _mode(self, config: EngineConfig) -> str:
+        if config.compile_mode != "auto":
+            return config.compile_mode
+        return "max-autotune" if self.device.type == "cuda" else "default"
+
+    def _make_all(
+        self, folder: ModelFolder, config: EngineConfig, progress: Callable[[str], None]
+    ) -> None:
+        """Run each program twice: the first call compiles, the second records where it may."""
+        height, width = config.height // folder.downscale, config.width // folder.downscale
+        progress(f"compiling the autoencoder of {folder.name}")
+        for _ in range(2):
+            self.encode(torch.zeros(1, config.height, config.width, 3, dtype=torch.uint8))
+            self.decode(torch.zeros(1, folder.latent_channels, height, width, device=self.device))
+        for size in buckets(config.max_rows):
+            progress(f"compiling the UNet of {folder.name} for {size} rows")
+            channels = folder.unet.config["in_channels"]
+            inputs = (
+                torch.zeros(size, channels, height, width, device=self.device),
+                torch.zeros(size, device=self.device),
+                torch.zeros(size, *folder.words_shape, device=self.device),
+            )
+            for _ in range(2):
+                self.denoise(*inputs)
+
+
+def _compile(network: nn.Module, mode: str) -> Any:  # torch gives a callable of no known type
+    return torch.compile(network, mode=mode, dynamic=False)
+
+
+def _row_by_row(network: Any, value: Tensor) -> Tensor:
+    """Run a program for one row; the next call may overwrite its result."""
+    return torch.cat([network(value[row : row + 1]).clone() for row in range(len(value))])

@@ -1,0 +1,124 @@
+"""CUDA graphs: a whole network is one launch, where eager PyTorch makes hundreds.
+
+Not yet measured on a GPU. A graph reads and writes fixed addresses: inputs are copied into the
+tensors it was captured with, results are copied out, neither is ever bound anew.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+
+from pipeline.backends.buckets import bucket, buckets, channels_last
+from pipeline.backends.transfer import Download, Upload
+from pipeline.config import EngineConfig
+from pipeline.models.folder import ModelFolder
+from pipeline.models.loader import load_autoencoder, load_denoiser
+
+_WARM_UPS = 3  # calls before capture, in which libraries choose kernels and take work space
+
+
+class GraphNetworks:
+    """The networks as CUDA graphs, one for each batch size; pictures go in and out as bytes.
+
+    The device is a GPU: choose_backend sees to that.
+    """
+
+    name = "graphs"
+    batches = True
+
+    @torch.inference_mode()
+    def __init__(
+        self, folder: ModelFolder, config: EngineConfig, progress: Callable[[str], None]
+    ) -> None:
+        from pipeline.backends import choose_device  # the package names its backends
+
+        self.device = torch.device(choose_device(config))
+        progress(f"loading {folder.name}")
+        networks = (*load_autoencoder(folder), load_denoiser(folder, config.width, config.height))
+        encoder, decoder, denoiser = (
+            channels_last(network, self.device, torch.float16) for network in networks
+        )
+        height, width = config.height // folder.downscale, config.width // folder.downscale
+        picture = (1, config.height, config.width, 3)
+        self._upload = Upload(picture, torch.uint8, self.device)
+        self._download = Download(picture, torch.uint8, self.device)
+        pool = torch.cuda.graph_pool_handle()
+        stream = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]  # torch's own gap
+
+        def capture(
+            network: nn.Module, *shapes: tuple[int, ...], dtype: Any = torch.float32
+        ) -> Any:
+            inputs = tuple(torch.zeros(s, dtype=dtype, device=self.device) for s in shapes)
+            return Graph(network, inputs, stream, pool)
+
+        self._denoisers: dict[int, Graph] = {}
+        for size in buckets(config.max_rows):  # the largest first: the others fit into its memory
+            progress(f"capturing the UNet of {folder.name} for {size} rows")
+            rows = (size, folder.unet.config["in_channels"], height, width)
+            self._denoisers[size] = capture(denoiser, rows, (size,), (size, *folder.words_shape))
+        progress(f"capturing the autoencoder of {folder.name}")
+        self._encoder: Graph = capture(encoder, picture, dtype=torch.uint8)
+        self._decoder: Graph = capture(decoder, (1, folder.latent_channels, height, width))
+
+    @torch.inference_mode()
+    def encode(self, images: UInt8[Tensor, "b h w 3"]) -> Float[Tensor, "b c y x"]:
+        """See Networks."""
+        latents = []
+        for row in range(len(images)):
+            self._upload.send(images[row : row + 1], self._encoder.inputs[0])
+            latents.append(self._encoder.replay(1).float())
+        return torch.cat(latents)
+
+    @torch.inference_mode()
+    def denoise(
+        self,
+        rows: Float[Tensor, "b i y x"],
+        timesteps: Float[Tensor, "b"],
+        words: Float[Tensor, "b t d"],
+    ) -> Float[Tensor, "b c y x"]:
+        """See Networks."""
+        return self._denoisers[bucket(len(rows))](rows, timesteps, words)
+
+    @torch.inference_mode()
+    def decode(self, latents: Float[Tensor, "b c y x"]) -> UInt8[Tensor, "b h w 3"]:
+        """See Networks; the pictures are on the host."""
+        return torch.cat(
+            [
+                self._download.wait_sync(self._decoder(latents[row : row + 1]))
+                for row in range(len(latents))
+            ]
+        )
+
+
+class Graph:
+    """One network at one batch size."""
+
+    def __init__(
+        self, network: nn.Module, inputs: tuple[Tensor, ...], stream: torch.cuda.Stream, pool: Any
+    ) -> None:
+        self.inputs = inputs
+        current = torch.cuda.current_stream(stream.device)
+        stream.wait_stream(current)
+        with torch.cuda.stream(stream):
+            for _ in range(_WARM_UPS):
+                network(*inputs)
+        current.wait_stream(stream)
+        self._graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self._graph, pool=pool, stream=stream):
+            self._output: Tensor = network(*inputs)
+
+    def __call__(self, *values: Tensor) -> Tensor:
+        """Run on these rows; those that fill the batch up keep what they held last."""
+        count = len(values[0])
+        for held, value in zip(self.inputs, values, strict=True):
+            held[:count].copy_(value, non_blocking=True)  # the graph reads this address
+        return self.replay(count)
+
+    def replay(self, count: int) -> Tensor:
+        """Run on what the inputs hold; give the first rows."""
+        self._graph.replay()
+        # graphs share memory: the next one, whichever it is, may write over this output
+        return self._output[:count].clone()

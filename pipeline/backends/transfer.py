@@ -1,0 +1,43 @@
+"""Bytes between host and GPU: pinned buffers that stay, and one place each where it is waited."""
+
+import torch
+from torch import Tensor
+
+
+class Upload:
+    """Sends arrays of one shape to the device without waiting for them to arrive."""
+
+    def __init__(self, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> None:
+        self._pinned = torch.empty(shape, dtype=dtype, pin_memory=device.type == "cuda")
+        self._sent = _event(device)
+
+    def send(self, value: Tensor, to: Tensor) -> None:
+        """Copy `value` into `to` on the device."""
+        if self._sent is not None:
+            self._sent.synchronize()  # the copy before may still read the buffer
+        self._pinned.copy_(value)
+        to.copy_(self._pinned, non_blocking=True)
+        if self._sent is not None:
+            self._sent.record()
+
+
+class Download:
+    """Fetches arrays of one shape from the device."""
+
+    def __init__(self, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> None:
+        self._pinned = torch.empty(shape, dtype=dtype, pin_memory=device.type == "cuda")
+        self._arrived = _event(device)
+
+    def wait_sync(self, value: Tensor) -> Tensor:
+        """Fetch `value`; the only place of a frame that waits for the GPU. Gives a copy."""
+        self._pinned.copy_(value, non_blocking=True)
+        if self._arrived is not None:
+            self._arrived.record()
+            self._arrived.synchronize()
+        return self._pinned.clone()
+
+
+def _event(device: torch.device) -> torch.cuda.Event | None:
+    if device.type != "cuda":
+        return None
+    return torch.cuda.Event()  # type: ignore[no-untyped-call]  # torch has no types here

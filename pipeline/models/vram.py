@@ -1,0 +1,152 @@
+"""How much memory an engine takes on its device, known before any weight is read.
+
+Weights are counted exactly, from the headers of their files. Activations and what a session keeps
+are estimates from the configs, on the high side (tests/pipeline/test_vram.py holds them against
+what PyTorch really allocates on a CPU).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from pipeline.config import EngineConfig
+from pipeline.errors import ConfigError
+from pipeline.models.folder import ModelFolder, Part
+from pipeline.models.headers import read_header
+from pipeline.noise_warp import CHILDREN
+from pipeline.session_noise import MOST_STEPS
+
+_FLOAT = 4  # bytes: session state and text encoders are fp32 on every device
+_ATTENTION = (
+    22  # times a level's input live in a transformer block: the gate's 8 + 4 + 4, its norms
+)
+_CONVOLUTION = 6  # the same in a residual block: twice as wide an input, its norm, two results
+_AUTOENCODER = 5  # the same at full size, where one convolution's input, result and norm live
+_PICTURE = 12  # the picture itself, before and after its range and type change
+_FINER = 4  # SessionState's working grid for carried noise, a side
+_LIBRARIES = 256 << 20  # bytes of work space for cuBLAS and cuDNN: an allowance, not measured
+Free = Callable[[torch.device], int | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What an engine takes, in bytes."""
+
+    weights: dict[str, int]  # by part
+    activations: int  # of the largest call
+    session: int  # for each session, at the dearest settings
+
+    @property
+    def engine(self) -> int:
+        """What is needed to serve one session at all."""
+        return sum(self.weights.values()) + self.activations + self.session
+
+
+def estimate(folder: ModelFolder, config: EngineConfig, device: torch.device | str) -> Memory:
+    """Estimate an engine's memory. Raises ModelError for a damaged file."""
+    device = torch.device(device)
+    size = 2 if device.type == "cuda" else _FLOAT  # bytes of a number in the UNet and autoencoder
+    weights = {part.name: size * _numbers(part) for part in (folder.unet, folder.autoencoder)}
+    if folder.text.class_name != "StaticTextEncoder" or device.type == "cpu":
+        # the static encoder's table stays on the host
+        texts = (part for part in (folder.text, folder.text_2) if part)
+        weights |= {part.name: _FLOAT * _numbers(part) for part in texts}
+    largest = max(size * _unet(folder, config), size * _autoencoder(folder, config))
+    work_space = _LIBRARIES if device.type == "cuda" else 0
+    return Memory(weights, largest + work_space, _session(folder, config))
+
+
+def free_memory(device: torch.device) -> int | None:
+    """Give the free bytes of a GPU; None on a CPU, where the system swaps and nothing is fixed."""
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else None
+
+
+def check_fits(folder: ModelFolder, config: EngineConfig, device: torch.device, free: Free) -> None:
+    """Refuse an engine that the device has no room for. Raises ConfigError."""
+    available = free(device)
+    if available is None:
+        return
+    memory = estimate(folder, config, device)
+    if memory.engine > available:
+        raise ConfigError(
+            f"{folder.name} at {config.width}x{config.height} with max_rows {config.max_rows} "
+            f"takes about {gigabytes(memory.engine)}, but {device} has "
+            f"{gigabytes(available)} free: choose a smaller width and height, fewer max_rows or a "
+            "smaller model or autoencoder (TAESD), or end what else runs there"
+        )
+
+
+def places(
+    folder: ModelFolder, config: EngineConfig, device: torch.device, free: Free
+) -> int | None:
+    """Say how many sessions' state fits beside a loaded engine; None where nothing is fixed.
+
+    Activations count as not yet allocated: the warm-up fills no full batch.
+    """
+    available = free(device)
+    if available is None:
+        return None
+    memory = estimate(folder, config, device)
+    return max(0, (available - memory.activations) // memory.session)
+
+
+def gigabytes(count: int) -> str:
+    """Write a number of bytes for people."""
+    return f"{count / 1e9:.2f} GB"
+
+
+def _numbers(part: Part) -> int:
+    """Count a part's numbers once loaded.
+
+    Old position_ids (I64) are not; the static encoder's table (I8 with a scale a row) becomes one.
+    """
+    return sum(
+        entry.count
+        for name, entry in read_header(part.weights).items()
+        if entry.dtype in ("F64", "F32", "F16", "BF16", "I8") and name != "table.scale"
+    )
+
+
+def _latents(folder: ModelFolder, config: EngineConfig) -> int:
+    """Count the latent positions of a picture."""
+    return (config.width // folder.downscale) * (config.height // folder.downscale)
+
+
+def _unet(folder: ModelFolder, config: EngineConfig) -> int:
+    """Count the numbers that live at once in a UNet call of a full batch."""
+    unet = folder.unet.config
+    widths, layers = unet["block_out_channels"], unet.get("layers_per_block", 2)
+    layers = layers if isinstance(layers, int) else max(layers)
+    area = _latents(folder, config)
+    kept = busiest = 0
+    for level, width in enumerate(widths):
+        level_area = max(1, area >> 2 * level)
+        kept += (layers + 1) * width * level_area  # what the way down keeps for the way up
+        attends = "Attn" in unet["down_block_types"][level]
+        wider = max(width, widths[min(level + 1, len(widths) - 1)])  # comes up from below
+        work = _ATTENTION * width if attends else 0
+        busiest = max(busiest, max(work, _CONVOLUTION * wider) * level_area)
+    return max(config.max_rows, 2) * (kept + busiest)  # a guided frame has two rows in any case
+
+
+def _autoencoder(folder: ModelFolder, config: EngineConfig) -> int:
+    """Count the numbers that live at once where the autoencoder is largest: one picture a call."""
+    settings, pixels = folder.autoencoder.config, config.width * config.height
+    if folder.autoencoder.class_name == "PatchAutoencoder":
+        return int(pixels * (_PICTURE + _AUTOENCODER * settings["fine_channels"] // 16))
+    # the level below gives its width to the picture's own size
+    widths = settings.get("block_out_channels") or settings["decoder_block_out_channels"]
+    return int((_PICTURE + _AUTOENCODER * max(widths[:2])) * pixels)
+
+
+def _session(folder: ModelFolder, config: EngineConfig) -> int:
+    """Count the bytes of one session with every feature on."""
+    latents = folder.latent_channels * _latents(folder, config)
+    fields = 3 * MOST_STEPS  # of the seed, of the other seed, turned between them
+    # the anchor, the newest noise, what fills holes, each point's children (drawn, then stacked)
+    fields += MOST_STEPS * _FINER**2 * (3 + 2 * CHILDREN)
+    in_flight = 4 * MOST_STEPS  # source, noise, latent and reference of each frame
+    tokens, width = folder.words_shape
+    words = 6 * tokens * width  # start, goal and now of prompt and negative prompt
+    return _FLOAT * ((fields + in_flight + 2) * latents + words)

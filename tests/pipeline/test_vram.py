@@ -1,0 +1,166 @@
+"""Memory is known before the load: weights to the byte, the rest on the high side."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.profiler import ProfilerActivity, profile
+
+from pipeline.backends.eager import EagerNetworks
+from pipeline.config import EngineConfig
+from pipeline.engine import build_engine
+from pipeline.errors import ConfigError
+from pipeline.models import vram
+from pipeline.models.folder import open_folder
+from pipeline.models.loader import load_autoencoder, load_denoiser
+from pipeline.models.static_text import StaticTextEncoder
+from pipeline.params import StyleParams
+from tests.pipeline.conftest import FAMILIES, Bench, picture
+
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+
+
+def bytes_of(network: nn.Module) -> int:
+    return sum(p.numel() * p.element_size() for p in network.parameters())
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_weights_are_counted_to_the_byte(bench: Bench, family: str) -> None:
+    config = bench.config(family)
+    folder = open_folder(config)
+
+    weights = vram.estimate(folder, config, CPU).weights
+
+    unet = load_denoiser(folder, 64, 64)
+    encoder, _ = load_autoencoder(folder)
+    assert weights["unet"] == bytes_of(unet.unet)
+    assert weights["vae"] == bytes_of(encoder.autoencoder)
+    assert vram.estimate(folder, config, CUDA).weights["unet"] == bytes_of(unet.half().unet)
+
+
+def test_text_encoders_are_counted_to_the_byte(bench: Bench, models: dict[str, Path]) -> None:
+    import transformers
+
+    config = bench.config("sdxl")
+    weights = vram.estimate(open_folder(config), config, CUDA).weights
+    for part, kind in (("text_encoder", "CLIPTextModel"),
+                       ("text_encoder_2", "CLIPTextModelWithProjection")):  # fmt: skip
+        network = getattr(transformers, kind).from_pretrained(models["sdxl"] / part)
+        assert weights[part] == bytes_of(network)
+
+    config = bench.config("embedded")
+    folder = open_folder(config)
+    static = StaticTextEncoder.from_pretrained(folder.text.folder)
+    counted = vram.estimate(folder, config, CPU).weights["text_encoder"]
+    assert counted == sum(v.numel() * 4 for v in static.state_dict().values())
+    assert "text_encoder" not in vram.estimate(folder, config, CUDA).weights
+
+
+def peak(networks: EagerNetworks, rows: int, in_channels: int, words: tuple[int, int]) -> int:
+    """Bytes that live at once in the dearest of the three calls, as PyTorch's allocator saw it."""
+    noisy, at = torch.randn(rows, in_channels, 8, 8), torch.full((rows,), 500.0)
+    text = torch.randn(rows, *words)
+    calls = (
+        lambda: networks.denoise(noisy, at, text),
+        lambda: networks.encode(torch.from_numpy(picture())[None]),
+        lambda: networks.decode(torch.randn(1, 4, 8, 8)),
+    )
+    most = 0
+    for call in calls:
+        call()
+        with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+            call()
+        events = [e for e in profiler.profiler.kineto_results.events() if e.name() == "[memory]"]
+        live = here = 0
+        for event in sorted(events, key=lambda event: event.start_ns()):
+            live += event.nbytes()
+            here = max(here, live)
+        most = max(most, here)
+    return most
+
+
+@pytest.mark.parametrize("family", ["sd15", "turbo", "sdxl"])
+def test_activations_are_estimated_above_what_is_allocated(bench: Bench, family: str) -> None:
+    config = bench.config(family, max_rows=4)
+    folder = open_folder(config)
+    bench.engine(family)
+
+    real = peak(bench._loaded[family], 4, folder.unet.config["in_channels"], folder.words_shape)
+
+    estimated = vram.estimate(folder, config, CPU).activations
+    assert real <= estimated <= 3 * real
+
+
+def held(value: object, seen: set[int]) -> int:
+    """Bytes of all tensors that an object leads to."""
+    if id(value) in seen:
+        return 0
+    seen.add(id(value))
+    if isinstance(value, Tensor):
+        storage = value.untyped_storage()
+        new = storage.data_ptr() not in seen
+        seen.add(storage.data_ptr())
+        return storage.nbytes() if new else 0
+    if isinstance(value, dict):
+        return sum(held(item, seen) for item in value.values())
+    if isinstance(value, list | tuple):
+        return sum(held(item, seen) for item in value)
+    names = [*getattr(value, "__dict__", {}), *getattr(type(value), "__slots__", ())]
+    return sum(held(getattr(value, name), seen) for name in names)
+
+
+def test_a_session_keeps_no_more_than_is_counted(bench: Bench) -> None:
+    engine, _ = bench.engine("sd15")
+    engine.open("ann")
+    style = StyleParams(
+        prompt="ink", negative_prompt="oil", noise="warped", noise_warp=0.5, deflicker=0.5,
+        steps=8, strength=1.0, seed=1, blend_seed=2, seed_blend=0.5, travel=9.0,
+    )  # fmt: skip
+    for number in range(2):
+        engine.submit("ann", number, picture(number), style)
+        kept = held(engine._sessions["ann"], set()) + held(engine._slots, set())
+        while engine.in_flight:
+            engine.tick()
+
+    config = bench.config("sd15")
+    counted = vram.estimate(open_folder(config), config, CPU).session
+    assert kept <= counted <= 3 * kept
+
+
+def test_an_engine_that_does_not_fit_is_refused_before_anything_loads(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = bench.config("sd15")
+    monkeypatch.setattr("pipeline.engine.make_networks", lambda *_: pytest.fail("loaded"))
+    needed = vram.estimate(open_folder(config), config, CPU).engine
+
+    with pytest.raises(ConfigError) as caught:
+        build_engine(config, free=lambda device: needed - 1)
+
+    sentence = str(caught.value)
+    assert sentence.count(vram.gigabytes(needed)) >= 1
+    assert f"{vram.gigabytes(needed - 1)} free" in sentence
+    assert "choose a smaller width and height" in sentence
+
+
+def test_what_is_left_decides_how_many_sessions_fit(bench: Bench) -> None:
+    config = bench.config("sd15")
+    memory = vram.estimate(open_folder(config), config, CPU)
+
+    def free(device: torch.device) -> int:
+        return memory.engine + 2 * memory.session
+
+    room = memory.engine - memory.activations
+    assert build_engine(config, free=free).info.places == 2 + room // memory.session
+    assert build_engine(config).info.places is None  # a CPU
+
+
+def test_more_rows_and_pixels_take_more() -> None:
+    small, large = EngineConfig(), EngineConfig(width=512, height=512, max_rows=16)
+    folder = open_folder(small)
+    one, other = (vram.estimate(folder, config, CPU) for config in (small, large))
+
+    assert other.weights == one.weights
+    assert other.activations > 3 * one.activations
+    assert other.session > 3 * one.session

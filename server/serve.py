@@ -1,7 +1,6 @@
 """Run the server: port, engine, link, signals."""
 
 import asyncio
-import logging
 import signal
 import socket
 import sys
@@ -15,6 +14,7 @@ from pipeline.backends import choose_backend
 from pipeline.engine import build_engine
 from pipeline.models.folder import open_folder
 from server.app import create_app
+from server.logs import set_up
 from server.sessions import Sessions
 from server.settings import Settings
 from streams.aiortc_patches import TransportSettings, install
@@ -23,9 +23,7 @@ from streams.worker import Worker
 
 def serve(settings: Settings) -> int:
     """Serve until told to end; give the exit status. Raises PipelineError or OSError before."""
-    logging.basicConfig(
-        level=settings.log_level.upper(), format="%(levelname)s %(name)s: %(message)s"
-    )
+    set_up(settings.log_level, settings.log_format)
     config = settings.engine()
     open_folder(config)  # a wrong model is told now, not when the first page opens
     choose_backend(config)

@@ -101,7 +101,10 @@ class Guard:
     def _own(self, origin: str, host: str) -> bool:
         if origin in self._settings.origins:
             return True
-        parts = urlsplit(origin)
+        try:
+            parts = urlsplit(origin)
+        except ValueError:  # an open bracket
+            return False
         return parts.scheme in ("http", "https") and parts.netloc == host
 
 

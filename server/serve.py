@@ -31,7 +31,7 @@ def serve(settings: Settings) -> int:
     choose_backend(config)
     listener = _listen(settings)
     addresses = tuple(settings.ice_addresses) or (settings.host,)
-    everywhere = addresses in (("0.0.0.0",), ("::",))
+    everywhere = addresses in (("0.0.0.0",), ("::",))  # nosec B104 - compared, not bound
     install(
         TransportSettings(
             ice_addresses=None

@@ -90,7 +90,8 @@ async def chaos(server: Server, seconds: float) -> Verdict:
     client, done, chance = await _steady(server), Counter[str](), random.Random(1)
     faults = (_raw_requests, _silent_sockets, _foreign_datagrams, _vanish, _half_open, _pause)
     async with sampled(server, _figures(client)) as samples:
-        await asyncio.sleep(3)
+        await asyncio.sleep(10)
+        calm = statistics.median(s.fps_out or 0 for s in samples[4:])
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             fault = chance.choice(faults)
@@ -98,24 +99,25 @@ async def chaos(server: Server, seconds: float) -> Verdict:
                 await fault(server)
             done[fault.__name__[1:]] += 1
             await asyncio.sleep(0.5)
-        await asyncio.sleep(6)  # what the five seconds of the figures cover
+        await _empty(server, besides=1)
+        await asyncio.sleep(10)
+        after = statistics.median(s.fps_out or 0 for s in samples[-5:])
         state = await client.state()
     await client.close()
     await _empty(server)
     figures = {
         "faults": dict(done),
-        "fps_in": state["stats"]["fps_in"],
-        "fps_out": state["stats"]["fps_out"],
-        "fps_out_median": statistics.median(s.fps_out or 0 for s in samples),
+        "fps_in_after": state["stats"]["fps_in"],
+        "fps_out_before": calm,
+        "fps_out_after": after,
     }
     limits = {
         "the session lives": state["state"] == "live",
-        "it gets at least 90 % of its frames afterwards": state["stats"]["fps_out"]
-        >= 0.9 * state["stats"]["fps_in"]
-        > 0,
+        "its input comes as before, 30 a second": state["stats"]["fps_in"] >= 27,
+        # the model's speed hangs on what else the machine does; a stall would show as far less
+        "its output too, within 30 %": calm > 0 and after >= 0.7 * calm,
         "no answer of 500": await _errors(server) == 0,
         "no frame failed": await _metric(server, "restyle_frames_failed_total") == 0,
-        "every other session is over": not server.api("GET", "/api/sessions")["sessions"],
     }
     return figures, limits, samples
 
@@ -210,10 +212,10 @@ async def _pause(server: Server) -> None:
     os.kill(server.pid, signal.SIGCONT)
 
 
-async def _empty(server: Server) -> None:
-    """Wait until every session is over and its connection closed."""
+async def _empty(server: Server, besides: int = 0) -> None:
+    """Wait until every other session is over and its connection closed; raises TimeoutError."""
     async with asyncio.timeout(30), _http(server) as http:
-        while (await http.get("/api/sessions")).json()["sessions"]:  # noqa: ASYNC110 - a process
+        while len((await http.get("/api/sessions")).json()["sessions"]) > besides:  # noqa: ASYNC110 - a process
             await asyncio.sleep(0.2)
     await asyncio.sleep(3)
 

@@ -3,7 +3,8 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run setup test check bench bench-consistency client client-types lock browser clean fixtures docker-lint
+.PHONY: help run setup test check bench bench-consistency fuzz soak churn chaos sbom client \
+	client-types lock browser clean fixtures docker-lint
 
 PYTHON ?= python3
 PY := .venv/bin/python
@@ -12,7 +13,7 @@ CLIENT_SOURCES := $(shell find frontend/src frontend/public -type f 2>/dev/null)
 	frontend/index.html frontend/package-lock.json
 
 help: ## what there is
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@grep -hE '^[a-z -]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 run: setup ## set up and start; ARGS="--port 9000" for options
 	@exec $(PY) -m server serve $(ARGS)
@@ -60,6 +61,7 @@ check: setup ## before a commit: format, lint, types, import layers, fast tests
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
 	@.venv/bin/lint-imports
+	@.venv/bin/bandit -q -c pyproject.toml -r server streams pipeline
 	@cd frontend && npm run --silent check
 	@$(PY) -m server.openapi | diff -q - frontend/schema.json >/dev/null \
 	  || { echo "frontend/schema.json is out of date: make client-types"; exit 1; }
@@ -70,6 +72,18 @@ bench: setup browser ## measure and print JSON, also to build/bench.json
 
 bench-consistency: setup ## how steady each part makes the picture; table, plot and film into docs/
 	@$(PY) -m tests.bench.consistency $(ARGS)
+
+fuzz: setup ## mutate the corpus; ARGS="--minutes 10", crashers are kept in it
+	@$(PY) -m tests.fuzz $(ARGS)
+
+soak churn chaos: setup ## leaks, visits, bad neighbours: a verdict and a plot; ARGS="--seconds 600"
+	@$(PY) -m tests.reliability $@ $(ARGS)
+
+sbom: .venv/.ready ## what is installed, as CycloneDX in build/sbom.json
+	@test -x build/sbom-tool/bin/cyclonedx-py || { $(PYTHON) -m venv build/sbom-tool \
+	  && build/sbom-tool/bin/pip install -q "cyclonedx-bom>=7,<8"; }
+	@build/sbom-tool/bin/cyclonedx-py environment --of JSON -o build/sbom.json $(PY)
+	@echo "build/sbom.json"
 
 # A browser for the end-to-end tests. Without one they are skipped, and say so.
 browser:

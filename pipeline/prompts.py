@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 _KEPT = 256  # texts; 300 kB each at 77 × 1024 in fp32
+_HEAVIEST = 1e6  # beyond the range of floats shares would be no numbers
 _WEIGHT = re.compile(r"^(?P<text>.*?)\s*:\s*(?P<weight>\d*\.?\d+)\s*$", re.DOTALL)
 
 
@@ -25,15 +26,16 @@ class TextEncoder:
 def parse_blend(prompt: str) -> list[tuple[str, float]]:
     """Split "ink:2 AND neon:1" into texts and their shares, which sum to 1.
 
-    Without a weight a text counts 1. A side of AND that is empty, as while somebody types, or has
-    the weight 0 is left out. A prompt without AND is one text, whatever else it holds.
+    Without a weight a text counts 1, and none counts more than a million. A side of AND that is
+    empty, as while somebody types, or has the weight 0 is left out. A prompt without AND is one
+    text, whatever else it holds.
     """
     parts = [" ".join(part.split()) for part in re.split(r"\bAND\b", prompt)]
     if len(parts) == 1:
         return [(parts[0], 1.0)]
     found = (_WEIGHT.match(part) for part in parts)
     weighted = [
-        (match["text"], float(match["weight"])) if match else (part, 1.0)
+        (match["text"], min(float(match["weight"]), _HEAVIEST)) if match else (part, 1.0)
         for part, match in zip(parts, found, strict=True)
     ]
     counted = [(text, weight) for text, weight in weighted if text and weight > 0]

@@ -1,9 +1,10 @@
-"""The command line: serve, stylize, consistency, bench, doctor, models."""
+"""The command line: serve, stylize, consistency, bench, top, doctor, models."""
 
 import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from server.settings import SettingsError, load_settings
 
@@ -36,6 +37,7 @@ _SERVE = (
     ("--ice-addresses", str, "addresses that media may use, by comma; default: --host"),
     ("--drain-s", float, "seconds that sessions get at SIGTERM"),
     ("--log-level", str, "debug, info, warning or error"),
+    ("--log-format", str, "text or json"),
 )
 _STYLE = (
     ("--prompt", str, "what the picture should look like"),
@@ -73,6 +75,12 @@ def parser() -> argparse.ArgumentParser:
     bench.add_argument("subject", choices=("engine",))
     bench.add_argument("--json", action="store_true", help="the only form there is")
     _add(bench, _ENGINE)
+    top = commands.add_parser("top", help="show the sessions of a running server")
+    top.add_argument("--url", help="its address; default: what --host and --port say")
+    top.add_argument("--every", type=float, default=1.0, help="seconds between looks")
+    top.add_argument("--once", action="store_true", help="look once, then end")
+    top.add_argument("--json", action="store_true", help="for programs, one object a look")
+    _add(top, tuple(option for option in _SERVE if option[0] in ("--host", "--port", "--token")))
     doctor = commands.add_parser("doctor", help="say what is installed and what would be used")
     _add(doctor, _ENGINE)
     models = commands.add_parser("models", help="say what can be loaded")
@@ -96,7 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
 
 
-def _run(command: str, given: dict[str, object]) -> int:
+def _run(command: str, given: dict[str, Any]) -> int:
     # each command imports what it needs: `restyle --help` must not load torch
     if command == "serve":
         from server.serve import serve
@@ -117,6 +125,11 @@ def _run(command: str, given: dict[str, object]) -> int:
 
         given = {name: value for name, value in given.items() if name not in ("subject", "json")}
         return bench_engine(load_settings(**given), _progress)
+    if command == "top":
+        from server.top import top
+
+        own = {name: given.pop(name) for name in ("url", "every", "once", "json")}
+        return top(load_settings(**given), own["url"], own["every"], own["once"], own["json"])
     if command == "doctor":
         from server.doctor import doctor
 
@@ -133,9 +146,10 @@ def _progress(step: str) -> None:
 
 def _expected() -> tuple[type[Exception], ...]:
     from pipeline.errors import PipelineError
+    from server.top import TopError
     from streams.errors import StreamError
 
-    return PipelineError, StreamError, OSError
+    return PipelineError, StreamError, TopError, OSError
 
 
 def _add(to: argparse.ArgumentParser, options: Sequence[tuple[str, type, str]]) -> None:

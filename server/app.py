@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,10 +12,11 @@ from fastapi.responses import HTMLResponse, Response
 from fastapi.staticfiles import StaticFiles
 
 from server import errors
+from server.access import Access
 from server.auth import Codes, Guesses, load_token
 from server.guard import Guard
 from server.loop_lag import LoopLag
-from server.routes import health, info, sessions
+from server.routes import health, info, metrics, sessions
 from server.routes.context import Context
 from server.sessions import Sessions
 from server.settings import Settings, state_folder
@@ -67,10 +69,12 @@ def create_app(
     )
     app.state.print_link = link_printer(settings, codes, say)
     errors.install(app)
-    for router in (health.router, info.router, sessions.router):
+    for router in (health.router, info.router, metrics.router, sessions.router):
         app.include_router(router)
     _serve_client(app, client)
     app.add_middleware(Guard, settings=settings)
+    app.state.answers = Counter()
+    app.add_middleware(Access, answers=app.state.answers)  # the last added is outermost
     return app
 
 

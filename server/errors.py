@@ -124,5 +124,6 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def _unforeseen(request: Request, error: Exception) -> JSONResponse:
-        logger.error("request %s failed", id_of(request), exc_info=error)
+        its = id_of(request)
+        logger.error("request %s failed", its, exc_info=error, extra={"request_id": its})
         return problem("internal", "something failed here; the log has more", id_of(request))

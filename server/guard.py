@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from starlette.exceptions import HTTPException
 
-from server.errors import new_request_id, problem
+from server.errors import problem
 from server.settings import Settings
 
 Scope = MutableMapping[str, Any]
@@ -40,7 +40,7 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = scope["request_id"] = new_request_id()
+        request_id = scope["request_id"]  # server/access.py gave it
         extra = [(b"x-request-id", request_id.encode()), *_HEADERS]
         if self._settings.tls_cert:
             extra.append((b"strict-transport-security", b"max-age=31536000"))
@@ -101,7 +101,10 @@ class Guard:
     def _own(self, origin: str, host: str) -> bool:
         if origin in self._settings.origins:
             return True
-        parts = urlsplit(origin)
+        try:
+            parts = urlsplit(origin)
+        except ValueError:  # an open bracket
+            return False
         return parts.scheme in ("http", "https") and parts.netloc == host
 
 

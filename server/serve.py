@@ -1,10 +1,11 @@
 """Run the server: port, engine, link, signals."""
 
 import asyncio
-import logging
+import os
 import signal
 import socket
 import sys
+import threading
 from types import FrameType
 from typing import Any
 
@@ -15,6 +16,7 @@ from pipeline.backends import choose_backend
 from pipeline.engine import build_engine
 from pipeline.models.folder import open_folder
 from server.app import create_app
+from server.logs import set_up
 from server.sessions import Sessions
 from server.settings import Settings
 from streams.aiortc_patches import TransportSettings, install
@@ -23,15 +25,13 @@ from streams.worker import Worker
 
 def serve(settings: Settings) -> int:
     """Serve until told to end; give the exit status. Raises PipelineError or OSError before."""
-    logging.basicConfig(
-        level=settings.log_level.upper(), format="%(levelname)s %(name)s: %(message)s"
-    )
+    set_up(settings.log_level, settings.log_format)
     config = settings.engine()
     open_folder(config)  # a wrong model is told now, not when the first page opens
     choose_backend(config)
     listener = _listen(settings)
     addresses = tuple(settings.ice_addresses) or (settings.host,)
-    everywhere = addresses in (("0.0.0.0",), ("::",))
+    everywhere = addresses in (("0.0.0.0",), ("::",))  # nosec B104 - compared, not bound
     install(
         TransportSettings(
             ice_addresses=None
@@ -47,8 +47,15 @@ def serve(settings: Settings) -> int:
     return server.exit_status
 
 
+_FORCED = 130  # exit status, as after Ctrl-C
+_AFTER_DRAIN, _AFTER_FORCE = 5.0, 1.5  # seconds until the process ends anyway
+
+
 class _Server(uvicorn.Server):
-    """uvicorn, with a drain: the first SIGTERM lets sessions leave, the second ends at once."""
+    """uvicorn, with a drain: the first SIGTERM lets sessions leave, the second ends at once.
+
+    Status 0 after a drain, 130 when it was cut short.
+    """
 
     def __init__(self, config: uvicorn.Config, app: FastAPI, settings: Settings) -> None:
         super().__init__(config)
@@ -77,9 +84,12 @@ class _Server(uvicorn.Server):
         """Drain at SIGTERM; Ctrl-C, or a second signal, ends now."""
         if sig == signal.SIGTERM and self._draining is None and self._loop is not None:
             self._loop.call_soon_threadsafe(self._begin_drain)
+            _end_within(self._settings.drain_s + _AFTER_DRAIN, 0)
             return
         self.should_exit = True
-        self.force_exit = self._draining is not None
+        if self._draining is not None:
+            self.force_exit, self.exit_status = True, _FORCED
+            _end_within(_AFTER_FORCE, _FORCED)
 
     def _begin_drain(self) -> None:
         sessions: Sessions = self._app.state.context.sessions
@@ -106,6 +116,17 @@ def _uvicorn_config(app: Any, settings: Settings) -> uvicorn.Config:
         proxy_headers=bool(settings.trusted_proxies),
         forwarded_allow_ips=settings.trusted_proxies or None,
     )
+
+
+def _end_within(seconds: float, status: int) -> None:
+    """End the process even if a decoder's thread, which is no daemon, or a closing hangs."""
+
+    def end() -> None:
+        os._exit(status)
+
+    watchdog = threading.Timer(seconds, end)
+    watchdog.daemon = True
+    watchdog.start()
 
 
 def _listen(settings: Settings) -> socket.socket:

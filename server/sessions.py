@@ -12,6 +12,8 @@ from aiortc import RTCIceServer
 
 from server.control import Control
 from server.errors import ApiError
+from server.logs import of_session
+from server.past import Past
 from server.schema import Ended, Percentiles, SessionState, Stats, StatsMessage, Style
 from server.settings import Settings
 from streams.frame import Frame, SessionId
@@ -119,6 +121,7 @@ class Sessions:
         self._open: dict[SessionId, Session] = {}
         self._closing: set[asyncio.Task[None]] = set()
         self._watch: asyncio.Task[None] | None = None
+        self.past = Past()
         self.draining = False
         self._empty = asyncio.Event()  # while draining: the last session left
 
@@ -182,6 +185,7 @@ class Sessions:
         """
         self.admit(address)
         session = Session(self._settings, self._worker, style, address)
+        of_session(session.id)
         self._open[session.id] = session
         try:
             session.control.hint = await asyncio.to_thread(self._worker.prepare, style.params())
@@ -190,13 +194,16 @@ class Sessions:
             self._open.pop(session.id, None)
             self._close_aside(session)
             raise
+        self.past.opened += 1
+        logger.info("session %s opened", session.id)
         return session, answer
 
     def end(self, session: Session, reason: Reason) -> None:
         """End a session: its slot is free at once, the connection closes aside."""
         if self._open.pop(session.id, None) is None:
             return
-        logger.info("session %s ends: %s", session.id, reason)
+        self.past.end(reason, session.figures())
+        logger.info("session %s ends: %s", session.id, reason, extra={"session": session.id})
         session.tell_end(reason)
         self._close_aside(session)
         if self.draining and not self._open:

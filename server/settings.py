@@ -9,6 +9,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from pipeline.config import BackendName, CompileMode, Device, EngineConfig, ScheduleName
+from server.logs import LogFormat
 from server.schema import IceServer
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -64,6 +65,7 @@ class Settings(BaseSettings):
     max_headers: int = 16 * 1024  # bytes
 
     log_level: str = Field(default="warning", pattern="^(debug|info|warning|error)$")
+    log_format: LogFormat = "text"
 
     @field_validator("trusted_proxies", "origins", "hosts", "ice_addresses", mode="before")
     @classmethod

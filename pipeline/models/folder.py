@@ -137,9 +137,11 @@ def open_folder(config: EngineConfig) -> ModelFolder:
     folder = ModelFolder(
         name=config.model if config.model == "embedded" else path.name,
         path=path,
-        unet=_part("unet", path / "unet", index.get("unet")),
-        autoencoder=_part("vae", own_vae or path / "vae", None if own_vae else index.get("vae")),
-        text=_part("text_encoder", path / "text_encoder", index.get("text_encoder")),
+        unet=_part("unet", path / "unet", _listed(path, index, "unet")),
+        autoencoder=_part(
+            "vae", own_vae or path / "vae", None if own_vae else _listed(path, index, "vae")
+        ),
+        text=_part("text_encoder", path / "text_encoder", _listed(path, index, "text_encoder")),
         text_2=_second_text(path, index),
         scheduler=_scheduler(path, index),
         lora=lora,
@@ -149,6 +151,12 @@ def open_folder(config: EngineConfig) -> ModelFolder:
         _check_fit(folder)
         for part in folder.parts():
             check_weights(part.name, part.class_name, part.config, part.weights)
+        _ = folder.words_shape, folder.scaling_factor, folder.downscale
+    except (TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise ModelError(
+            f"{path}: a value in config.json of unet, vae or text_encoder is of a wrong kind; "
+            "restore it"
+        ) from error
     except KeyError as error:
         raise ModelError(
             f"{path}: config.json of unet, vae or text_encoder has no {error}; restore it"
@@ -161,8 +169,17 @@ def open_folder(config: EngineConfig) -> ModelFolder:
     return folder
 
 
+def _listed(path: Path, index: dict[str, Any], part: str) -> list[Any] | None:
+    found = index.get(part)
+    if found is None or (isinstance(found, list) and found):
+        return found
+    raise ModelError(
+        f"{path / 'model_index.json'}: {part} is {found!r}; library and class go there"
+    )
+
+
 def _second_text(path: Path, index: dict[str, Any]) -> Part | None:
-    listed = index.get("text_encoder_2")
+    listed = _listed(path, index, "text_encoder_2")
     if not listed or listed[-1] is None:
         return None
     return _part("text_encoder_2", path / "text_encoder_2", listed)
@@ -175,7 +192,7 @@ def _scheduler(path: Path, index: dict[str, Any]) -> dict[str, Any]:
     return config
 
 
-def _part(name: str, folder: Path, listed: list[str] | None) -> Part:
+def _part(name: str, folder: Path, listed: list[Any] | None) -> Part:
     if not folder.is_dir():
         raise ModelError(f"{name}: folder {folder} is missing")
     config = {} if name == "text_encoder" and listed is None else _json(folder / "config.json")
@@ -237,7 +254,7 @@ def _json(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text())
     except FileNotFoundError as error:
         raise ModelError(f"{path} is missing: not a diffusers-format model folder") from error
-    except (ValueError, OSError) as error:
+    except (ValueError, RecursionError, OSError) as error:
         raise ModelError(f"{path}: not readable as JSON") from error
     if not isinstance(content, dict):
         raise ModelError(f"{path}: a JSON object is expected")
@@ -250,7 +267,7 @@ def _presets(path: Path) -> tuple[Preset, ...]:
     try:
         styles = json.loads(path.read_text())
         return tuple(_preset(style, path.parent / "thumbnails") for style in styles)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(f"{path}: a list of objects with name and prompt is expected") from error
 
 

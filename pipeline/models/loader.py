@@ -65,7 +65,7 @@ class _Clip:
         if not (folder.path / tokenizer).is_dir():
             raise ModelError(f"{tokenizer}: folder {folder.path / tokenizer} is missing")
         with _named(part):
-            self._tokenizer = transformers.CLIPTokenizer.from_pretrained(
+            self._tokenizer = transformers.CLIPTokenizer.from_pretrained(  # nosec B615 - a folder here
                 folder.path / tokenizer, local_files_only=True
             )
             self._network, found = getattr(transformers, part.class_name).from_pretrained(

@@ -44,9 +44,9 @@ class StaticTextEncoder(nn.Module):
         self.norm = nn.LayerNorm(dim)
         # which taught style the words mean; the last one is none of them
         self.head = nn.Linear(dim, styles + 1) if styles else None
-        self._pieces = Tokenizer(
-            WordPiece({piece: i for i, piece in enumerate(vocabulary)}, unk_token="[UNK]")
-        )
+        pieces = {piece: i for i, piece in enumerate(vocabulary)}
+        unknown = "[UNK]"
+        self._pieces = Tokenizer(WordPiece(pieces, unk_token=unknown))
         self._pieces.normalizer = BertNormalizer(lowercase=True)
         self._pieces.pre_tokenizer = BertPreTokenizer()
 

@@ -1,60 +1,9 @@
-"""Which request passes: every route with every credential, Origin and Host."""
+"""Which request passes, beyond the matrix of test_matrix.py: other origins, guesses, codes."""
 
 import pytest
 
 from tests.server.client import Browser
 from tests.server.conftest import TOKEN, Serve, Served
-
-# route: (status without token, garbage, main token, of a session's own token)
-ROUTES: dict[tuple[str, str], tuple[int, int, int, int]] = {
-    ("GET", "/healthz"): (200, 200, 200, 200),
-    ("GET", "/readyz"): (200, 200, 200, 200),
-    ("GET", "/api/info"): (401, 401, 200, 401),
-    ("POST", "/api/token"): (401, 401, 401, 401),
-    ("GET", "/api/sessions"): (401, 401, 200, 401),
-    ("POST", "/api/sessions"): (401, 401, 400, 401),
-    ("GET", "/api/sessions/{id}"): (401, 401, 200, 200),
-    ("PATCH", "/api/sessions/{id}"): (401, 401, 200, 200),
-    ("DELETE", "/api/sessions/{id}"): (401, 401, 200, 200),
-    ("GET", "/"): (503, 503, 503, 503),  # no client is built in these tests
-}
-BODIES: dict[tuple[str, str], object] = {
-    ("POST", "/api/token"): {"code": "wrong"},
-    ("POST", "/api/sessions"): {"sdp": "nonsense", "type": "offer"},
-    ("PATCH", "/api/sessions/{id}"): {"prompt": "ink"},
-}
-
-
-def test_every_route_has_a_row(served: Served) -> None:
-    found = {
-        (method, path)
-        for path, methods in served.app.openapi()["paths"].items()
-        for method in (m.upper() for m in methods)
-    }
-    assert found == {route for route in ROUTES if route[1] != "/"}
-
-
-@pytest.mark.parametrize("route", ROUTES, ids=lambda route: " ".join(route))
-async def test_each_credential_opens_what_it_may(route: tuple[str, str], serve: Serve) -> None:
-    async with serve(bad_tokens_per_minute=1000) as served:
-        browser = Browser()
-        made = (await browser.connect(served.http)).json()
-        method, path = route
-        credentials = ["", "garbage-garbage-garbage", TOKEN, made["token"]]
-        order = (0, 1, 3, 2)  # the main token last: its DELETE ends the session
-        for index in order:
-            if method == "DELETE" and index == 3:
-                continue  # a test of its own
-            answer = await served.http.request(
-                method,
-                path.replace("{id}", made["id"]),
-                json=BODIES.get(route),
-                headers={"Authorization": f"Bearer {credentials[index]}"},
-            )
-            assert answer.status_code == ROUTES[route][index], (credentials[index], answer.text)
-            if answer.status_code == 401:
-                assert answer.headers["www-authenticate"] == "Bearer"
-        await browser.close()
 
 
 async def test_a_session_token_says_nothing_of_other_sessions(served: Served) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import av
 import pytest
 
-from tests.e2e.serving import Server, free_port, serving, status
+from tests.e2e.serving import TOKEN, Server, free_port, serving, status
 
 ROOT = Path(__file__).parents[2]
 CLIP = ROOT / "tests" / "fixtures" / "webcam.mp4"
@@ -140,3 +140,13 @@ def test_the_second_start_is_quick(tmp_path: Path) -> None:
         assert server.wait_ready() < 10
     finally:
         server.stop()
+
+
+def test_top_asks_a_running_server(tmp_path: Path) -> None:
+    with serving(tmp_path) as server:
+        once = restyle("top", "--url", server.url, "--token", TOKEN, "--once", "--json")
+        shown = restyle("top", "--url", server.url, "--token", TOKEN, "--once")
+        foreign = restyle("top", "--url", server.url, "--token", "wrong" * 5, "--once")
+    assert json.loads(once.stdout)["sessions"] == {"sessions": []}
+    assert "no session is open" in shown.stdout
+    assert (foreign.returncode, "401" in foreign.stderr) == (2, True)

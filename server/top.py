@@ -1,0 +1,106 @@
+"""`restyle top`: the sessions of a running server, live in a terminal or once as JSON."""
+
+import json
+import sys
+import time
+import urllib.error
+import urllib.request
+from typing import Any
+
+from server.settings import Settings, state_folder
+
+_HOME, _CLEAR_LINE, _CLEAR_BELOW = "\x1b[H", "\x1b[K", "\x1b[J"
+_STAGES = ("wait", "encode", "unet", "decode")
+_HEAD = ("SESSION", "STATE", "IN/s", "OUT/s", "AGE p50", "p95", "DROPPED", "SKIPPED", *_STAGES)
+
+
+class TopError(Exception):
+    """A server that cannot be asked; the message says why and what to do."""
+
+
+def top(settings: Settings, url: str | None, every: float, once: bool, as_json: bool) -> int:
+    """Show until Ctrl-C, or once. Raises TopError."""
+    if not 0.2 <= every <= 60:
+        raise TopError(f"--every {every}: 0.2 to 60 seconds")
+    base = (url or settings.url).rstrip("/")
+    token = settings.token or _kept_token()
+    while True:
+        found = {path: _get(base, path, token) for path in ("info", "sessions")}
+        if as_json:
+            print(json.dumps(found), flush=True)
+        else:
+            _draw(table(base, found), once)
+        if once:
+            return 0
+        time.sleep(every)
+
+
+def table(base: str, found: dict[str, Any]) -> list[str]:
+    """Lay the figures out, a line a session."""
+    info, sessions = found["info"], found["sessions"]["sessions"]
+    head = (
+        f"{base}  {info['model']} on {info['backend']}/{info['device']}  "
+        f"{len(sessions)} of {info['slots']} places  loop p99 {info['loop_lag_p99_ms']:.1f} ms"
+    )
+    rows = [_HEAD, *(_row(session) for session in sessions)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
+    lines = [
+        "  ".join(
+            cell.ljust(width) if column < 2 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+    return [head, "", *lines, *(() if sessions else ("no session is open",))]
+
+
+def _row(session: dict[str, Any]) -> tuple[str, ...]:
+    stats = session["stats"]
+    ages = (stats["age_ms"]["p50"], stats["age_ms"]["p95"])
+    stages = (stats["stages_ms"].get(stage) for stage in _STAGES)
+    return (
+        session["id"][:8],
+        session["state"],
+        f"{stats['fps_in']:.1f}",
+        f"{stats['fps_out']:.1f}",
+        *(_ms(age) for age in ages),
+        str(stats["dropped"]),
+        str(stats["skipped"]),
+        *(_ms(stage) for stage in stages),
+    )
+
+
+def _ms(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"
+
+
+def _draw(lines: list[str], once: bool) -> None:
+    if once or not sys.stdout.isatty():
+        print("\n".join(lines), flush=True)
+        return
+    drawn = f"{_CLEAR_LINE}\n".join(lines)
+    print(f"{_HOME}{drawn}{_CLEAR_LINE}\n{_CLEAR_BELOW}", end="", flush=True)
+
+
+def _kept_token() -> str:
+    try:
+        return (state_folder() / "token").read_text().strip()
+    except OSError as error:
+        raise TopError("no token: give --token or RESTYLE_TOKEN, as the server has it") from error
+
+
+def _get(base: str, path: str, token: str) -> Any:
+    if not base.startswith(("http://", "https://")):
+        raise TopError(f"--url {base}: an http or https address is needed")
+    request = urllib.request.Request(
+        f"{base}/api/{path}", headers={"Authorization": f"Bearer {token}"}
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=5) as answer:  # nosec B310 - as above
+            return json.loads(answer.read())
+    except urllib.error.HTTPError as error:
+        with error:
+            reason = "the token is not its own" if error.code == 401 else error.reason
+        raise TopError(f"{base} answers {error.code}: {reason}") from error
+    except (OSError, ValueError) as error:
+        raise TopError(f"{base}: nobody answers as a Restyle server would") from error

@@ -1,0 +1,87 @@
+"""A server process watched from outside: samples, growth, a plot."""
+
+import asyncio
+import gc
+import statistics
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import psutil
+
+from tests.e2e.serving import Server
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One look at a process."""
+
+    at_s: float
+    rss_mb: float
+    fds: int
+    threads: int
+    age_p95_ms: float | None = None
+    fps_out: float | None = None
+
+
+Ages = Callable[[], Awaitable[tuple[float | None, float | None]]]
+
+
+@asynccontextmanager
+async def sampled(server: Server, ages: Ages | None = None) -> AsyncIterator[list[Sample]]:
+    """Take a sample every second while the block runs."""
+    process, samples, began = psutil.Process(server.pid), [], time.monotonic()
+
+    async def watch() -> None:
+        while True:
+            age, fps = await ages() if ages else (None, None)
+            samples.append(look(process, time.monotonic() - began, age, fps))
+            await asyncio.sleep(1)
+
+    watching = asyncio.create_task(watch())
+    try:
+        yield samples
+    finally:
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+
+
+def look(
+    process: psutil.Process, at: float, age: float | None = None, fps: float | None = None
+) -> Sample:
+    """Take one sample; raises psutil.Error when the process is gone."""
+    gc.collect(0)
+    rss = process.memory_info().rss / 1e6
+    return Sample(round(at, 1), round(rss, 1), process.num_fds(), process.num_threads(), age, fps)
+
+
+def slope_per_hour(samples: list[Sample]) -> float:
+    """Give the least-squares slope of the memory in MB an hour, without the first quarter."""
+    kept = samples[len(samples) // 4 :]
+    return statistics.linear_regression([s.at_s for s in kept], [s.rss_mb for s in kept])[0] * 3600
+
+
+def plot(samples: list[Sample], path: Path) -> None:
+    """Draw each figure over time, one under the other, as SVG."""
+    width, height, names = 720, 120, ("rss_mb", "fds", "threads", "age_p95_ms", "fps_out")
+    parts, end = [], max((s.at_s for s in samples), default=1.0) or 1.0
+    for row, name in enumerate(names):
+        points = [(s.at_s, v) for s in samples if (v := asdict(s)[name]) is not None]
+        top = max((v for _, v in points), default=1.0) or 1.0
+        base = (row + 1) * height - 10
+        line = " ".join(
+            f"{10 + at / end * (width - 20):.1f},{base - v / top * 90:.1f}" for at, v in points
+        )
+        parts.append(
+            f'<text x="10" y="{base - 95}" font-size="12">{name}, 0 to {top:g}</text>'
+            f'<polyline fill="none" stroke="#06c" points="{line}"/>'
+            f'<line x1="10" x2="{width - 10}" y1="{base}" y2="{base}" stroke="#999"/>'
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{len(names) * height}" '
+        f'font-family="sans-serif">{"".join(parts)}'
+        f'<text x="{width - 90}" y="12" font-size="12">{end:.0f} seconds</text></svg>\n'
+    )

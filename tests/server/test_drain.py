@@ -1,0 +1,84 @@
+"""SIGTERM, with a real server process and a live session."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from streams.aiortc_patches import TransportSettings, install
+from tests.e2e.serving import TOKEN, Server, free_port
+from tests.server.client import Browser
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+
+
+@asynccontextmanager
+async def live(state: Path, drain_s: float) -> AsyncIterator[tuple[Server, httpx.AsyncClient]]:
+    install(TransportSettings())
+    server = Server(free_port(), "--drain-s", str(drain_s), state=state)
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    try:
+        await asyncio.to_thread(server.wait_ready)
+        async with httpx.AsyncClient(base_url=server.url, headers=headers, timeout=10) as http:
+            yield server, http
+    finally:
+        await asyncio.to_thread(server.stop, signal.SIGKILL)
+
+
+async def ended(server: Server, within: float) -> int:
+    """Give the exit status of a server that ends by itself."""
+    return await asyncio.to_thread(server._process.wait, within)
+
+
+async def test_a_drain_lets_sessions_leave_and_ends_with_status_0(tmp_path: Path) -> None:
+    async with live(tmp_path, drain_s=30) as (server, http):
+        browser, late = Browser(), Browser()
+        location = (await browser.connect(http)).headers["location"]
+        await browser.level()
+
+        os.kill(server.pid, signal.SIGTERM)
+        assert (await browser.hear("ended"))["reason"] == "draining"
+        assert (await http.get("/readyz")).status_code == 503
+        assert (await http.get("/healthz")).status_code == 200
+        refused = await late.connect(http)
+        assert (refused.status_code, refused.json()["code"]) == (503, "draining")
+        assert int(refused.headers["retry-after"]) >= 1
+        await browser.level()  # who is there is still served
+        assert (await http.patch(location, json={"prompt": "ink"})).status_code == 200
+
+        await http.delete(location)
+        assert await ended(server, 10) == 0
+        await browser.close()
+        await late.close()
+
+
+async def test_a_session_that_stays_is_ended_when_the_time_is_over(tmp_path: Path) -> None:
+    async with live(tmp_path, drain_s=1) as (server, http):
+        browser = Browser()
+        await browser.connect(http)
+        await browser.level()
+        began = time.monotonic()
+        os.kill(server.pid, signal.SIGTERM)
+        assert await ended(server, 10) == 0
+        assert 1 <= time.monotonic() - began <= 1 + 5 + 1  # a second for a busy machine
+        await browser.close()
+
+
+async def test_a_second_sigterm_ends_now_with_status_130(tmp_path: Path) -> None:
+    async with live(tmp_path, drain_s=60) as (server, http):
+        browser = Browser()
+        await browser.connect(http)
+        await browser.level()
+        os.kill(server.pid, signal.SIGTERM)
+        await browser.hear("ended")
+        began = time.monotonic()
+        os.kill(server.pid, signal.SIGTERM)
+        assert await ended(server, 10) == 130
+        assert time.monotonic() - began < 3
+        await browser.close()

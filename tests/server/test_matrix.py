@@ -1,0 +1,127 @@
+"""Every route × credential × Origin × Host, as found in the running application.
+
+A new route: add a row to ROUTES: (method, path template), and what each credential gets, in the
+order of CREDENTIALS, when Origin and Host are the server's own. Foreign Hosts get 400 and foreign
+Origins of writes 403 everywhere; that needs no row. A route that takes a body gets a harmless one
+in BODIES. Fields of the template are filled in from `fields`; {id} is a live session.
+"""
+
+from collections.abc import Iterator
+from itertools import product
+from typing import Any
+
+import pytest
+
+from tests.server.client import Browser
+from tests.server.conftest import TOKEN, Serve, Served
+
+CREDENTIALS = ("none", "wrong", "other session", "own session", "main")
+OWN, FOREIGN = "127.0.0.1", "evil.example"
+ORIGINS = {"own": f"http://{OWN}", "foreign": f"http://{FOREIGN}", "null": "null", "none": None}
+HOSTS = {"own": OWN, "foreign": FOREIGN, "split": f"{FOREIGN}/{OWN}?x"}
+WRITES = ("POST", "PUT", "PATCH", "DELETE")
+
+OPEN = (200, 200, 200, 200, 200)
+OWNER = (401, 401, 401, 401, 200)
+SESSION = (401, 401, 404, 200, 200)
+ROUTES: dict[tuple[str, str], tuple[int, int, int, int, int]] = {
+    ("GET", "/healthz"): OPEN,
+    ("GET", "/readyz"): OPEN,
+    ("GET", "/metrics"): OWNER,
+    ("GET", "/api/info"): OWNER,
+    ("POST", "/api/token"): (401, 401, 401, 401, 401),  # the code is wrong, whoever asks
+    ("GET", "/api/sessions"): OWNER,
+    ("POST", "/api/sessions"): (401, 401, 401, 401, 400),  # the offer is nonsense
+    ("GET", "/api/sessions/{id}"): SESSION,
+    ("PATCH", "/api/sessions/{id}"): SESSION,
+    ("DELETE", "/api/sessions/{id}"): SESSION,
+    ("GET", "/"): (503, 503, 503, 503, 503),  # no page is built in these tests
+}
+BODIES: dict[tuple[str, str], dict[str, object]] = {
+    ("POST", "/api/token"): {"code": "wrong"},
+    ("POST", "/api/sessions"): {"sdp": "nonsense", "type": "offer"},
+    ("PATCH", "/api/sessions/{id}"): {"prompt": "ink"},
+}
+
+
+def routes_of(routes: Any, before: str = "") -> Iterator[tuple[str, str]]:
+    """Walk what the application serves; what it does not know how to walk shows by its type."""
+    for route in routes:
+        included = getattr(route, "original_router", None)
+        if included is not None:
+            yield from routes_of(included.routes, before + route.include_context.prefix)
+        elif hasattr(route, "methods") and hasattr(route, "path"):
+            for method in sorted((route.methods or {"ANY"}) - {"HEAD"}):
+                yield method, before + route.path
+        else:
+            yield type(route).__name__, before + getattr(route, "path", "?")
+
+
+def test_every_route_has_a_row_and_every_row_a_route(served: Served) -> None:
+    assert set(routes_of(served.app.routes)) == set(ROUTES)
+
+
+def test_a_route_of_any_kind_is_found(served: Served) -> None:
+    async def nothing() -> None: ...
+
+    app = served.app
+    app.add_api_route("/new", nothing, methods=["PUT"], include_in_schema=False)
+    app.add_api_websocket_route("/socket", nothing)
+    app.mount("/folder", nothing)
+    found = set(routes_of(app.routes)) - set(ROUTES)
+    assert found == {("PUT", "/new"), ("APIWebSocketRoute", "/socket"), ("Mount", "/folder")}
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=" ".join)
+async def test_each_gets_what_it_may(route: tuple[str, str], serve: Serve) -> None:
+    method, path = route
+    async with serve(bad_tokens_per_minute=10_000, sessions=4) as served:
+        browsers = [Browser(), Browser()]
+        mine, other = [(await b.connect(served.http)).json() for b in browsers]
+        fields = {"id": mine["id"]}
+        tokens = ("", "wrong-wrong-wrong-wrong", other["token"], mine["token"], TOKEN)
+        combinations = product(enumerate(tokens), ORIGINS.items(), HOSTS.items())
+        for (index, token), (origin, sent_origin), (host, sent_host) in combinations:
+            expected = ROUTES[route][index]
+            if method in WRITES and origin in ("foreign", "null"):
+                expected = 403
+            if host != "own":
+                expected = 400
+            if method == "DELETE" and expected == 200:
+                continue  # would end the session: the next test
+            headers = {"Host": sent_host}
+            if token:
+                headers["Authorization"] = f"Bearer {token}"
+            else:
+                served.http.headers.pop("Authorization", None)
+            if sent_origin is not None:
+                headers["Origin"] = sent_origin
+            answer = await served.http.request(
+                method, path.format(**fields), json=BODIES.get(route), headers=headers
+            )
+            told = (CREDENTIALS[index], origin, host, answer.text)
+            assert answer.status_code == expected, told
+            assert not any(name.startswith("access-control") for name in answer.headers), told
+            assert "set-cookie" not in answer.headers, told
+            if answer.status_code == 401:
+                assert answer.headers["www-authenticate"] == "Bearer", told
+            if answer.status_code >= 400 and route != ("GET", "/"):
+                assert answer.json()["request_id"] == answer.headers["x-request-id"], told
+        for browser in browsers:
+            await browser.close()
+
+
+@pytest.mark.parametrize("who", ["own session", "main"])
+@pytest.mark.parametrize("origin", ["own", "none"])
+async def test_delete_ends_the_session_for_whom_it_may(
+    who: str, origin: str, served: Served
+) -> None:
+    browser = Browser()
+    made = (await browser.connect(served.http)).json()
+    sent = ORIGINS[origin]
+    headers = {"Authorization": f"Bearer {made['token'] if who == 'own session' else TOKEN}"}
+    headers |= {"Origin": sent} if sent else {}
+    path = f"/api/sessions/{made['id']}"
+    assert (await served.http.delete(path, headers=headers)).status_code == 200
+    assert served.sessions == 0
+    await browser.close()

@@ -16,6 +16,16 @@ ROUTES: dict[tuple[str, str], tuple[int, int, int, int]] = {
     ("GET", "/api/sessions/{id}"): (401, 401, 200, 200),
     ("PATCH", "/api/sessions/{id}"): (401, 401, 200, 200),
     ("DELETE", "/api/sessions/{id}"): (401, 401, 200, 200),
+    ("POST", "/whip"): (401, 401, 415, 401),
+    ("OPTIONS", "/whip"): (200, 200, 200, 200),
+    ("GET", "/whip"): (204, 204, 204, 204),
+    ("PATCH", "/whip/{id}"): (401, 401, 415, 415),
+    ("DELETE", "/whip/{id}"): (401, 401, 200, 200),
+    ("POST", "/whep/{id}"): (401, 401, 415, 415),
+    ("OPTIONS", "/whep/{id}"): (200, 200, 200, 200),
+    ("GET", "/whep/{id}"): (204, 204, 204, 204),
+    ("PATCH", "/whep/{id}/{viewer}"): (401, 401, 415, 415),
+    ("DELETE", "/whep/{id}/{viewer}"): (401, 401, 404, 404),
     ("GET", "/"): (503, 503, 503, 503),  # no client is built in these tests
 }
 BODIES: dict[tuple[str, str], object] = {

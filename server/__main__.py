@@ -28,6 +28,7 @@ _SERVE = (
     ("--port", int, "port to listen on"),
     ("--token", str, "token that opens the API; else one is made and kept"),
     ("--sessions", int, "how many at once; 0: from the measured speed"),
+    ("--viewers", int, "how many may watch one session over WHEP"),
     ("--schedule", str, "step-major or stream-batch"),
     ("--tls-cert", Path, "certificate file"),
     ("--tls-key", Path, "key file"),

@@ -16,7 +16,7 @@ from server.access import Access
 from server.auth import Codes, Guesses, load_token
 from server.guard import Guard
 from server.loop_lag import LoopLag
-from server.routes import health, info, metrics, sessions
+from server.routes import health, info, metrics, overlay, sessions, whep, whip
 from server.routes.context import Context
 from server.sessions import Sessions
 from server.settings import Settings, state_folder
@@ -68,9 +68,10 @@ def create_app(
         openapi_url=None,
     )
     app.state.print_link = link_printer(settings, codes, say)
+    app.state.say = say
     errors.install(app)
-    for router in (health.router, info.router, metrics.router, sessions.router):
-        app.include_router(router)
+    for subject in (health, info, metrics, sessions, whip, whep, overlay):
+        app.include_router(subject.router)
     _serve_client(app, client)
     app.add_middleware(Guard, settings=settings)
     app.state.answers = Counter()

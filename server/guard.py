@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from starlette.exceptions import HTTPException
 
+from server.cross_origin import body_type, cross_origin
 from server.errors import problem
 from server.settings import Settings
 
@@ -48,6 +49,10 @@ class Guard:
             extra.append((b"cache-control", b"public, max-age=31536000, immutable"))
         else:
             extra.append((b"cache-control", b"no-store"))
+
+        origin = dict(scope["headers"]).get(b"origin")
+        given = None if origin is None else origin.decode("latin-1")
+        extra += cross_origin(scope["path"], given, self._settings.origins)
 
         async def send_with_headers(message: MutableMapping[str, Any]) -> None:
             if message["type"] == "http.response.start":
@@ -94,8 +99,9 @@ class Guard:
             has_body = (
                 headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers
             )
-            if has_body and kind != b"application/json":
-                return "wrong_content_type", "send application/json"
+            wanted = body_type(scope["path"], scope["method"])
+            if has_body and kind != wanted.encode():
+                return "wrong_content_type", f"send {wanted}"
         return None
 
     def _own(self, origin: str, host: str) -> bool:

@@ -90,6 +90,7 @@ class Answer(Message):
 
     id: str
     token: str  # opens this one session: GET, PATCH, DELETE
+    viewer_token: str  # lets watch it (POST /whep/{id}), nothing else
     sdp: str
     type: Literal["answer"] = "answer"
     ice_servers: list[IceServer]
@@ -130,6 +131,8 @@ class SessionState(Message):
     hint: str | None  # what the model did not understand of the prompt
     width: int
     height: int
+    viewers: int  # who watch over WHEP
+    viewer_token: str
     stats: Stats
 
 

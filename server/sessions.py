@@ -16,7 +16,9 @@ from server.logs import of_session
 from server.past import Past
 from server.schema import Ended, Percentiles, SessionState, Stats, StatsMessage, Style
 from server.settings import Settings
-from streams.frame import Frame, SessionId
+from server.viewers import Viewers
+from streams.frame import Frame, Restyled, SessionId
+from streams.hub import Hub
 from streams.peer import Callbacks, Peer
 from streams.stats import SessionStats
 from streams.worker import Worker
@@ -30,11 +32,14 @@ _RETRY = 3  # seconds that a refused client should wait
 
 
 class Session:
-    """One browser's place on the server."""
+    """One browser's place on the server, or one publisher's: it only sends (WHIP)."""
 
-    def __init__(self, settings: Settings, worker: Worker, style: Style, address: str) -> None:
+    def __init__(
+        self, settings: Settings, worker: Worker, style: Style, address: str, sends: bool = True
+    ) -> None:
         self.id = SessionId(secrets.token_urlsafe(16))
         self.token = secrets.token_urlsafe(32)
+        self.viewer_token = secrets.token_urlsafe(32)
         self.address = address
         self.started = time.monotonic()
         self.stats = SessionStats()
@@ -46,7 +51,11 @@ class Session:
             self.stats,
             [RTCIceServer(**s.model_dump(exclude_none=True)) for s in settings.ice_servers],
         )
-        worker.open(self.id, style.params(), self.peer.show)
+        self.hub = Hub()
+        self.hub.add(self.peer.show if sends else self._count_from_thread)
+        self.viewers = Viewers(settings, self.hub)
+        self._loop = asyncio.get_running_loop()
+        worker.open(self.id, style.params(), self.hub.put)
 
     @property
     def phase(self) -> Literal["connecting", "live", "stalled", "closed"]:
@@ -74,6 +83,7 @@ class Session:
         return SessionState(
             id=self.id, state=self.phase, style=self.control.style, hint=self.control.hint,
             width=config.width, height=config.height, stats=self.figures(),
+            viewers=len(self.viewers), viewer_token=self.viewer_token,
         )  # fmt: skip
 
     def figures(self) -> Stats:
@@ -104,10 +114,19 @@ class Session:
         """Give everything back."""
         self.control.close()
         self._worker.close_session(self.id)
-        await self.peer.close()
+        await asyncio.gather(self.peer.close(), self.viewers.close())
 
     def _on_frame(self, frame: Frame) -> None:
         self._worker.put(self.id, frame)
+
+    def _count_from_thread(self, restyled: Restyled) -> None:
+        """Count a picture where no track of the publisher's own does."""
+        with contextlib.suppress(RuntimeError):  # the loop has closed
+            self._loop.call_soon_threadsafe(self._count, restyled)
+
+    def _count(self, restyled: Restyled) -> None:
+        age_ms = (time.monotonic_ns() - restyled.source.arrived_ns) / 1e6
+        self.stats.went_out(age_ms, restyled.stages_ms, restyled.skipped)
 
     def _on_message(self, text: str) -> None:
         self.control.receive(text, self.peer)
@@ -178,18 +197,22 @@ class Sessions:
         if len(pending) >= self._settings.pending:
             raise ApiError("full", "too many unfinished offers", _RETRY)
 
-    async def create(self, offer: str, style: Style, address: str) -> tuple[Session, str]:
-        """Open a session; give it and the SDP answer.
+    async def create(
+        self, offer: str, style: Style, address: str, sends: bool = True
+    ) -> tuple[Session, str]:
+        """Open a session; give it and the SDP answer. Without `sends` nothing goes back.
 
         Raises ApiError, MalformedOffer, OfferRefused; nothing stays open then.
         """
         self.admit(address)
-        session = Session(self._settings, self._worker, style, address)
+        session = Session(self._settings, self._worker, style, address, sends)
         of_session(session.id)
         self._open[session.id] = session
         try:
             session.control.hint = await asyncio.to_thread(self._worker.prepare, style.params())
-            answer = await asyncio.wait_for(session.peer.accept(offer), self._settings.setup_s)
+            answer = await asyncio.wait_for(
+                session.peer.accept(offer, sends), self._settings.setup_s
+            )
         except BaseException:
             self._open.pop(session.id, None)
             self._close_aside(session)

@@ -53,6 +53,7 @@ class Settings(BaseSettings):
 
     # limits
     sessions: int = Field(default=0, ge=0, le=256)  # 0: from the measured speed
+    viewers: int = Field(default=20, ge=0, le=256)  # of one session; they share its encode
     setup_s: float = Field(default=10, gt=0)  # from offer to first frame
     no_media_s: float = Field(default=10, gt=0)  # without a frame, until the place is free
     session_s: float = Field(default=4 * 3600, gt=0)

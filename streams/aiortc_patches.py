@@ -8,7 +8,7 @@ import asyncio
 import logging
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from importlib.metadata import version
@@ -17,16 +17,18 @@ from typing import Any, cast
 import aioice.ice
 import aioice.stun
 import av
-from aiortc import rtcrtpreceiver, rtcrtpsender
+from aiortc import RTCRtpSender, rtcrtpreceiver, rtcrtpsender
 from aiortc.codecs import get_decoder, get_encoder
 from aiortc.codecs.base import Decoder, Encoder
 from aiortc.codecs.h264 import H264Encoder
-from aiortc.codecs.vpx import Vp8Encoder
+from aiortc.codecs.vpx import Vp8Encoder, VpxPayloadDescriptor
 from aiortc.jitterbuffer import JitterBuffer, JitterFrame
 from aiortc.rate import RemoteBitrateEstimator
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 from aiortc.rtp import RtpPacket
 from av.video.codeccontext import VideoCodecContext
+
+from streams.frame import Encoded
 
 logger = logging.getLogger(__name__)
 
@@ -233,6 +235,13 @@ class FastH264Encoder(H264Encoder):
     def target_bitrate(self, bitrate: int) -> None:
         self._bitrate = _limited(bitrate, self._bitrate)
 
+    def pack(self, packet: Any) -> tuple[list[bytes], int]:
+        """Pass on what was encoded and cut for several viewers."""
+        if isinstance(packet, Encoded):
+            return packet.payloads, packet.timestamp
+        packed: tuple[list[bytes], int] = super().pack(packet)
+        return packed
+
     def _encode_frame(self, frame: av.VideoFrame, force_keyframe: bool) -> Iterator[bytes]:
         if frame.format.name != "yuv420p":
             frame = frame.reformat(format="yuv420p")
@@ -281,6 +290,35 @@ class WideVp8Encoder(Vp8Encoder):
     @target_bitrate.setter
     def target_bitrate(self, bitrate: int) -> None:
         self._Vp8Encoder__target_bitrate = _limited(bitrate, self._Vp8Encoder__target_bitrate)
+
+    def pack(self, packet: Any) -> tuple[list[bytes], int]:
+        """Pass on what was encoded and cut for several viewers."""
+        if isinstance(packet, Encoded):
+            return packet.payloads, packet.timestamp
+        packed: tuple[list[bytes], int] = super().pack(packet)
+        return packed
+
+
+def is_key(codec: RTCRtpCodecParameters, payloads: list[bytes]) -> bool:
+    """Say whether RTP payloads of one picture are a key frame."""
+    if codec.mimeType.lower() == "video/vp8":
+        _, data = VpxPayloadDescriptor.parse(payloads[0]) if payloads else (None, b"\1")
+        return not data[0] & 1  # RFC 7741 section 4.3: the inverse key frame flag
+    return any(_begins_idr(payload) for payload in payloads)
+
+
+def _begins_idr(payload: bytes) -> bool:
+    kind = payload[0] & 0x1F
+    if kind == 24:  # several units in one payload (RFC 6184 section 5.7.1); x264's begin with SPS
+        kind = payload[3] & 0x1F
+    elif kind == 28:  # part of a unit: the kind of the whole
+        kind = payload[1] & 0x1F
+    return kind in (5, 7)  # IDR, and SPS, which comes with each IDR
+
+
+def on_key_request(sender: RTCRtpSender, ask: Callable[[], None]) -> None:
+    """Call `ask` at each PLI and FIR: aiortc only notes it for an encoder of the sender's own."""
+    vars(sender)["_send_keyframe"] = ask
 
 
 # --- connecting --------------------------------------------------------------------------------

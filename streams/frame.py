@@ -29,3 +29,12 @@ class Restyled:
     stages_ms: dict[str, float]  # wait, convert_in, encode, unet, decode, convert_out; {} on bypass
     skipped: bool = False  # the picture before, because the input had hardly changed
     flicker: float | None = None  # grey levels, where the input stands still; None: not known
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A picture in RTP payloads, ready for any number of senders of its codec."""
+
+    payloads: list[bytes]
+    timestamp: int  # in 1/90000 s
+    is_key: bool  # decodes without the pictures before it

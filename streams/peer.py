@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from aiortc import (
     MediaStreamTrack,
@@ -40,8 +40,11 @@ class Callbacks:
     on_ended: Callable[[], None]  # the connection is gone for good; called once
 
 
-def check_offer(text: str) -> None:
-    """Check an offer before any object is made for it. Raises MalformedOffer or OfferRefused."""
+def check_offer(text: str, wants: Literal["both", "send", "receive"] = "both") -> None:
+    """Check an offer before any object is made for it. Raises MalformedOffer or OfferRefused.
+
+    `wants` is what the other side must be willing to do with its video.
+    """
     if not text.startswith("v=0"):
         raise MalformedOffer("the offer's sdp does not begin with v=0")
     if text.count("\n") > _MOST_LINES:
@@ -49,6 +52,7 @@ def check_offer(text: str) -> None:
     try:
         offer = sdp_parser.SessionDescription.parse(text)
         kinds = [media.kind for media in offer.media]
+        directions = [m.direction or "sendrecv" for m in offer.media if m.kind == "video"]
         codecs = {c.mimeType for m in offer.media if m.kind == "video" for c in m.rtp.codecs}
         candidates = sum(len(media.ice_candidates) for media in offer.media)
         secured = all(media.dtls and media.dtls.fingerprints for media in offer.media)
@@ -63,6 +67,11 @@ def check_offer(text: str) -> None:
     if not codecs & set(_CODECS):
         raise OfferRefused(
             "no_codec", f"the offer has {sorted(codecs)}; one of {', '.join(_CODECS)} is needed"
+        )
+    needed = {"both": directions[0], "send": "sendonly", "receive": "recvonly"}[wants]
+    if directions[0] not in (needed, "sendrecv"):
+        raise OfferRefused(
+            "wrong_direction", f"the offer's video is {directions[0]}; it must be {needed}"
         )
     if candidates > _MOST_CANDIDATES:
         raise OfferRefused(
@@ -97,12 +106,16 @@ class Peer:
         """What RTCPeerConnection.connectionState says."""
         return str(self._connection.connectionState)
 
-    async def accept(self, offer: str) -> str:
-        """Answer an offer. Raises MalformedOffer or OfferRefused; close the peer then."""
-        check_offer(offer)
+    async def accept(self, offer: str, sends: bool = True) -> str:
+        """Answer an offer; without `sends` nothing goes back to this peer.
+
+        Raises MalformedOffer or OfferRefused; close the peer then.
+        """
+        check_offer(offer, "both" if sends else "send")
         try:
             await self._connection.setRemoteDescription(RTCSessionDescription(offer, "offer"))
-            self._connection.addTrack(RestyledTrack(self._outlet, self._stats))
+            if sends:
+                self._connection.addTrack(RestyledTrack(self._outlet, self._stats))
             answer = await self._connection.createAnswer()
             await self._connection.setLocalDescription(answer)
         except Exception as error:

@@ -60,7 +60,27 @@ async def session_of(id: str, request: Request, here: Here) -> Session:
     _refuse(request, here)
 
 
+async def watched_session(id: str, request: Request, here: Here) -> Session:
+    """Let a session's viewer token through too."""
+    here.guesses.check(address(request))
+    watched = _watched(request, here)
+    if watched is None:
+        found: Session = await session_of(id, request, here)
+        return found
+    if watched.id != id:
+        raise ApiError("not_found", "no such session")
+    return watched
+
+
+def _watched(request: Request, here: Context) -> Session | None:
+    """Give the session that a viewer token belongs to."""
+    token = bearer(request)
+    return next((s for s in here.sessions if same(token, s.viewer_token)), None)
+
+
 def _refuse(request: Request, here: Context) -> NoReturn:
+    if _watched(request, here) is not None:
+        raise ApiError("viewer_only", "a viewer token may watch, nothing else")
     if bearer(request):
         here.guesses.wrong(address(request))
         raise ApiError("unauthorised", "this token is not known here")
@@ -68,4 +88,5 @@ def _refuse(request: Request, here: Context) -> NoReturn:
 
 
 Owned = Annotated[Session, Depends(session_of)]
+Watched = Annotated[Session, Depends(watched_session)]
 OwnerOnly = Depends(owner)

@@ -26,6 +26,7 @@ async def create(offer: Offer, request: Request, response: Response, here: Here)
     return Answer(
         id=session.id,
         token=session.token,
+        viewer_token=session.viewer_token,
         sdp=sdp,
         ice_servers=here.settings.ice_servers,
         style=style,

@@ -35,6 +35,19 @@ ROUTES: dict[tuple[str, str], tuple[int, int, int, int, int]] = {
     ("GET", "/api/sessions/{id}"): SESSION,
     ("PATCH", "/api/sessions/{id}"): SESSION,
     ("DELETE", "/api/sessions/{id}"): SESSION,
+    ("POST", "/whip"): (401, 401, 401, 401, 415),  # no offer
+    ("OPTIONS", "/whip"): OPEN,
+    ("GET", "/whip"): (204, 204, 204, 204, 204),
+    ("PATCH", "/whip/{id}"): (401, 401, 404, 415, 415),
+    ("DELETE", "/whip/{id}"): SESSION,
+    ("POST", "/whep/{id}"): (401, 401, 404, 415, 415),
+    ("OPTIONS", "/whep/{id}"): OPEN,
+    ("GET", "/whep/{id}"): (204, 204, 204, 204, 204),
+    ("PATCH", "/whep/{id}/{viewer}"): (401, 401, 404, 415, 415),
+    ("DELETE", "/whep/{id}/{viewer}"): (401, 401, 404, 404, 404),
+    ("GET", "/overlay/{id}"): OPEN,  # its token stands in the fragment
+    ("GET", "/overlay.js"): OPEN,
+    ("GET", "/overlay.css"): OPEN,
     ("GET", "/"): (503, 503, 503, 503, 503),  # no page is built in these tests
 }
 BODIES: dict[tuple[str, str], dict[str, object]] = {
@@ -78,7 +91,7 @@ async def test_each_gets_what_it_may(route: tuple[str, str], serve: Serve) -> No
     async with serve(bad_tokens_per_minute=10_000, sessions=4) as served:
         browsers = [Browser(), Browser()]
         mine, other = [(await b.connect(served.http)).json() for b in browsers]
-        fields = {"id": mine["id"]}
+        fields = {"id": mine["id"], "viewer": "nobody"}
         tokens = ("", "wrong-wrong-wrong-wrong", other["token"], mine["token"], TOKEN)
         combinations = product(enumerate(tokens), ORIGINS.items(), HOSTS.items())
         for (index, token), (origin, sent_origin), (host, sent_host) in combinations:

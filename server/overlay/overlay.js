@@ -1,0 +1,101 @@
+// Plays one session over WHEP, for a Browser Source: no controls, and it comes back by itself.
+// /overlay/SESSION?fit=cover|contain&bg=transparent|%23rrggbb#token=VIEWER_TOKEN
+"use strict";
+
+const FIRST_WAIT = 500; // ms before the second try; doubles with each
+const LONGEST_WAIT = 15_000;
+const CONNECT_IN = 10_000; // ms from offer to picture
+const FINAL = [400, 401, 403, 404, 406, 415, 422]; // trying again would change nothing
+
+const video = document.querySelector("video");
+const query = new URLSearchParams(location.search);
+const token = new URLSearchParams(location.hash.slice(1)).get("token") ?? "";
+const endpoint = `/whep/${location.pathname.split("/")[2]}`;
+let wait = FIRST_WAIT;
+
+class Refused extends Error {}
+
+function dress() {
+  const fit = query.get("fit") ?? "cover";
+  const background = query.get("bg") ?? "transparent";
+  if (["cover", "contain"].includes(fit)) video.style.objectFit = fit;
+  else console.error(`fit=${fit}: cover or contain`);
+  if (/^(transparent|#[0-9a-f]{6})$/i.test(background)) document.body.style.background = background;
+  else console.error(`bg=${background}: transparent or %23rrggbb`);
+}
+
+function gathered(peer) {
+  return new Promise((done) => {
+    if (peer.iceGatheringState === "complete") done();
+    peer.addEventListener("icegatheringstatechange", () => {
+      if (peer.iceGatheringState === "complete") done();
+    });
+    setTimeout(done, 1000);
+  });
+}
+
+async function post(sdp) {
+  const headers = { "Content-Type": "application/sdp", Authorization: `Bearer ${token}` };
+  const answer = await fetch(endpoint, { method: "POST", headers, body: sdp });
+  if (answer.status === 201) return { sdp: await answer.text(), url: answer.headers.get("Location") };
+  const text = `${answer.status}: ${await answer.text()}`;
+  if (FINAL.includes(answer.status)) throw new Refused(text);
+  wait = Math.max(wait, 1000 * Number(answer.headers.get("Retry-After") ?? 0));
+  throw new Error(text);
+}
+
+// Resolves when the picture ends; rejects when it never came.
+async function watch() {
+  const peer = new RTCPeerConnection();
+  let viewer = null;
+  try {
+    peer.addTransceiver("video", { direction: "recvonly" });
+    peer.addEventListener("track", (event) => {
+      video.srcObject = new MediaStream([event.track]);
+    });
+    await peer.setLocalDescription();
+    await gathered(peer);
+    const answer = await post(peer.localDescription.sdp);
+    viewer = answer.url;
+    await peer.setRemoteDescription({ type: "answer", sdp: answer.sdp });
+    await ended(peer);
+  } finally {
+    video.srcObject = null;
+    peer.close();
+    if (viewer) leave(viewer);
+  }
+}
+
+function ended(peer) {
+  return new Promise((done, failed) => {
+    const late = setTimeout(() => failed(new Error("no connection")), CONNECT_IN);
+    peer.addEventListener("connectionstatechange", () => {
+      if (peer.connectionState === "connected") {
+        clearTimeout(late);
+        wait = FIRST_WAIT;
+      }
+      if (["failed", "closed", "disconnected"].includes(peer.connectionState)) done();
+    });
+  });
+}
+
+function leave(viewer) {
+  const headers = { Authorization: `Bearer ${token}` };
+  fetch(viewer, { method: "DELETE", headers, keepalive: true }).catch(() => {});
+}
+
+async function run() {
+  dress();
+  for (;;) {
+    try {
+      await watch();
+    } catch (error) {
+      console.error(String(error));
+      if (error instanceof Refused) return;
+    }
+    await new Promise((done) => setTimeout(done, wait));
+    wait = Math.min(2 * wait, LONGEST_WAIT);
+  }
+}
+
+run();

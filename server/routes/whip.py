@@ -1,0 +1,66 @@
+"""WHIP (RFC 9725): OBS and others publish here; what they make is a session like any other."""
+
+from fastapi import APIRouter, Request, Response
+from pydantic import ValidationError
+
+from server.auth import address
+from server.errors import ApiError, describe
+from server.routes.context import Here, Owned, OwnerOnly
+from server.routes.signalling import (
+    SdpAnswer,
+    codec_refusal,
+    describe_endpoint,
+    refuse_patch,
+    sdp_answer,
+    sdp_offer,
+)
+from server.schema import Style, StylePatch
+
+router = APIRouter(prefix="/whip", tags=["whip"])
+
+
+@router.post("", status_code=201, dependencies=[OwnerOnly], response_class=SdpAnswer)
+async def publish(request: Request, here: Here) -> Response:
+    """Answer a publisher's offer. The query names style values: ?prompt=ink&strength=0.6."""
+    style = _style(request).apply(Style())
+    offer = await sdp_offer(request)
+    with codec_refusal():
+        session, sdp = await here.sessions.create(offer, style, address(request), sends=False)
+    watch = f"{here.settings.url}/overlay/{session.id}#token={session.viewer_token}"
+    request.app.state.say(f"A stream came in. Watch it at {watch}")
+    return sdp_answer(sdp, f"/whip/{session.id}", here.settings.ice_servers)
+
+
+@router.options("")
+async def options() -> Response:
+    """Say what may be posted."""
+    return describe_endpoint()
+
+
+@router.get("", status_code=204)
+async def nothing() -> None:
+    """Give no content, as the RFC has it."""
+
+
+@router.patch("/{id}", status_code=405)
+async def trickle(request: Request, session: Owned) -> None:
+    """Refuse trickle ICE and ICE restarts."""
+    refuse_patch(request)
+
+
+@router.delete("/{id}")
+async def end(session: Owned, here: Here) -> None:
+    """End the session."""
+    here.sessions.end(session, "deleted")
+
+
+def _style(request: Request) -> StylePatch:
+    """Read style values from the query. Raises ApiError 422."""
+    given = request.query_params
+    twice = sorted(name for name in set(given) if len(given.getlist(name)) > 1)
+    if twice:
+        raise ApiError("invalid", f"{', '.join(twice)}: given more than once")
+    try:
+        return StylePatch.model_validate_strings(dict(given))
+    except ValidationError as error:
+        raise ApiError("invalid", describe(error.errors())) from error

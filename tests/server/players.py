@@ -1,0 +1,111 @@
+"""A publisher (WHIP) and a player (WHEP), played by aiortc."""
+
+import asyncio
+
+import av
+import httpx
+from aiortc import (
+    MediaStreamTrack,
+    RTCConfiguration,
+    RTCPeerConnection,
+    RTCRtpSender,
+    RTCSessionDescription,
+)
+from aiortc.mediastreams import MediaStreamError
+
+from tests.server.client import Camera
+
+SDP = {"Content-Type": "application/sdp"}
+
+
+class Publisher:
+    """Sends a camera the way OBS does: no data channel, no candidates, H.264 only."""
+
+    def __init__(self) -> None:
+        self.connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        self.camera = Camera()
+
+    async def offer(self) -> str:
+        transceiver = self.connection.addTransceiver(self.camera, direction="sendonly")
+        transceiver.setCodecPreferences(codecs("H264"))
+        await self.connection.setLocalDescription(await self.connection.createOffer())
+        lines = self.connection.localDescription.sdp.split("\r\n")
+        kept = [x for x in lines if not x.startswith(("a=candidate", "a=end-of-candidates"))]
+        return "\r\n".join(kept)
+
+    async def publish(self, http: httpx.AsyncClient, query: str = "") -> httpx.Response:
+        answer = await http.post("/whip" + query, content=await self.offer(), headers=SDP)
+        if answer.status_code == 201:
+            description = RTCSessionDescription(answer.text, "answer")
+            await self.connection.setRemoteDescription(description)
+        return answer
+
+    async def close(self) -> None:
+        await self.connection.close()
+
+
+class Player:
+    """Watches a session and keeps its pictures."""
+
+    def __init__(self, codec: str = "VP8") -> None:
+        self.connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        self.pictures: asyncio.Queue[av.VideoFrame] = asyncio.Queue()
+        self._codec = codec
+        self._reading: asyncio.Task[None] | None = None
+        self.connection.on("track", self._on_track)
+
+    async def offer(self) -> str:
+        transceiver = self.connection.addTransceiver("video", direction="recvonly")
+        transceiver.setCodecPreferences(codecs(self._codec))
+        await self.connection.setLocalDescription(await self.connection.createOffer())
+        return self.connection.localDescription.sdp
+
+    async def watch(self, http: httpx.AsyncClient, session: str, token: str) -> httpx.Response:
+        headers = SDP | {"Authorization": f"Bearer {token}"}
+        answer = await http.post(f"/whep/{session}", content=await self.offer(), headers=headers)
+        if answer.status_code == 201:
+            description = RTCSessionDescription(answer.text, "answer")
+            await self.connection.setRemoteDescription(description)
+        return answer
+
+    async def levels(self, count: int) -> list[float]:
+        """Give the mean grey levels of the next pictures."""
+        async with asyncio.timeout(15):
+            pictures = [await self.pictures.get() for _ in range(count)]
+        return [float(picture.to_ndarray(format="rgb24").mean()) for picture in pictures]
+
+    async def close(self) -> None:
+        await self.connection.close()
+        if self._reading is not None:
+            self._reading.cancel()
+            await asyncio.gather(self._reading, return_exceptions=True)
+
+    def _on_track(self, track: MediaStreamTrack) -> None:
+        async def read() -> None:
+            while True:
+                try:
+                    picture = await track.recv()
+                except MediaStreamError:
+                    return
+                assert isinstance(picture, av.VideoFrame)
+                self.pictures.put_nowait(picture)
+
+        self._reading = asyncio.create_task(read())
+
+
+def codecs(name: str) -> list[object]:
+    return [
+        codec
+        for codec in RTCRtpSender.getCapabilities("video").codecs
+        if codec.mimeType in (f"video/{name}", "video/rtx")
+    ]
+
+
+async def session_of(http: httpx.AsyncClient, answer: httpx.Response) -> dict[str, str]:
+    """Wait until a published session is live; give its state."""
+    path = "/api/sessions/" + answer.headers["location"].rpartition("/")[2]
+    async with asyncio.timeout(10):
+        while (state := (await http.get(path)).json())["state"] != "live":  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    found: dict[str, str] = state
+    return found

@@ -1,0 +1,230 @@
+"""In by WHIP, out by WHEP: pictures, statuses, headers, tokens."""
+
+import asyncio
+
+import pytest
+
+from server.schema import IceServer
+from streams.aiortc_patches import WideVp8Encoder
+from tests.server.client import Browser
+from tests.server.conftest import TOKEN, Serve, Served
+from tests.server.players import SDP, Player, Publisher, session_of
+
+
+@pytest.mark.parametrize("codec", ["VP8", "H264"])
+async def test_what_comes_in_by_whip_goes_out_restyled_by_whep(codec: str, served: Served) -> None:
+    publisher, player = Publisher(), Player(codec)
+    made = await publisher.publish(served.http, "?prompt=ink&strength=0.25")
+    assert (made.status_code, made.headers["content-type"]) == (201, "application/sdp")
+    assert "a=recvonly" in made.text
+    state = await session_of(served.http, made)
+    assert (state["style"]["prompt"], state["style"]["strength"]) == ("ink", 0.25)
+
+    seen = await player.watch(served.http, state["id"], state["viewer_token"])
+    assert seen.status_code == 201
+    assert "a=sendonly" in seen.text
+    assert all(abs(level - 195) < 8 for level in await player.levels(10))
+
+    look = (await served.http.get(f"/api/sessions/{state['id']}")).json()
+    assert look["viewers"] == 1
+    assert look["stats"]["frames_out"] >= 10
+    assert (await served.http.delete(seen.headers["location"])).status_code == 200
+    assert (await served.http.delete(seen.headers["location"])).status_code == 404
+    assert (await served.http.delete(made.headers["location"])).status_code == 200
+    assert served.sessions == 0
+    await publisher.close()
+    await player.close()
+
+
+async def test_a_published_session_is_restyled_like_any_other(served: Served) -> None:
+    publisher, player = Publisher(), Player()
+    state = await session_of(served.http, await publisher.publish(served.http))
+    await player.watch(served.http, state["id"], TOKEN)
+    await player.levels(3)
+    patched = await served.http.patch(f"/api/sessions/{state['id']}", json={"bypass": True})
+    assert patched.status_code == 200
+    async with asyncio.timeout(10):
+        while abs((await player.levels(1))[0] - 60) > 8:
+            pass
+    await publisher.close()
+    await player.close()
+
+
+async def test_ten_viewers_cost_one_encode(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoded = 0
+    encode = WideVp8Encoder.encode
+
+    def count(self: WideVp8Encoder, *given: object) -> object:
+        nonlocal encoded
+        encoded += 1
+        return encode(self, *given)
+
+    publisher = Publisher()  # sends H.264, so every VP8 encode is for viewers
+    state = await session_of(served.http, await publisher.publish(served.http))
+    monkeypatch.setattr(WideVp8Encoder, "encode", count)
+    players = [Player() for _ in range(10)]
+    for player in players:
+        seen = await player.watch(served.http, state["id"], state["viewer_token"])
+        assert seen.status_code == 201
+        await player.levels(1)  # so each but the first joins a stream that runs
+
+    before = (await served.http.get(f"/api/sessions/{state['id']}")).json()["stats"]["frames_out"]
+    encoded = 0
+    for player in players:
+        while not player.pictures.empty():
+            player.pictures.get_nowait()
+    await asyncio.gather(*(player.levels(10) for player in players))
+    stats = (await served.http.get(f"/api/sessions/{state['id']}")).json()["stats"]
+
+    assert 10 <= encoded <= stats["frames_out"] - before + 2
+    await asyncio.gather(*(player.close() for player in players), publisher.close())
+
+
+async def test_a_browsers_session_can_be_watched_too(served: Served) -> None:
+    browser, player = Browser(), Player("H264")
+    made = (await browser.connect(served.http)).json()
+    await browser.level()
+    assert (await player.watch(served.http, made["id"], made["viewer_token"])).status_code == 201
+    assert abs((await player.levels(3))[-1] - 195) < 8
+    assert abs(await browser.level() - 195) < 8
+    await browser.close()
+    await player.close()
+
+
+async def test_a_viewer_token_may_watch_its_session_and_nothing_else(served: Served) -> None:
+    browser, other = Browser(), Browser()
+    made = (await browser.connect(served.http)).json()
+    foreign = (await other.connect(served.http)).json()
+    await browser.level()
+    headers = {"Authorization": f"Bearer {made['viewer_token']}"}
+    for method, path in (
+        ("GET", f"/api/sessions/{made['id']}"), ("DELETE", f"/api/sessions/{made['id']}"),
+        ("GET", "/api/sessions"), ("GET", "/api/info"), ("DELETE", f"/whip/{made['id']}"),
+    ):  # fmt: skip
+        refused = await served.http.request(method, path, headers=headers)
+        assert (refused.status_code, refused.json()["code"]) == (403, "viewer_only"), path
+    path = f"/api/sessions/{made['id']}"
+    refused = await served.http.patch(path, json={"prompt": "mine"}, headers=headers)
+    assert (refused.status_code, refused.json()["code"]) == (403, "viewer_only")
+
+    player = Player()
+    elsewhere = await player.watch(served.http, foreign["id"], made["viewer_token"])
+    assert elsewhere.status_code == 404
+    for each in (browser, other, player):
+        await each.close()
+
+
+async def test_viewers_have_a_limit_and_wait_for_a_live_stream(serve: Serve) -> None:
+    async with serve(viewers=1) as served:
+        publisher, first, second, early = Publisher(), Player(), Player(), Player()
+        made = await served.http.post("/whip", content=await publisher.offer(), headers=SDP)
+        session = made.headers["location"].rpartition("/")[2]
+        refused = await early.watch(served.http, session, TOKEN)
+        assert (refused.status_code, refused.json()["code"]) == (409, "not_live")
+        assert int(refused.headers["retry-after"]) >= 1
+        await served.http.delete(made.headers["location"])
+
+        browser = Browser()
+        session = (await browser.connect(served.http)).json()["id"]
+        await browser.level()
+        assert (await first.watch(served.http, session, TOKEN)).status_code == 201
+        await first.levels(1)
+        refused = await second.watch(served.http, session, TOKEN)
+        assert (refused.status_code, refused.json()["code"]) == (503, "full")
+        assert "1 viewers" in refused.json()["detail"]
+        for each in (publisher, first, second, early, browser):
+            await each.close()
+
+
+@pytest.mark.parametrize(
+    ("query", "kind", "change", "status", "code", "words"),
+    [
+        ("", "application/json", None, 415, "wrong_content_type", "application/sdp"),
+        ("", "application/sdp", ("v=0", "nonsense"), 400, "malformed_sdp", "v=0"),
+        ("", "application/sdp", (" H264/", " H265/"), 406, "unsupported_codec", "H265"),
+        ("", "application/sdp", ("sendonly", "recvonly"), 422, "wrong_direction", "recvonly"),
+        ("?strength=7", "application/sdp", None, 422, "invalid", "strength"),
+        ("?colour=red", "application/sdp", None, 422, "invalid", "colour"),
+        ("?prompt=a&prompt=b", "application/sdp", None, 422, "invalid", "more than once"),
+    ],
+)
+async def test_a_bad_publication_is_refused_with_its_reason(
+    query: str, kind: str, change: tuple[str, str] | None, status: int, code: str, words: str,
+    served: Served,
+) -> None:  # fmt: skip
+    publisher = Publisher()
+    sdp = await publisher.offer()
+    answer = await served.http.post(
+        "/whip" + query,
+        content=sdp.replace(*change) if change else sdp,
+        headers={"Content-Type": kind},
+    )
+    assert (answer.status_code, answer.json()["code"]) == (status, code), answer.text
+    assert words in answer.json()["detail"]
+    assert served.sessions == 0
+    await publisher.close()
+
+
+async def test_a_player_that_speaks_no_codec_of_ours_is_told(served: Served) -> None:
+    browser, player = Browser(), Player()
+    session = (await browser.connect(served.http)).json()["id"]
+    await browser.level()
+    sdp = (await player.offer()).replace(" VP8/", " AV1/")
+    answer = await served.http.post(f"/whep/{session}", content=sdp, headers=SDP)
+    assert (answer.status_code, answer.json()["code"]) == (406, "unsupported_codec")
+    assert "AV1" in answer.json()["detail"]
+    await browser.close()
+    await player.close()
+
+
+async def test_trickle_and_restarts_are_refused(served: Served) -> None:
+    publisher = Publisher()
+    made = await publisher.publish(served.http)
+    await session_of(served.http, made)
+    path = made.headers["location"]
+    assert "etag" not in made.headers
+    fragment = {"Content-Type": "application/trickle-ice-sdpfrag"}
+    trickle = await served.http.patch(path, content="a=end-of-candidates\r\n", headers=fragment)
+    assert (trickle.status_code, trickle.json()["code"]) == (405, "no_trickle")
+    other = await served.http.patch(path, content="v=0", headers=SDP)
+    assert (other.status_code, other.json()["code"]) == (415, "wrong_content_type")
+    await publisher.close()
+
+
+async def test_ice_servers_and_what_may_be_posted_stand_in_headers(serve: Serve) -> None:
+    turn = IceServer(urls=["turn:127.0.0.1:9"], username="ann", credential='a"b')
+    async with serve(ice_servers=[turn]) as served:
+        publisher = Publisher()
+        made = await served.http.post("/whip", content=await publisher.offer(), headers=SDP)
+        assert made.headers["link"] == (
+            '<turn:127.0.0.1:9>; rel="ice-server"; username="ann"; credential="a\\"b"; '
+            'credential-type="password"'
+        )
+        await publisher.close()
+        for path in ("/whip", "/whep/any"):
+            told = await served.http.options(path)
+            assert (told.status_code, told.headers["accept-post"]) == (200, "application/sdp")
+            assert (await served.http.get(path)).status_code == 204
+
+
+async def test_only_configured_origins_may_read_answers(serve: Serve) -> None:
+    async with serve(origins=["http://friend.example"]) as served:
+        friend = await served.http.options("/whip", headers={"Origin": "http://friend.example"})
+        evil = await served.http.options("/whip", headers={"Origin": "http://evil.example"})
+    assert friend.headers["access-control-allow-origin"] == "http://friend.example"
+    exposed = friend.headers["access-control-expose-headers"].split(", ")
+    assert {"Location", "Link", "ETag"} <= set(exposed)
+    assert not any(name.startswith("access-control") for name in evil.headers)
+
+
+async def test_the_overlay_page_needs_nothing_from_elsewhere_and_nothing_inline(
+    served: Served,
+) -> None:
+    page = await served.http.get("/overlay/any")
+    assert page.headers["content-type"].startswith("text/html")
+    assert "default-src 'self'" in page.headers["content-security-policy"]
+    assert "<script>" not in page.text
+    assert "style=" not in page.text
+    for path, kind in (("/overlay.js", "text/javascript"), ("/overlay.css", "text/css")):
+        assert path in page.text
+        assert (await served.http.get(path)).headers["content-type"].startswith(kind)

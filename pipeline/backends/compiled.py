@@ -52,7 +52,7 @@ class CompiledNetworks:
     ) -> Float[Tensor, "b c y x"]:
         """See Networks."""
         count, size = len(rows), bucket(len(rows))
-        filled = (fill_up(value, size) for value in (rows, timesteps, words))
+        filled = (_plain(fill_up(value, size)) for value in (rows, timesteps, words))
         predicted: Tensor = self._denoiser(*filled)
         return predicted[:count].clone()  # with CUDA graphs the next call overwrites it
 
@@ -93,4 +93,10 @@ def _compile(network: nn.Module, mode: str) -> Any:  # torch gives a callable of
 
 def _row_by_row(network: Any, value: Tensor) -> Tensor:
     """Run a program for one row; the next call may overwrite its result."""
-    return torch.cat([network(value[row : row + 1]).clone() for row in range(len(value))])
+    rows = (_plain(value[row : row + 1]) for row in range(len(value)))
+    return torch.cat([network(row).clone() for row in rows])
+
+
+def _plain(value: Tensor) -> Tensor:
+    """Give the memory layout that was compiled for: another one would compile anew."""
+    return value.clone(memory_format=torch.contiguous_format)

@@ -139,7 +139,9 @@ class Sessions:
     def ready(self) -> bool:
         """Say whether the engine is there and sessions are let in."""
         loaded = self._worker.ready
-        return loaded.done() and loaded.exception() is None and not self.draining
+        if self.draining or self._worker.engine_state == "failed":
+            return False
+        return loaded.done() and loaded.exception() is None
 
     def __len__(self) -> int:
         return len(self._open)

@@ -45,6 +45,7 @@ class Settings(BaseSettings):
     backend: BackendName = "auto"
     schedule: ScheduleName = "step-major"
     threads: int = Field(default=0, ge=0)
+    engine_process: bool = False  # a process of its own: `serve` outlives its crashes and hangs
 
     # limits
     sessions: int = Field(default=0, ge=0, le=256)  # 0: from the measured speed

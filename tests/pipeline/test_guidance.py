@@ -37,12 +37,16 @@ def test_four_steps_equal_those_of_the_latent_consistency_scheduler(kind: str) -
         beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012, prediction_type=kind,
         clip_sample=False,
     )  # fmt: skip
-    theirs.set_timesteps(timesteps=[int(step.timestep) for step in steps], original_inference_steps=50)
+    theirs.set_timesteps(
+        timesteps=[int(step.timestep) for step in steps], original_inference_steps=50
+    )
     x = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(1))
 
     for k, step in enumerate(steps):
         out = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(10 + k))
-        result = theirs.step(out, int(step.timestep), x, generator=torch.Generator().manual_seed(20 + k))
+        result = theirs.step(
+            out, int(step.timestep), x, generator=torch.Generator().manual_seed(20 + k)
+        )
 
         clean = schedule.clean(out, x, step)
         assert apart(clean, result.denoised) < 1e-4

@@ -90,7 +90,9 @@ class Session:
 
     def tell_figures(self) -> None:
         """Send its figures to the page."""
-        message = StatsMessage(state=self.phase, stats=self.figures())
+        message = StatsMessage(
+            state=self.phase, engine=self._worker.engine_state, stats=self.figures()
+        )
         self.peer.send(message.model_dump_json())
 
     def tell_end(self, reason: Reason) -> None:

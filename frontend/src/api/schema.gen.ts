@@ -417,6 +417,11 @@ export interface components {
          */
         StatsMessage: {
             /**
+             * Engine
+             * @enum {string}
+             */
+            engine: "running" | "restarting" | "failed";
+            /**
              * State
              * @enum {string}
              */

@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 _LEAST_DEADLINE = 2.0  # seconds that any call gets
 _FRAMES_PER_CALL = 20  # a call that takes as long as this many frames hangs
 _LOAD = 120.0  # seconds that a restart gets
-_RESTARTS, _WITHIN = 3, 60.0  # so many restarts in so many seconds: no more
+_WITHIN = 60.0  # seconds in which so many restarts are allowed and no more
 
 
 class EngineProcess:
@@ -46,14 +46,16 @@ class EngineProcess:
 
     config: EngineConfig
 
-    def __init__(self, build: Build, progress: Progress = lambda step: None) -> None:
+    def __init__(
+        self, build: Build, progress: Progress = lambda step: None, restarts: int = 3
+    ) -> None:
         self.state: EngineState = "running"
         self._build, self._progress = build, progress
         self._child: _Child | None = None
         self._untold = False  # a loss that `tick` has still to raise
         self._in_flight = 0
         self._wants: dict[str, int] = {}
-        self._restarts: deque[float] = deque(maxlen=_RESTARTS)
+        self._restarts: deque[float] = deque(maxlen=restarts)
         self._lock = threading.Lock()  # of the state and the child
         self._ended = False
 
@@ -172,7 +174,9 @@ class EngineProcess:
             self._child, self._untold = None, True
             self._in_flight, self._wants = 0, {}
             now = time.monotonic()
-            tired = len(self._restarts) == _RESTARTS and now - self._restarts[0] < _WITHIN
+            tired = (
+                len(self._restarts) == self._restarts.maxlen and now - self._restarts[0] < _WITHIN
+            )
             self.state = "failed" if tired else "restarting"
             self._restarts.append(now)
         logger.error("the engine process was lost: %s", self.state)

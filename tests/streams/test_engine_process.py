@@ -15,6 +15,7 @@ from pipeline.errors import ModelError
 from pipeline.params import StyleParams
 from streams.engine_child import Progress
 from streams.engine_process import EngineProcess
+from streams.errors import EngineAway
 from streams.frame import Restyled
 from streams.worker import Worker
 from tests.streams.fakes import FakeEngine
@@ -43,8 +44,8 @@ def refuse(progress: Progress) -> Mortal:
 
 
 @contextmanager
-def started() -> Iterator[EngineProcess]:
-    engine = EngineProcess(build)
+def started(restarts: int = 3) -> Iterator[EngineProcess]:
+    engine = EngineProcess(build, restarts=restarts)
     try:
         yield engine.start()
     finally:
@@ -100,25 +101,21 @@ def test_a_lost_engine_lets_frames_through_and_comes_back(prompt: str, allowed: 
         worker.close()
 
 
-def test_an_engine_that_dies_too_often_stays_away() -> None:
-    with started() as engine:
-        for _ in range(4):
+def test_an_engine_that_dies_too_often_stays_away_and_leaves_nothing() -> None:
+    with started(restarts=1) as engine:
+        processes = []
+        for _ in range(2):
             until(lambda: engine.state == "running" and engine._child is not None)
             child = engine._child
             assert child is not None
+            assert child._memory.name not in {path.name for path in Path("/dev/shm").glob("psm_*")}
+            processes.append(child.process)
             child.process.kill()
             until(lambda child=child: engine._child is not child)
         assert engine.state == "failed"
-
-
-def test_the_end_leaves_no_process_and_no_memory() -> None:
-    before = set(os.listdir("/dev/shm")) if Path("/dev/shm").is_dir() else set()
-    with started() as engine:
-        assert engine._child is not None
-        process = engine._child.process
-        if before:
-            assert not {n for n in set(os.listdir("/dev/shm")) - before if n.startswith("psm_")}
-    assert not process.is_alive()
+        with pytest.raises(EngineAway):
+            engine.open("ann")
+    assert not any(process.is_alive() for process in processes)
 
 
 def test_what_the_build_raises_is_told() -> None:

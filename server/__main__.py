@@ -63,6 +63,11 @@ def parser() -> argparse.ArgumentParser:
     commands = root.add_subparsers(dest="command", required=True)
     serve = commands.add_parser("serve", help="start the server and print its address")
     _add(serve, _SERVE + _ENGINE)
+    serve.add_argument(
+        "--engine-process",
+        action=argparse.BooleanOptionalAction,
+        help="run the engine in a process of its own, which is restarted when it dies",
+    )
     stylize = commands.add_parser("stylize", help="restyle a video file")
     stylize.add_argument("input", type=Path)
     stylize.add_argument("output", type=Path)

@@ -239,6 +239,7 @@ class StatsMessage(Message):
 
     type: Literal["stats"] = "stats"
     state: Literal["connecting", "live", "stalled", "closed"]
+    engine: Literal["running", "restarting", "failed"]  # not running: the picture is untouched
     stats: Stats
 
 

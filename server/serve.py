@@ -6,6 +6,7 @@ import signal
 import socket
 import sys
 import threading
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -20,6 +21,7 @@ from server.logs import set_up
 from server.sessions import Sessions
 from server.settings import Settings
 from streams.aiortc_patches import TransportSettings, install
+from streams.engine_process import EngineProcess
 from streams.worker import Worker
 
 
@@ -39,11 +41,17 @@ def serve(settings: Settings) -> int:
             else tuple("127.0.0.1" if a == "localhost" else a for a in addresses)
         )
     )
-    worker = Worker(lambda: build_engine(config, lambda step: _say(f"  {step} …")))
+    build = partial(build_engine, config)
+    apart = EngineProcess(build, _say_step) if settings.engine_process else None
+    worker = Worker(apart.start if apart else lambda: build(_say_step))
     app = create_app(settings, worker, _say)
     server = _Server(_uvicorn_config(app, settings), app, settings)
     worker.ready.add_done_callback(lambda ready: server.loaded(ready.exception()))
-    asyncio.run(server.serve(sockets=[listener]))
+    try:
+        asyncio.run(server.serve(sockets=[listener]))
+    finally:
+        if apart:
+            apart.end()
     return server.exit_status
 
 
@@ -146,3 +154,7 @@ def _listen(settings: Settings) -> socket.socket:
 def _say(line: str) -> None:
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
+
+
+def _say_step(step: str) -> None:
+    _say(f"  {step} …")

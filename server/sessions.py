@@ -103,7 +103,9 @@ class Session:
 
     def tell_figures(self) -> None:
         """Send its figures to the page."""
-        message = StatsMessage(state=self.phase, stats=self.figures())
+        message = StatsMessage(
+            state=self.phase, engine=self._worker.engine_state, stats=self.figures()
+        )
         self.peer.send(message.model_dump_json())
 
     def tell_end(self, reason: Reason) -> None:
@@ -162,7 +164,9 @@ class Sessions:
     def ready(self) -> bool:
         """Say whether the engine is there and sessions are let in."""
         loaded = self._worker.ready
-        return loaded.done() and loaded.exception() is None and not self.draining
+        if self.draining or self._worker.engine_state == "failed":
+            return False
+        return loaded.done() and loaded.exception() is None
 
     def __len__(self) -> int:
         return len(self._open)

@@ -4,7 +4,8 @@ StreamError
 ├── SourceError     an input that cannot be opened or holds no video
 ├── SinkError       an output that cannot be written
 ├── MalformedOffer  an SDP offer that does not parse
-└── OfferRefused    an SDP offer that parses but asks for what is not served
+├── OfferRefused    an SDP offer that parses but asks for what is not served
+└── EngineAway      the engine's process is dead, hangs or restarts
 """
 
 
@@ -30,3 +31,7 @@ class OfferRefused(StreamError):
     def __init__(self, code: str, detail: str) -> None:
         super().__init__(detail)
         self.code, self.detail = code, detail
+
+
+class EngineAway(StreamError):
+    """The engine's process is dead, hangs or restarts."""

@@ -1,7 +1,7 @@
 """What the engine thread drives; pipeline.engine.Engine is one."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,7 @@ from pipeline.engine import EngineInfo
 from pipeline.params import StyleParams
 
 Image = NDArray[np.uint8]  # [h, w, 3] RGB
+EngineState = Literal["running", "restarting", "failed"]
 
 
 class Result(Protocol):

@@ -1,5 +1,6 @@
 """THE engine thread: takes frames from the mailbox, ticks the engine, delivers results."""
 
+import contextlib
 import logging
 import threading
 import time
@@ -10,9 +11,10 @@ from pipeline.engine import EngineInfo
 from pipeline.flicker import FlickerMeter
 from pipeline.params import StyleParams
 from streams.convert import to_picture, to_rgb
+from streams.errors import EngineAway
 from streams.frame import Frame, Restyled, SessionId
 from streams.mailbox import Letter, Mailbox
-from streams.protocol import Image, Result, Stylizer
+from streams.protocol import EngineState, Image, Result, Stylizer
 
 logger = logging.getLogger(__name__)
 Deliver = Callable[[Restyled], None]
@@ -70,6 +72,12 @@ class Worker:
         """
         return None if self._engine is None else self._engine.prepare(style)
 
+    @property
+    def engine_state(self) -> EngineState:
+        """Say whether the engine runs; one in a process of its own may be away."""
+        state: EngineState = getattr(self._engine, "state", "running")
+        return state
+
     def restyle(self, session: SessionId, style: StyleParams) -> int:
         """Change a session's style; give the first input frame that it holds for."""
         return self._mailbox.restyle(session, style)
@@ -99,7 +107,8 @@ class Worker:
         for session in mail.closed:
             self._known.discard(session)
             self._flicker.pop(session, None)
-            engine.close(session)
+            with contextlib.suppress(EngineAway):
+                engine.close(session)
             self._admitted = {k: v for k, v in self._admitted.items() if k[0] != session}
         for letter in mail.frames:
             self._admit(engine, letter)
@@ -120,6 +129,9 @@ class Worker:
             }
             self._admitted[session, frame.number] = (frame, image, stages)
             engine.submit(session, frame.number, image, letter.style, letter.since_ns / 1e9)
+        except EngineAway:  # told once, by the guardian
+            self._admitted.pop((session, frame.number), None)
+            self._pass_through(session, frame)
         except Exception:
             logger.exception("session %s: frame %d could not be admitted", session, frame.number)
             self._admitted.pop((session, frame.number), None)
@@ -132,9 +144,10 @@ class Worker:
             # whose row it was cannot be told: all in flight start over with their next frame
             logger.exception("a network call failed; %d frames pass through", len(self._admitted))
             admitted, self._admitted = self._admitted, {}
-            for session in self._known:
-                engine.close(session)
-            self._known.clear()
+            known, self._known = self._known, set()
+            for session in known:
+                with contextlib.suppress(EngineAway):
+                    engine.close(session)
             for (session, _), (frame, *_) in admitted.items():
                 self._pass_through(session, frame)
             return

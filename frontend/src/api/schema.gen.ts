@@ -529,6 +529,11 @@ export interface components {
          */
         StatsMessage: {
             /**
+             * Engine
+             * @enum {string}
+             */
+            engine: "running" | "restarting" | "failed";
+            /**
              * State
              * @enum {string}
              */

@@ -1,0 +1,117 @@
+"""The other side of engine_process.py: what runs in the process that holds the engine."""
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+from multiprocessing import parent_process
+from multiprocessing.connection import Connection
+from multiprocessing.shared_memory import SharedMemory
+from typing import Any
+
+import numpy as np
+
+from streams.protocol import Result, Stylizer
+
+Progress = Callable[[str], None]
+Build = Callable[[Progress], Stylizer]
+RESULTS = 8  # finished frames that cross in one reply
+_MOST_STEPS = 8
+
+
+def run(build: Build, calls: Connection, aside: Connection) -> None:
+    """Build the engine and answer calls until the pipe closes or the parent is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C: the parent ends this process
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    try:
+        engine = build(lambda step: calls.send(("progress", step)))
+    except Exception as error:  # noqa: BLE001  # told to the parent
+        calls.send(("failed", _portable(error)))
+        return
+    calls.send(("built", (engine.config, engine.info)))
+    memory = SharedMemory(calls.recv())
+    calls.send(("attached", None))
+    threading.Thread(target=_prepare, args=(engine, aside), daemon=True).start()
+    _Desk(engine, memory).serve(calls)
+    os._exit(0)  # views of the memory are still held: an orderly end would complain
+
+
+class _Desk:
+    """Answers calls one by one, each with what the parent must know of the engine after it."""
+
+    def __init__(self, engine: Stylizer, memory: SharedMemory) -> None:
+        self._engine = engine
+        self._open: set[str] = set()
+        self._held: list[Result] = []  # finished, but there was no room in the last reply
+        shape = (1 + RESULTS, engine.config.height, engine.config.width, 3)
+        self._pictures = np.ndarray(shape, np.uint8, memory.buf)
+
+    def serve(self, calls: Connection) -> None:
+        while True:
+            try:
+                name, given = calls.recv()
+            except (EOFError, OSError):
+                return
+            try:
+                answer = ("done", getattr(self, f"_{name}")(*given))
+            except Exception as error:  # noqa: BLE001  # told to the parent
+                answer = ("failed", _portable(error))
+            calls.send((*answer, *self._look()))
+
+    def _look(self) -> tuple[int, dict[str, int]]:
+        """Count frames in flight; give for each session the steps it wants a frame at, as bits."""
+        wants = {
+            session: sum(
+                self._engine.wants(session, steps) << steps for steps in range(1, _MOST_STEPS + 1)
+            )
+            for session in self._open
+        }
+        return self._engine.in_flight + len(self._held), wants
+
+    def _begin(self, session: str) -> None:
+        self._engine.open(session)
+        self._open.add(session)
+
+    def _end(self, session: str) -> None:
+        self._engine.close(session)
+        self._open.discard(session)
+        self._held = [result for result in self._held if result.session != session]
+
+    def _submit(self, session: str, number: int, *rest: Any) -> None:
+        # a copy: the engine keeps pictures for the motion between frames
+        self._engine.submit(session, number, self._pictures[0].copy(), *rest)
+
+    def _tick(self) -> list[tuple[str, int, dict[str, float], bool]]:
+        if not self._held:
+            self._held = list(self._engine.tick())
+        now, self._held = self._held[:RESULTS], self._held[RESULTS:]
+        for place, result in enumerate(now, start=1):
+            self._pictures[place] = result.image
+        return [(r.session, r.number, r.stages_ms, r.skipped) for r in now]
+
+
+def _prepare(engine: Stylizer, aside: Connection) -> None:
+    while True:
+        try:
+            params = aside.recv()
+        except (EOFError, OSError):
+            return
+        try:
+            answer: tuple[str, Any] = ("done", engine.prepare(params))
+        except Exception as error:  # noqa: BLE001  # told to the parent
+            answer = ("failed", _portable(error))
+        aside.send(answer)
+
+
+def _die_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _portable(error: Exception) -> Exception:
+    """Give an exception that surely survives the pipe."""
+    if type(error).__module__.startswith(("pipeline.", "builtins")) and len(error.args) <= 1:
+        return error
+    return RuntimeError(f"{type(error).__name__}: {error}")

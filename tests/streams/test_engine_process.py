@@ -1,0 +1,144 @@
+import os
+import queue
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.engine import EngineResult
+from pipeline.errors import ModelError
+from pipeline.params import StyleParams
+from streams.engine_child import Progress
+from streams.engine_process import EngineProcess
+from streams.errors import EngineAway
+from streams.frame import Restyled
+from streams.worker import Worker
+from tests.streams.fakes import FakeEngine
+from tests.streams.pictures import ANN, frame, level_of
+
+
+class Mortal(FakeEngine):
+    """Dies at a tick with the prompt "die", sleeps at "hang"."""
+
+    def tick(self) -> list[EngineResult]:
+        for _, _, _, params in self._waiting:
+            if params.prompt == "die":
+                os._exit(9)
+            if params.prompt == "hang":
+                time.sleep(60)
+        return super().tick()
+
+
+def build(progress: Progress) -> Mortal:
+    progress("thinking")
+    return Mortal()
+
+
+def refuse(progress: Progress) -> Mortal:
+    raise ModelError("no such folder")
+
+
+@contextmanager
+def started(restarts: int = 3) -> Iterator[EngineProcess]:
+    engine = EngineProcess(build, restarts=restarts)
+    try:
+        yield engine.start()
+    finally:
+        engine.end()
+
+
+def until(true: Callable[[], bool], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it never came true"
+        time.sleep(0.02)
+
+
+def shown_of(worker: Worker, shown: queue.Queue[Restyled], number: int) -> float:
+    worker.put(ANN, frame(number, level=60))
+    return level_of(shown.get(timeout=20).picture)
+
+
+def test_results_are_those_of_an_engine_in_this_process() -> None:
+    image = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+    here = FakeEngine()
+    with started() as there:
+        for engine in (here, there):
+            engine.open("ann")
+            engine.submit("ann", 7, image, StyleParams())
+            assert engine.in_flight == 1
+            assert not engine.wants("ann", 1)
+        (one,), (other,) = here.tick(), there.tick()
+        assert there.wants("ann", 1)
+        assert there.info == here.info
+        assert there.prepare(StyleParams(prompt="gibberish")) == "nothing I know"
+        with pytest.raises(ValueError, match=r"picture \(32, 64, 3\)"):
+            there.submit("ann", 8, image[:32], StyleParams())
+    assert np.array_equal(one.image, other.image)
+    assert (one.number, one.stages_ms) == (other.number, other.stages_ms)
+
+
+@pytest.mark.parametrize(("prompt", "allowed"), [("die", 1.5), ("hang", 4.0)])
+def test_a_lost_engine_lets_frames_through_and_comes_back(prompt: str, allowed: float) -> None:
+    with started() as engine:
+        worker = Worker(lambda: engine)
+        worker.start()
+        shown: queue.Queue[Restyled] = queue.Queue()
+        worker.open(ANN, StyleParams(prompt=prompt), shown.put)
+        began = time.monotonic()
+        assert abs(shown_of(worker, shown, 0) - 60) <= 3
+        assert time.monotonic() - began < allowed
+        assert worker.engine_state == "restarting"
+        worker.restyle(ANN, StyleParams(prompt="kept"))
+        assert abs(shown_of(worker, shown, 1) - 60) <= 3
+        until(lambda: worker.engine_state == "running")
+        assert abs(shown_of(worker, shown, 2) - 195) <= 3
+        worker.close()
+
+
+def test_an_engine_that_dies_too_often_stays_away_and_leaves_nothing() -> None:
+    with started(restarts=1) as engine:
+        processes = []
+        for _ in range(2):
+            until(lambda: engine.state == "running" and engine._child is not None)
+            child = engine._child
+            assert child is not None
+            assert child._memory.name not in {path.name for path in Path("/dev/shm").glob("psm_*")}
+            processes.append(child.process)
+            child.process.kill()
+            until(lambda child=child: engine._child is not child)
+        assert engine.state == "failed"
+        with pytest.raises(EngineAway):
+            engine.open("ann")
+    assert not any(process.is_alive() for process in processes)
+
+
+def test_what_the_build_raises_is_told() -> None:
+    with pytest.raises(ModelError, match="no such folder"):
+        EngineProcess(refuse).start()
+
+
+def test_the_child_dies_with_its_parent() -> None:
+    code = (
+        "from tests.streams.test_engine_process import *\n"
+        "if __name__ == '__main__':\n"
+        "    e = EngineProcess(build).start()\n"
+        "    print(e._child.process.pid, flush=True); time.sleep(60)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        parent.kill()
+    until(lambda: not _runs(child), 10)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rsplit(")")[-1].split()[0]
+    except FileNotFoundError:
+        return False

@@ -14,7 +14,7 @@ import multiprocessing
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from multiprocessing.shared_memory import SharedMemory
@@ -52,6 +52,8 @@ class EngineProcess:
         self.state: EngineState = "running"
         self._build, self._progress = build, progress
         self._child: _Child | None = None
+        self._coming: _Child | None = None  # the newest, perhaps still loading
+        self._threads: list[threading.Thread] = []
         self._untold = False  # a loss that `tick` has still to raise
         self._in_flight = 0
         self._wants: dict[str, int] = {}
@@ -61,7 +63,9 @@ class EngineProcess:
 
     def start(self) -> "EngineProcess":
         """Start the child and wait for its engine. Raises what `build` raised."""
-        self._child = child = _Child(self._build, self._progress, None)
+        child = self._coming = _Child(self._build)
+        child.load(self._progress, None)
+        self._child = child
         self.config = child.config
         self._watch(child)
         return self
@@ -70,9 +74,11 @@ class EngineProcess:
         """End the child; its memory goes with it."""
         with self._lock:
             self._ended = True
-            child, self._child = self._child, None
+            self._child, child = None, self._coming
         if child is not None:
             child.kill()
+        for thread in self._threads:
+            thread.join()
 
     @property
     def info(self) -> EngineInfo:
@@ -164,7 +170,12 @@ class EngineProcess:
             wait([child.process.sentinel])
             self._lose(child)
 
-        threading.Thread(target=look, name="guardian", daemon=True).start()
+        self._begin(look, "guardian")
+
+    def _begin(self, work: Callable[[], None], name: str) -> None:
+        thread = threading.Thread(target=work, name=name, daemon=True)
+        thread.start()
+        self._threads = [t for t in self._threads if t.is_alive()] + [thread]
 
     def _lose(self, child: "_Child") -> None:
         """Give up a child; begin a restart unless there were too many."""
@@ -182,13 +193,18 @@ class EngineProcess:
         logger.error("the engine process was lost: %s", self.state)
         child.kill()
         if not tired:
-            threading.Thread(target=self._restart, name="engine restart", daemon=True).start()
+            self._begin(self._restart, "engine restart")
 
     def _restart(self) -> None:
+        with self._lock:
+            if self._ended:
+                return
+            child = self._coming = _Child(self._build)
         try:
-            child = _Child(self._build, self._progress, _LOAD)
+            child.load(self._progress, _LOAD)
         except Exception:
-            logger.exception("the engine could not be built again")
+            if not self._ended:
+                logger.exception("the engine could not be built again")
             self.state = "failed"
             return
         with self._lock:
@@ -203,7 +219,7 @@ class EngineProcess:
 class _Child:
     """One process, its pipes and its memory."""
 
-    def __init__(self, build: Build, progress: Progress, load: float | None) -> None:
+    def __init__(self, build: Build) -> None:
         spawn = multiprocessing.get_context("spawn")
         self._calls, calls = spawn.Pipe()
         self._aside, aside = spawn.Pipe()
@@ -214,6 +230,9 @@ class _Child:
         self.process.start()
         calls.close()
         aside.close()
+
+    def load(self, progress: Progress, load: float | None) -> None:
+        """Wait for the engine. Raises what its build raised; the process is gone then."""
         try:
             self.config, self.info = self._built(progress, load)
             self._deadline = max(_LEAST_DEADLINE, _FRAMES_PER_CALL * self.info.ms_per_frame / 1e3)

@@ -32,16 +32,15 @@ def choose_device(config: EngineConfig) -> str:
 
 
 def choose_backend(config: EngineConfig) -> str:
-    """Give a key of BACKENDS: OpenVINO on a CPU, CUDA graphs on a GPU, or what is configured."""
+    """Give a key of BACKENDS: OpenVINO on a CPU, eager on a GPU, or what is configured."""
     device = choose_device(config)
     if config.backend == "openvino" and device != "cpu":
         raise BackendUnavailable("backend openvino runs on the CPU: set device cpu")
     if config.backend == "graphs" and device != "cuda":
         raise BackendUnavailable("backend graphs needs an NVIDIA GPU: set device cuda on one")
     if config.backend == "auto":
-        if config.feature_bank:
-            return "eager"  # the others run one program that keeps no features
-        return "openvino" if device == "cpu" else "graphs"
+        # a feature bank needs eager; and so does a GPU, until graphs have run on one
+        return "openvino" if device == "cpu" and not config.feature_bank else "eager"
     return config.backend
 
 

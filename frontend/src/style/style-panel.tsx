@@ -12,7 +12,9 @@ const SEEDS = 2 ** 31;
 const SIMILAR = 0.98; // cosine similarity; the default of StreamDiffusion
 
 export function StylePanel({ store, info }: { store: StyleStore; info: Info | null }) {
-  const { style, pending, frame, hint } = useSyncExternalStore(store.subscribe, store.get);
+  const { style, pending, frame, hint, defaults } = useSyncExternalStore(store.subscribe, store.get);
+  const back = (key: keyof Style): (() => void) | undefined =>
+    style[key] === defaults[key] ? undefined : () => store.resetOne(key);
   return (
     <section aria-label={STRINGS.prompt} className="flex flex-col gap-5">
       <PromptBox
@@ -28,6 +30,7 @@ export function StylePanel({ store, info }: { store: StyleStore; info: Info | nu
           hint={STRINGS.strengthHint}
           testId="strength"
           value={style.strength}
+          onReset={back("strength")}
           min={0}
           max={1}
           step={0.02}
@@ -38,6 +41,7 @@ export function StylePanel({ store, info }: { store: StyleStore; info: Info | nu
           hint={STRINGS.guidanceHint}
           testId="guidance"
           value={style.guidance_scale}
+          onReset={back("guidance_scale")}
           min={1}
           max={3}
           step={0.1}
@@ -48,6 +52,7 @@ export function StylePanel({ store, info }: { store: StyleStore; info: Info | nu
           hint={STRINGS.stepsHint}
           testId="steps"
           value={style.steps}
+          onReset={back("steps")}
           min={1}
           max={8}
           step={1}
@@ -71,18 +76,11 @@ export function StylePanel({ store, info }: { store: StyleStore; info: Info | nu
         <div className="grow">
           <Field label={STRINGS.seed}>
             {(id) => (
-              <input
+              <SeedInput
                 id={id}
-                data-testid="seed"
-                type="number"
-                min={0}
-                max={2 ** 32 - 1}
-                className={`${INPUT} tabular-nums`}
+                testId="seed"
                 value={style.seed}
-                onChange={(event) => {
-                  const seed = event.target.valueAsNumber;
-                  if (Number.isInteger(seed) && seed >= 0 && seed < 2 ** 32) store.change({ seed });
-                }}
+                onChange={(seed) => store.change({ seed })}
               />
             )}
           </Field>
@@ -106,6 +104,7 @@ export function StylePanel({ store, info }: { store: StyleStore; info: Info | nu
             hint={STRINGS.travelHint}
             testId="travel"
             value={style.travel}
+            onReset={back("travel")}
             min={0}
             max={10}
             step={0.5}
@@ -116,16 +115,30 @@ export function StylePanel({ store, info }: { store: StyleStore; info: Info | nu
             hint={STRINGS.seedBlendHint}
             testId="seed-blend"
             value={style.seed_blend}
+            onReset={back("seed_blend")}
             min={0}
             max={1}
             step={0.02}
             onChange={(seed_blend) => store.change({ seed_blend })}
           />
+          {style.seed_blend > 0 && (
+            <Field label={STRINGS.blendSeed}>
+              {(id) => (
+                <SeedInput
+                  id={id}
+                  testId="blend-seed"
+                  value={style.blend_seed}
+                  onChange={(blend_seed) => store.change({ blend_seed })}
+                />
+              )}
+            </Field>
+          )}
           <Slider
             label={STRINGS.deflicker}
             hint={STRINGS.deflickerHint}
             testId="deflicker"
             value={style.deflicker}
+            onReset={back("deflicker")}
             min={0}
             max={1}
             step={0.05}
@@ -148,6 +161,19 @@ export function StylePanel({ store, info }: { store: StyleStore; info: Info | nu
               </select>
             )}
           </Field>
+          {style.noise === "warped" && (
+            <Slider
+              label={STRINGS.noiseWarp}
+              hint={STRINGS.noiseWarpHint}
+              testId="noise-warp"
+              value={style.noise_warp}
+              onReset={back("noise_warp")}
+              min={0}
+              max={1}
+              step={0.05}
+              onChange={(noise_warp) => store.change({ noise_warp })}
+            />
+          )}
           <label className="flex items-center gap-3 text-sm" title={STRINGS.similarHint}>
             <input
               type="checkbox"
@@ -160,12 +186,49 @@ export function StylePanel({ store, info }: { store: StyleStore; info: Info | nu
             />
             {STRINGS.similar}
           </label>
+          {style.similarity_filter > 0 && (
+            <Slider
+              label={STRINGS.similarAt}
+              hint={STRINGS.similarAtHint}
+              testId="similarity"
+              value={style.similarity_filter}
+              min={0.9}
+              max={1}
+              step={0.005}
+              onChange={(similarity_filter) => store.change({ similarity_filter })}
+            />
+          )}
         </div>
       </details>
       <span data-testid="applied-frame" className="sr-only">
         {frame ?? ""}
       </span>
     </section>
+  );
+}
+
+interface SeedInputProps {
+  id: string;
+  testId: string;
+  value: number;
+  onChange: (seed: number) => void;
+}
+
+function SeedInput({ id, testId, value, onChange }: SeedInputProps) {
+  return (
+    <input
+      id={id}
+      data-testid={testId}
+      type="number"
+      min={0}
+      max={2 ** 32 - 1}
+      className={`${INPUT} tabular-nums`}
+      value={value}
+      onChange={(event) => {
+        const seed = event.target.valueAsNumber;
+        if (Number.isInteger(seed) && seed >= 0 && seed < 2 ** 32) onChange(seed);
+      }}
+    />
   );
 }
 

@@ -1,5 +1,7 @@
 import { beforeEach, describe, expect, it } from "vitest";
 
+import type { Info } from "@/api/client";
+
 import { DEFAULTS, StyleStore } from "./style-store";
 
 describe("StyleStore", () => {
@@ -44,5 +46,13 @@ describe("StyleStore", () => {
     store.change({ prompt: "ink", strength: 0.1, seed: 9 });
     store.reset();
     expect(store.values()).toEqual({ ...DEFAULTS, prompt: "ink" });
+  });
+
+  it("puts one value back to the server's default and leaves the others", () => {
+    const store = new StyleStore();
+    store.useDefaults({ defaults: { ...DEFAULTS, strength: 0.7 } } as Info);
+    store.change({ strength: 0.1, steps: 3 });
+    store.resetOne("strength");
+    expect(store.values()).toEqual({ ...DEFAULTS, strength: 0.7, steps: 3 });
   });
 });

@@ -27,12 +27,15 @@ export interface StyleState {
   frame: number | null;
   /** What the model did not understand of the prompt. */
   hint: string | null;
+  /** What the server takes for a value that nobody chose. */
+  defaults: Style;
 }
 
 /** What was asked and what the picture shows; kept over reloads. Knows nothing of React. */
 export class StyleStore {
-  private state: StyleState = { style: recall(), pending: false, frame: null, hint: null };
-  private defaults = DEFAULTS;
+  private state: StyleState = {
+    style: recall(), pending: false, frame: null, hint: null, defaults: DEFAULTS,
+  };
   private seq = 0;
   private appliedSeq = 0;
   private send: (seq: number, style: StylePatch) => boolean = () => false;
@@ -48,7 +51,7 @@ export class StyleStore {
   readonly values = (): Style => this.state.style;
 
   useDefaults(info: Info): void {
-    this.defaults = info.defaults;
+    this.set({ defaults: info.defaults });
   }
 
   change(patch: StylePatch): void {
@@ -58,8 +61,13 @@ export class StyleStore {
   }
 
   reset(): void {
-    const { prompt } = this.state.style;
-    this.change({ ...this.defaults, prompt });
+    const { style, defaults } = this.state;
+    this.change({ ...defaults, prompt: style.prompt });
+  }
+
+  /** Put one value back to the server's default. */
+  resetOne(key: keyof Style): void {
+    this.change({ [key]: this.state.defaults[key] });
   }
 
   /** A call is up: from now on changes go there. What changed while it was set up goes first. */

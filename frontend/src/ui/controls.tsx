@@ -1,5 +1,9 @@
 import { type ButtonHTMLAttributes, type ReactNode, useId } from "react";
 
+import { STRINGS } from "@/strings";
+
+import { Icon } from "./icons";
+
 type ButtonProps = ButtonHTMLAttributes<HTMLButtonElement> & {
   look?: "plain" | "strong" | "quiet";
   pressed?: boolean;
@@ -32,15 +36,18 @@ interface SliderProps {
   step: number;
   testId: string;
   onChange: (value: number) => void;
+  /** Given while the value is not the default: puts it back. */
+  onReset?: (() => void) | undefined;
 }
 
-export function Slider({ label, hint, value, testId, onChange, ...range }: SliderProps) {
+export function Slider({ label, hint, value, testId, onChange, onReset, ...range }: SliderProps) {
   const id = useId();
   return (
     <div title={hint}>
-      <div className="mb-1 flex justify-between text-sm">
+      <div className="mb-1 flex items-center gap-1.5 text-sm">
         <label htmlFor={id}>{label}</label>
-        <output htmlFor={id} className="text-muted tabular-nums">
+        {onReset && <ResetButton label={label} testId={testId} onClick={onReset} />}
+        <output htmlFor={id} className="ml-auto text-muted tabular-nums">
           {value}
         </output>
       </div>
@@ -54,6 +61,29 @@ export function Slider({ label, hint, value, testId, onChange, ...range }: Slide
         className="h-6 w-full accent-accent"
       />
     </div>
+  );
+}
+
+interface ResetProps {
+  label: string;
+  testId: string;
+  onClick: () => void;
+}
+
+/** Puts one control back to its default. */
+export function ResetButton({ label, testId, onClick }: ResetProps) {
+  const text = STRINGS.resetOne(label);
+  return (
+    <button
+      type="button"
+      data-testid={`reset-${testId}`}
+      aria-label={text}
+      title={text}
+      onClick={onClick}
+      className="grid size-6 place-items-center rounded-full text-muted transition hover:bg-line/50 hover:text-ink"
+    >
+      <Icon name="undo" size={14} />
+    </button>
   );
 }
 

@@ -177,7 +177,7 @@ def test_openvino_on_a_gpu_is_refused_with_what_to_do(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize(
-    ("gpu", "device", "backend"), [(True, "cuda", "graphs"), (False, "cpu", "openvino")]
+    ("gpu", "device", "backend"), [(True, "cuda", "eager"), (False, "cpu", "openvino")]
 )
 def test_auto_takes_what_fits_the_machine(
     monkeypatch: pytest.MonkeyPatch, gpu: bool, device: str, backend: str

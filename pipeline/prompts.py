@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
+# share of "none of them" from which on a prompt means nothing: at 0.5 one in ten of the embedded
+# model's own wordings would be told so, at 0.7 none
+_UNKNOWN = 0.7
 _KEPT = 256  # texts; 300 kB each at 77 × 1024 in fp32
 _HEAVIEST = 1e6  # beyond the range of floats shares would be no numbers
 _WEIGHT = re.compile(r"^(?P<text>.*?)\s*:\s*(?P<weight>\d*\.?\d+)\s*$", re.DOTALL)
@@ -76,7 +79,7 @@ class Prompts:
             return None
         for text, _ in parse_blend(prompt):
             shares = self._encoder.judge(self.get(text)) if text else [0.0]
-            if len(shares) == len(self._styles) + 1 and shares[-1] > 0.5:
+            if len(shares) == len(self._styles) + 1 and shares[-1] > _UNKNOWN:
                 closest = max(range(len(self._styles)), key=shares.__getitem__)
                 return f"nothing I know in {text!r}: closest is {self._styles[closest]}"
         return None

@@ -107,7 +107,9 @@ def write_thumbnails(to: Path, rows: list[list[Image]], side: int = 96) -> None:
     """Write the officer in every style, for the buttons of the page."""
     to.mkdir(exist_ok=True)
     for spec, row in zip(STYLES, rows, strict=True):
-        small = cv2.resize(row[_OFFICER][32:-32, 32:-32], (side, side), interpolation=cv2.INTER_AREA)
+        small = cv2.resize(
+            row[_OFFICER][32:-32, 32:-32], (side, side), interpolation=cv2.INTER_AREA
+        )
         cv2.imwrite(
             str(to / thumbnail_name(spec.name)), cv2.cvtColor(small, cv2.COLOR_RGB2BGR),
             [cv2.IMWRITE_WEBP_QUALITY, 75],

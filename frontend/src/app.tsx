@@ -2,6 +2,7 @@ import { useCallback, useEffect, useState, useSyncExternalStore } from "react";
 
 import { type Info, Refused, forgetToken, getInfo, redeemLink } from "@/api/client";
 import { Live, type Source } from "@/call/live";
+import { ObsLink } from "@/output/obs-link";
 import { StatusBadge } from "@/status-badge";
 import { openCamera } from "@/source/open-source";
 import { CameraChoice, SourceButtons } from "@/source/source-bar";
@@ -91,6 +92,7 @@ export function App() {
             </div>
           )}
           <StatsBar stats={state.stats} roundTrip={state.roundTrip} />
+          {state.phase.state === "live" && state.viewer && <ObsLink viewer={state.viewer} />}
         </div>
         <aside className="card h-fit">
           <StylePanel store={style} info={info} />

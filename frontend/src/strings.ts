@@ -71,6 +71,10 @@ export const STRINGS = {
   flickerHint:
     "How much the result changes, in grey levels of 255, from one frame to the next where the camera's picture stands still",
   stages: "Milliseconds per frame, by stage",
+  obs: "Copy link for OBS",
+  obsHint: "In OBS: Sources → + → Browser, then paste. Whoever has the link can watch, until this session ends.",
+  copied: "Copied",
+  copyByHand: "The browser did not let the page copy. Copy it from here:",
   theme: "Light or dark",
   retryNow: "Try now",
   retryIn: (seconds: number): string => `next try in ${seconds} s`,

@@ -8,6 +8,8 @@ const PATHS = {
   dice: "M5 5h14v14H5zM9 9h.01M15 9h.01M12 12h.01M9 15h.01M15 15h.01",
   mirror: "M12 4v16M9 8l-4 4 4 4zM15 8l4 4-4 4z",
   split: "M12 4v16M8 9l-3 3 3 3M16 9l3 3-3 3",
+  copy: "M9 9h10v10H9zM15 9V5H5v10h4",
+  done: "M5 12.5l4.5 4.5L19 7.5",
   undo: "M5 5v5h5M5.5 10a7.5 7.5 0 1 1-1 5",
 } as const;
 

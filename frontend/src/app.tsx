@@ -2,6 +2,7 @@ import { useCallback, useEffect, useState, useSyncExternalStore } from "react";
 
 import { type Info, Refused, forgetToken, getInfo, redeemLink } from "@/api/client";
 import { Live, type Source } from "@/call/live";
+import { CaptureButtons } from "@/output/capture-buttons";
 import { ObsLink } from "@/output/obs-link";
 import { StatusBadge } from "@/status-badge";
 import { openCamera } from "@/source/open-source";
@@ -68,6 +69,7 @@ export function App() {
               <SourceButtons onOpen={open} active={source.kind} />
               {source.kind === "camera" && <CameraChoice source={source} onOpen={open} />}
               <span className="grow" />
+              <CaptureButtons output={state.output} />
               <ViewChoice view={view} onChange={setView} />
               {source.kind === "camera" && (
                 <Button pressed={mirror} title={STRINGS.mirror} aria-label={STRINGS.mirror} onClick={() => setMirror(!mirror)}>

@@ -10,6 +10,7 @@ import { CameraChoice, SourceButtons } from "@/source/source-bar";
 import { Stage, type View } from "@/stage/stage";
 import { StatsBar } from "@/stats/stats-bar";
 import { STRINGS } from "@/strings";
+import { LinkNotice, takeStyleLink } from "@/style/link-notice";
 import { StylePanel } from "@/style/style-panel";
 import { StyleStore } from "@/style/style-store";
 import { Button } from "@/ui/controls";
@@ -19,6 +20,7 @@ import { Notice } from "./notice";
 import { ThemeButton } from "./theme";
 
 const style = new StyleStore();
+const linkProblem = takeStyleLink(style);
 const live = new Live(style);
 const VIEWS: View[] = ["wipe", "side", "only"];
 const LATER = 1500; // ms between looks for a server that loads or is away
@@ -45,6 +47,7 @@ export function App() {
         <StatusBadge phase={state.phase} />
         <ThemeButton />
       </header>
+      <LinkNotice store={style} atLoad={linkProblem} />
       <main className="grid grow content-start gap-5 lg:grid-cols-[minmax(0,1fr)_22rem]">
         <div className="flex min-w-0 flex-col gap-3">
           <Stage

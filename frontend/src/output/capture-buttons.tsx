@@ -91,7 +91,7 @@ function useRecording(
   };
   const toggle = (): void => {
     setProblem(null);
-    if (recorder.current) stop();
+    if (recorder.current?.state === "recording") stop();
     else if (output && TYPE) {
       try {
         recorder.current = record(output, TYPE, save);

@@ -85,6 +85,8 @@ export const STRINGS = {
   obsHint: "In OBS: Sources → + → Browser, then paste. Whoever has the link can watch, until this session ends.",
   copied: "Copied",
   copyByHand: "The browser did not let the page copy. Copy it from here:",
+  history: "Prompts of before",
+  forget: (prompt: string): string => `Forget '${prompt}'`,
   copyStyle: "Copy link to this style",
   close: "Close",
   badLink: (problem: string): string => `The style in this link was not used: ${problem}`,

@@ -87,11 +87,23 @@ export const STRINGS = {
   copyByHand: "The browser did not let the page copy. Copy it from here:",
   history: "Prompts of before",
   forget: (prompt: string): string => `Forget '${prompt}'`,
+  looks: "Saved looks",
+  lookName: "Name of this look",
+  save: "Save",
+  deleteLook: (name: string): string => `Delete the look '${name}'`,
+  exportLooks: "Export",
+  importLooks: "Import",
+  looksRead: (count: number): string => `${count} ${count === 1 ? "look" : "looks"} read.`,
+  badLooks: (file: string, problem: string): string => `Nothing was taken from ${file}: ${problem}`,
   copyStyle: "Copy link to this style",
   close: "Close",
   badLink: (problem: string): string => `The style in this link was not used: ${problem}`,
   wrong: {
     noJson: "it is not readable; it may have been cut when it was copied.",
+    noFile: "it is no JSON.",
+    noLooks: (kind: string): string =>
+      `it is no file of saved looks ("kind": "${kind}" and a list "looks" are expected).`,
+    noName: (longest: number): string => `a name of 1 to ${longest} characters is missing.`,
     noObject: "it holds no style values.",
     unknown: (key: string, known: string): string => `'${key}' is no style value; known are ${known}.`,
     value: (key: string, given: string, allowed: string): string =>

@@ -6,6 +6,7 @@ import { Button, Field, INPUT, Slider } from "@/ui/controls";
 import { CopyButton } from "@/ui/copy-button";
 import { Icon } from "@/ui/icons";
 
+import { LooksPanel } from "./looks-panel";
 import { PromptBox } from "./prompt-box";
 import { styleLink } from "./style-link";
 import type { StyleStore } from "./style-store";
@@ -202,6 +203,7 @@ export function StylePanel({ store, info }: { store: StyleStore; info: Info | nu
           )}
         </div>
       </details>
+      <LooksPanel style={style} onPick={(look) => store.change(look)} />
       <div className="flex flex-wrap gap-2">
         <CopyButton
           label={STRINGS.copyStyle}

@@ -16,6 +16,7 @@ import { StyleStore } from "@/style/style-store";
 import { Button } from "@/ui/controls";
 import { Icon } from "@/ui/icons";
 
+import { HelpSheet } from "./help-sheet";
 import { Notice } from "./notice";
 import { ThemeButton } from "./theme";
 
@@ -45,6 +46,7 @@ export function App() {
         <h1 className="text-xl font-semibold tracking-tight">{STRINGS.name}</h1>
         <span className="grow" />
         <StatusBadge phase={state.phase} />
+        <HelpSheet />
         <ThemeButton />
       </header>
       <LinkNotice store={style} atLoad={linkProblem} />

@@ -2,21 +2,26 @@ import { useCallback, useEffect, useState, useSyncExternalStore } from "react";
 
 import { type Info, Refused, forgetToken, getInfo, redeemLink } from "@/api/client";
 import { Live, type Source } from "@/call/live";
+import { CaptureButtons } from "@/output/capture-buttons";
+import { ObsLink } from "@/output/obs-link";
 import { StatusBadge } from "@/status-badge";
 import { openCamera } from "@/source/open-source";
 import { CameraChoice, SourceButtons } from "@/source/source-bar";
 import { Stage, type View } from "@/stage/stage";
 import { StatsBar } from "@/stats/stats-bar";
 import { STRINGS } from "@/strings";
+import { LinkNotice, takeStyleLink } from "@/style/link-notice";
 import { StylePanel } from "@/style/style-panel";
 import { StyleStore } from "@/style/style-store";
 import { Button } from "@/ui/controls";
 import { Icon } from "@/ui/icons";
 
+import { HelpSheet } from "./help-sheet";
 import { Notice } from "./notice";
 import { ThemeButton } from "./theme";
 
 const style = new StyleStore();
+const linkProblem = takeStyleLink(style);
 const live = new Live(style);
 const VIEWS: View[] = ["wipe", "side", "only"];
 const LATER = 1500; // ms between looks for a server that loads or is away
@@ -41,8 +46,10 @@ export function App() {
         <h1 className="text-xl font-semibold tracking-tight">{STRINGS.name}</h1>
         <span className="grow" />
         <StatusBadge phase={state.phase} />
+        <HelpSheet />
         <ThemeButton />
       </header>
+      <LinkNotice store={style} atLoad={linkProblem} />
       <main className="grid grow content-start gap-5 lg:grid-cols-[minmax(0,1fr)_22rem]">
         <div className="flex min-w-0 flex-col gap-3">
           <Stage
@@ -67,6 +74,7 @@ export function App() {
               <SourceButtons onOpen={open} active={source.kind} />
               {source.kind === "camera" && <CameraChoice source={source} onOpen={open} />}
               <span className="grow" />
+              <CaptureButtons output={state.output} />
               <ViewChoice view={view} onChange={setView} />
               {source.kind === "camera" && (
                 <Button pressed={mirror} title={STRINGS.mirror} aria-label={STRINGS.mirror} onClick={() => setMirror(!mirror)}>
@@ -91,6 +99,7 @@ export function App() {
             </div>
           )}
           <StatsBar stats={state.stats} roundTrip={state.roundTrip} />
+          {state.phase.state === "live" && state.viewer && <ObsLink viewer={state.viewer} />}
         </div>
         <aside className="card h-fit">
           <StylePanel store={style} info={info} />

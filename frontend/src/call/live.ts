@@ -6,7 +6,7 @@ import {
   forgetToken,
 } from "@/api/client";
 
-import { PeerCall } from "./peer-call";
+import { PeerCall, type Viewer } from "./peer-call";
 import { type Phase, afterMediaError, afterRefusal, backoff } from "./phase";
 
 /** Something that gives pictures: a camera, a screen, a file. */
@@ -21,6 +21,8 @@ export interface LiveState {
   source: Source | null;
   output: MediaStream | null;
   stats: Stats | null;
+  /** Lets an overlay watch this session; null while there is none. */
+  viewer: Viewer | null;
   /** Round trip of the control channel in milliseconds. */
   roundTrip: number | null;
   /** When the next try comes, as Date.now() counts. */
@@ -39,7 +41,8 @@ const PING = 2000; // ms
 /** Keeps a call up for as long as a source runs. Knows nothing of React. */
 export class Live {
   private state: LiveState = {
-    phase: { state: "idle" }, source: null, output: null, stats: null, roundTrip: null, retryAt: null,
+    phase: { state: "idle" }, source: null, output: null, stats: null, viewer: null, roundTrip: null,
+    retryAt: null,
   };
   private readonly listeners = new Set<() => void>();
   private readonly style: StyleLink;
@@ -139,7 +142,7 @@ export class Live {
 
   private opened(call: PeerCall): void {
     this.attempt = 0;
-    this.set({ phase: { state: "live" } });
+    this.set({ phase: { state: "live" }, viewer: call.viewer });
     this.style.connected((seq, style) => call.send({ type: "style", seq, style }));
     this.pinger = window.setInterval(() => {
       this.pings = new Map([[++this.pingSeq, performance.now()]]);
@@ -182,7 +185,7 @@ export class Live {
     const { call } = this;
     this.call = null;
     call?.close();
-    this.set({ retryAt: null, roundTrip: null });
+    this.set({ retryAt: null, roundTrip: null, viewer: null });
   }
 
   private set(change: Partial<LiveState>): void {

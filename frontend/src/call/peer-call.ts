@@ -16,6 +16,12 @@ export interface PeerEvents {
   lost: () => void;
 }
 
+/** What somebody needs to watch a session, and nothing else of it. */
+export interface Viewer {
+  readonly id: string;
+  readonly token: string;
+}
+
 const GATHERING = 1000; // ms; a candidate that is later than that is not needed on a LAN
 const SILENCE = 4000; // ms without figures (they come twice a second): the server is gone
 
@@ -69,6 +75,11 @@ export class PeerCall {
   /** Change what is sent without a new call. */
   async replace(track: MediaStreamTrack): Promise<void> {
     await this.connection.getSenders()[0]?.replaceTrack(track);
+  }
+
+  /** Which session this is and the token that lets watch it; null before the answer. */
+  get viewer(): Viewer | null {
+    return this.session && { id: this.session.id, token: this.session.viewer_token };
   }
 
   /** Send a control message; says whether the channel took it. */

@@ -32,12 +32,13 @@ export function SourceButtons({ onOpen, active, large = false }: SourceButtonsPr
           key={kind}
           data-testid={`start-${kind}`}
           look={large && index === 0 ? "strong" : "plain"}
+          title={STRINGS[kind]}
           className={large ? "min-h-12 px-5 text-base" : ""}
           onClick={() => choose(kind)}
           {...(large ? {} : { pressed: active === kind })}
         >
           <Icon name={kind} />
-          <span className={large ? "" : "max-sm:sr-only"}>{STRINGS[kind]}</span>
+          <span className={large ? "" : active === kind ? "max-sm:sr-only" : "sr-only"}>{STRINGS[kind]}</span>
         </Button>
       ))}
       <input

@@ -16,6 +16,7 @@ export function Picture({ stream, label, testId, mirror }: PictureProps) {
   return (
     <video
       ref={video}
+      id={testId}
       data-testid={testId}
       aria-label={label}
       autoPlay

@@ -1,9 +1,13 @@
-import { useEffect, useRef, useState } from "react";
+import { useEffect, useRef, useState, useSyncExternalStore } from "react";
 
 import { INPUT } from "@/ui/controls";
 
 import { STRINGS } from "@/strings";
 
+import { HistoryList } from "./history-list";
+import { newHistory, remember } from "./prompt-history";
+
+const history = newHistory();
 const PAUSE = 400; // ms without a key: people who do not press Enter see it all the same
 
 interface PromptBoxProps {
@@ -17,6 +21,7 @@ export function PromptBox({ prompt, pending, hint, onCommit }: PromptBoxProps) {
   const [draft, setDraft] = useState(prompt);
   const [shown, setShown] = useState(prompt);
   const timer = useRef(0);
+  const before = useSyncExternalStore(history.subscribe, history.get);
   if (prompt !== shown) {
     setShown(prompt); // a preset was chosen
     setDraft(prompt);
@@ -24,6 +29,10 @@ export function PromptBox({ prompt, pending, hint, onCommit }: PromptBoxProps) {
   const commit = (text: string): void => {
     window.clearTimeout(timer.current);
     if (text !== prompt) onCommit(text);
+  };
+  const finish = (text: string): void => {
+    commit(text);
+    history.set(remember(history.get(), text)); // not what a pause while typing committed
   };
   useEffect(() => () => window.clearTimeout(timer.current), []);
   return (
@@ -51,11 +60,11 @@ export function PromptBox({ prompt, pending, hint, onCommit }: PromptBoxProps) {
           window.clearTimeout(timer.current);
           timer.current = window.setTimeout(() => commit(text), PAUSE);
         }}
-        onBlur={() => commit(draft)}
+        onBlur={() => finish(draft)}
         onKeyDown={(event) => {
           if (event.key === "Enter" && !event.shiftKey) {
             event.preventDefault();
-            commit(draft);
+            finish(draft);
           }
         }}
       />
@@ -67,6 +76,12 @@ export function PromptBox({ prompt, pending, hint, onCommit }: PromptBoxProps) {
       >
         {draft === prompt && hint}
       </p>
+      <HistoryList
+        prompts={before}
+        current={prompt.trim()}
+        onPick={finish}
+        onRemove={(text) => history.set(history.get().filter((old) => old !== text))}
+      />
     </div>
   );
 }

@@ -3,9 +3,12 @@ import { useSyncExternalStore } from "react";
 import type { Info, Style } from "@/api/client";
 import { STRINGS } from "@/strings";
 import { Button, Field, INPUT, Slider } from "@/ui/controls";
+import { CopyButton } from "@/ui/copy-button";
 import { Icon } from "@/ui/icons";
 
+import { LooksPanel } from "./looks-panel";
 import { PromptBox } from "./prompt-box";
+import { styleLink } from "./style-link";
 import type { StyleStore } from "./style-store";
 
 const SEEDS = 2 ** 31;
@@ -200,6 +203,14 @@ export function StylePanel({ store, info }: { store: StyleStore; info: Info | nu
           )}
         </div>
       </details>
+      <LooksPanel style={style} onPick={(look) => store.change(look)} />
+      <div className="flex flex-wrap gap-2">
+        <CopyButton
+          label={STRINGS.copyStyle}
+          testId="copy-style"
+          text={() => styleLink(location.origin + location.pathname, style)}
+        />
+      </div>
       <span data-testid="applied-frame" className="sr-only">
         {frame ?? ""}
       </span>

@@ -8,6 +8,10 @@ const PATHS = {
   dice: "M5 5h14v14H5zM9 9h.01M15 9h.01M12 12h.01M9 15h.01M15 15h.01",
   mirror: "M12 4v16M9 8l-4 4 4 4zM15 8l4 4-4 4z",
   split: "M12 4v16M8 9l-3 3 3 3M16 9l3 3-3 3",
+  snapshot: "M4 8h4l1.5-2.5h5L16 8h4v11H4zM12 10a3.2 3.2 0 1 0 .01 0",
+  pip: "M4 5.5h16v13H4zM12 12h6v4.5h-6z",
+  copy: "M9 9h10v10H9zM15 9V5H5v10h4",
+  done: "M5 12.5l4.5 4.5L19 7.5",
   undo: "M5 5v5h5M5.5 10a7.5 7.5 0 1 1-1 5",
 } as const;
 

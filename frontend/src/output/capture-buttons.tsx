@@ -1,0 +1,123 @@
+import { useEffect, useRef, useState } from "react";
+
+import { STRINGS } from "@/strings";
+import { Button } from "@/ui/controls";
+import { download } from "@/ui/download";
+import { Icon } from "@/ui/icons";
+
+import { clock, fileName, pickType, record, snapshot } from "./recording";
+
+const TYPE = typeof MediaRecorder === "undefined" ? null : pickType((type) => MediaRecorder.isTypeSupported(type));
+
+/** The video element that shows the result. */
+const result = (): HTMLVideoElement | null => document.querySelector("video#video-out");
+
+/** Snapshot, recording and picture-in-picture of the restyled picture. */
+export function CaptureButtons({ output }: { output: MediaStream | null }) {
+  const [problem, setProblem] = useState<string | null>(null);
+  const { since, toggle } = useRecording(output, setProblem);
+  const take = async (): Promise<void> => {
+    const video = result();
+    const picture = video && (await snapshot(video));
+    setProblem(picture ? null : STRINGS.noPicture);
+    if (picture) download(picture, fileName(picture.type, new Date()));
+  };
+  return (
+    <>
+      <Button
+        data-testid="snapshot"
+        title={STRINGS.snapshotHint}
+        aria-label={STRINGS.snapshot}
+        disabled={!output}
+        onClick={() => void take()}
+      >
+        <Icon name="snapshot" />
+      </Button>
+      {TYPE && (
+        <Button
+          data-testid="record"
+          title={since === null ? STRINGS.recordHint : STRINGS.recordStop}
+          aria-label={since === null ? STRINGS.record : STRINGS.recordStop}
+          pressed={since !== null}
+          disabled={!output}
+          onClick={toggle}
+        >
+          <span aria-hidden="true" className={`size-3 bg-rose-500 ${since === null ? "rounded-full" : "rounded-xs"}`} />
+          {since !== null && <Clock since={since} />}
+        </Button>
+      )}
+      {document.pictureInPictureEnabled && (
+        <Button
+          data-testid="pip"
+          title={STRINGS.pip}
+          aria-label={STRINGS.pip}
+          disabled={!output}
+          onClick={() => void floatOrReturn().catch(() => setProblem(STRINGS.noPip))}
+        >
+          <Icon name="pip" />
+        </Button>
+      )}
+      {problem !== null && (
+        <p role="alert" className="order-last basis-full text-right text-sm text-muted">
+          {problem}
+        </p>
+      )}
+    </>
+  );
+}
+
+interface Recording {
+  /** When it began, as Date.now() counts; null while nothing is recorded. */
+  since: number | null;
+  toggle: () => void;
+}
+
+/** Records one stream; what was recorded is saved when it is stopped, also by a lost call. */
+function useRecording(
+  output: MediaStream | null,
+  setProblem: (problem: string | null) => void,
+): Recording {
+  const [since, setSince] = useState<number | null>(null);
+  const recorder = useRef<MediaRecorder | null>(null);
+  const stop = (): void => {
+    if (recorder.current?.state === "recording") recorder.current.stop();
+    recorder.current = null;
+  };
+  useEffect(() => stop, [output]);
+  const save = (file: Blob): void => {
+    setSince(null);
+    if (file.size > 0) download(file, fileName(file.type, new Date()));
+    else setProblem(STRINGS.nothingRecorded);
+  };
+  const toggle = (): void => {
+    setProblem(null);
+    if (recorder.current?.state === "recording") stop();
+    else if (output && TYPE) {
+      try {
+        recorder.current = record(output, TYPE, save);
+        setSince(Date.now());
+      } catch {
+        setProblem(STRINGS.noRecording);
+      }
+    }
+  };
+  return { since, toggle };
+}
+
+async function floatOrReturn(): Promise<void> {
+  if (document.pictureInPictureElement) await document.exitPictureInPicture();
+  else await result()?.requestPictureInPicture();
+}
+
+function Clock({ since }: { since: number }) {
+  const [now, setNow] = useState(since);
+  useEffect(() => {
+    const timer = window.setInterval(() => setNow(Date.now()), 250);
+    return () => window.clearInterval(timer);
+  }, []);
+  return (
+    <span data-testid="record-clock" className="tabular-nums">
+      {clock(now - since)}
+    </span>
+  );
+}

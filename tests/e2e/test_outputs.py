@@ -1,0 +1,72 @@
+"""What leaves the page: the link for OBS, files, and a link to the style."""
+
+import re
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from playwright.async_api import Page, expect
+
+from tests.e2e.conftest import go_live
+from tests.e2e.serving import TOKEN, Server
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+_CLIPBOARD = "() => navigator.clipboard.readText()"
+
+
+async def test_a_live_picture_leaves_the_page(page: Page, server: Server, tmp_path: Path) -> None:
+    await page.context.grant_permissions(["camera", "clipboard-read", "clipboard-write"])
+    await page.goto(server.url)
+    await expect(page.get_by_test_id("copy-obs")).to_be_hidden()  # nothing to watch yet
+    await go_live(page, server, "a pencil drawing")
+
+    await page.get_by_test_id("copy-obs").click()
+    await expect(page.get_by_test_id("copy-obs")).to_contain_text("Copied")
+    (session,) = server.api("GET", "/api/sessions")["sessions"]
+    link = f"{server.url}/overlay/{session['id']}#token={session['viewer_token']}"
+    assert await page.evaluate(_CLIPBOARD) == link
+
+    async with page.expect_download() as shot:
+        await page.get_by_test_id("snapshot").click()
+    picture = tmp_path / (await shot.value).suggested_filename
+    await (await shot.value).save_as(picture)
+    assert picture.suffix == ".png"
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert picture.stat().st_size > 10_000  # a picture, not a plain colour
+
+    record = page.get_by_test_id("record")
+    await record.click()
+    await expect(page.get_by_test_id("record-clock")).to_have_text("0:02", timeout=15_000)
+    async with page.expect_download() as recorded:
+        await record.click()
+    await expect(record).to_have_attribute("aria-pressed", "false")
+    clip = tmp_path / (await recorded.value).suggested_filename
+    await (await recorded.value).save_as(clip)
+    assert re.fullmatch(r"restyle-\d{8}-\d{6}\.(webm|mp4)", clip.name)
+    assert clip.stat().st_size > 10_000
+
+
+async def test_a_style_comes_back_from_its_link(page: Page, server: Server) -> None:
+    await page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    await page.goto(server.url)
+    await page.get_by_test_id("prompt").fill("half neon & half comic")
+    await page.get_by_test_id("prompt").press("Enter")
+    await page.get_by_test_id("steps").fill("3")
+    await page.get_by_test_id("copy-style").click()
+    await expect(page.get_by_test_id("copy-style")).to_contain_text("Copied")
+    link = await page.evaluate(_CLIPBOARD)
+    assert link.startswith(f"{server.url}/#style=")
+    assert TOKEN not in link
+
+    other = await (await page.context.browser.new_context()).new_page()  # type: ignore[union-attr]
+    await other.goto(link)
+    await expect(other.get_by_test_id("prompt")).to_have_value("half neon & half comic")
+    await expect(other.get_by_test_id("steps")).to_have_value("3")
+    assert "style" not in other.url
+
+    wrong = quote('{"steps": 99}')
+    await other.goto(f"{server.url}/#style={wrong}")  # as pasted into the open page
+    await expect(other.get_by_test_id("link-problem")).to_contain_text(
+        "steps is 99; allowed: a whole number from 1 to 8"
+    )
+    await expect(other.get_by_test_id("steps")).to_have_value("3")

@@ -208,5 +208,5 @@ def test_encoding_is_the_same_each_time(sd_folder: Path) -> None:
 def test_the_shipped_model_is_small_and_holds_no_code() -> None:
     files = [path for path in WEIGHTS.rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) <= 25e6
-    assert {path.suffix for path in files} <= {".safetensors", ".json", ".txt", ".md"}
-    assert len(open_folder(EngineConfig()).presets) >= 8
+    assert {path.suffix for path in files} <= {".safetensors", ".json", ".txt", ".md", ".webp"}
+    assert len(open_folder(EngineConfig()).presets) >= 24

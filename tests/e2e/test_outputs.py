@@ -37,6 +37,11 @@ async def test_a_live_picture_leaves_the_page(page: Page, server: Server, tmp_pa
     record = page.get_by_test_id("record")
     await record.click()
     await expect(page.get_by_test_id("record-clock")).to_have_text("0:02", timeout=15_000)
+    first, last = page.get_by_test_id("start-camera"), page.get_by_test_id("stop")
+    boxes = [await button.bounding_box() for button in (first, last)]
+    tops = [box and box["y"] for box in boxes]
+    assert tops[0] is not None
+    assert tops[0] == tops[1]  # one line at 1280 px, the clock included
     async with page.expect_download() as recorded:
         await record.click()
     await expect(record).to_have_attribute("aria-pressed", "false")

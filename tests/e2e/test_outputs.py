@@ -75,3 +75,43 @@ async def test_a_style_comes_back_from_its_link(page: Page, server: Server) -> N
         "steps is 99; allowed: a whole number from 1 to 8"
     )
     await expect(other.get_by_test_id("steps")).to_have_value("3")
+
+
+async def test_looks_and_prompts_are_kept_and_the_key_map_opens(
+    page: Page, server: Server, tmp_path: Path
+) -> None:
+    await page.goto(server.url)
+    prompt = page.get_by_test_id("prompt")
+    for text in ("ink", "neon"):
+        await prompt.fill(text)
+        await prompt.press("Enter")
+    await page.get_by_test_id("history").get_by_text("ink", exact=True).click()
+    await expect(prompt).to_have_value("ink")
+
+    await page.get_by_test_id("looks").locator("summary").click()
+    await page.get_by_test_id("look-name").fill("Mine")
+    await page.get_by_test_id("look-save").click()
+    async with page.expect_download() as exported:
+        await page.get_by_test_id("looks-export").click()
+    await (await exported.value).save_as(tmp_path / "looks.json")
+    await page.get_by_label("Delete the look 'Mine'").click()
+    await expect(page.get_by_text("Mine", exact=True)).to_have_count(0)
+    async with page.expect_file_chooser() as chooser:
+        await page.get_by_test_id("looks-import").click()
+    await (await chooser.value).set_files(tmp_path / "looks.json")
+    await expect(page.get_by_test_id("looks-message")).to_have_text("1 look read.")
+
+    await page.reload()
+    await page.get_by_label("Forget 'neon'").click()
+    await expect(page.get_by_label("Forget 'neon'")).to_have_count(0)
+    await page.get_by_test_id("looks").locator("summary").click()
+    await prompt.fill("comic")
+    await prompt.press("Enter")
+    await page.get_by_text("Mine", exact=True).click()
+    await expect(prompt).to_have_value("ink")
+
+    await page.get_by_test_id("help").focus()
+    await page.keyboard.press("?")
+    await expect(page.get_by_test_id("help-sheet")).to_be_visible()
+    await page.keyboard.press("Escape")
+    await expect(page.get_by_test_id("help-sheet")).to_be_hidden()

@@ -70,7 +70,7 @@ export function App() {
             />
           </Stage>
           {source && (
-            <div className="flex flex-wrap items-center gap-1.5">
+            <div className="tools flex flex-wrap items-center gap-1.5">
               <SourceButtons onOpen={open} active={source.kind} />
               {source.kind === "camera" && <CameraChoice source={source} onOpen={open} />}
               <span className="grow" />
@@ -90,7 +90,7 @@ export function App() {
                 pressed={values.bypass}
                 onClick={() => style.change({ bypass: !values.bypass })}
               >
-                {STRINGS.bypass} <kbd className="text-xs text-muted">B</kbd>
+                {STRINGS.bypass}
               </Button>
               <Button data-testid="stop" title={STRINGS.stop} onClick={hangUp}>
                 <Icon name="stop" />

@@ -37,6 +37,11 @@ async def test_a_live_picture_leaves_the_page(page: Page, server: Server, tmp_pa
     record = page.get_by_test_id("record")
     await record.click()
     await expect(page.get_by_test_id("record-clock")).to_have_text("0:02", timeout=15_000)
+    first, last = page.get_by_test_id("start-camera"), page.get_by_test_id("stop")
+    boxes = [await button.bounding_box() for button in (first, last)]
+    tops = [box and box["y"] for box in boxes]
+    assert tops[0] is not None
+    assert tops[0] == tops[1]  # one line at 1280 px, the clock included
     async with page.expect_download() as recorded:
         await record.click()
     await expect(record).to_have_attribute("aria-pressed", "false")
@@ -70,3 +75,43 @@ async def test_a_style_comes_back_from_its_link(page: Page, server: Server) -> N
         "steps is 99; allowed: a whole number from 1 to 8"
     )
     await expect(other.get_by_test_id("steps")).to_have_value("3")
+
+
+async def test_looks_and_prompts_are_kept_and_the_key_map_opens(
+    page: Page, server: Server, tmp_path: Path
+) -> None:
+    await page.goto(server.url)
+    prompt = page.get_by_test_id("prompt")
+    for text in ("ink", "neon"):
+        await prompt.fill(text)
+        await prompt.press("Enter")
+    await page.get_by_test_id("history").get_by_text("ink", exact=True).click()
+    await expect(prompt).to_have_value("ink")
+
+    await page.get_by_test_id("looks").locator("summary").click()
+    await page.get_by_test_id("look-name").fill("Mine")
+    await page.get_by_test_id("look-save").click()
+    async with page.expect_download() as exported:
+        await page.get_by_test_id("looks-export").click()
+    await (await exported.value).save_as(tmp_path / "looks.json")
+    await page.get_by_label("Delete the look 'Mine'").click()
+    await expect(page.get_by_text("Mine", exact=True)).to_have_count(0)
+    async with page.expect_file_chooser() as chooser:
+        await page.get_by_test_id("looks-import").click()
+    await (await chooser.value).set_files(tmp_path / "looks.json")
+    await expect(page.get_by_test_id("looks-message")).to_have_text("1 look read.")
+
+    await page.reload()
+    await page.get_by_label("Forget 'neon'").click()
+    await expect(page.get_by_label("Forget 'neon'")).to_have_count(0)
+    await page.get_by_test_id("looks").locator("summary").click()
+    await prompt.fill("comic")
+    await prompt.press("Enter")
+    await page.get_by_text("Mine", exact=True).click()
+    await expect(prompt).to_have_value("ink")
+
+    await page.get_by_test_id("help").focus()
+    await page.keyboard.press("?")
+    await expect(page.get_by_test_id("help-sheet")).to_be_visible()
+    await page.keyboard.press("Escape")
+    await expect(page.get_by_test_id("help-sheet")).to_be_hidden()

@@ -38,7 +38,7 @@ export function SourceButtons({ onOpen, active, large = false }: SourceButtonsPr
           {...(large ? {} : { pressed: active === kind })}
         >
           <Icon name={kind} />
-          <span className={large ? "" : active === kind ? "max-sm:sr-only" : "sr-only"}>{STRINGS[kind]}</span>
+          <span className={large ? "" : "sr-only"}>{STRINGS[kind]}</span>
         </Button>
       ))}
       <input
@@ -71,7 +71,7 @@ export function CameraChoice({ source, onOpen }: { source: Source; onOpen: Open 
   return (
     <select
       aria-label={STRINGS.chooseCamera}
-      className={`${INPUT} max-w-56 text-sm`}
+      className={`${INPUT} !w-24 text-sm`}
       value={source.stream.getVideoTracks()[0]?.getSettings().deviceId ?? ""}
       onChange={(event) => {
         const { value } = event.target;

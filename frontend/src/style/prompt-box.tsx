@@ -53,7 +53,7 @@ export function PromptBox({ prompt, pending, hint, onCommit }: PromptBoxProps) {
         placeholder={STRINGS.promptHint}
         aria-busy={pending}
         aria-describedby="prompt-hint"
-        className={`${INPUT} resize-none text-lg leading-snug`}
+        className={`${INPUT} field-sizing-content max-h-44 min-h-17 resize-none text-lg leading-snug`}
         onChange={(event) => {
           const text = event.target.value;
           setDraft(text);

@@ -37,6 +37,17 @@ class Camera(VideoStreamTrack):
         return frame
 
 
+async def collect(track: MediaStreamTrack, pictures: "asyncio.Queue[av.VideoFrame]") -> None:
+    """Read a remote track to its end."""
+    while True:
+        try:
+            picture = await track.recv()
+        except MediaStreamError:
+            return
+        assert isinstance(picture, av.VideoFrame)
+        pictures.put_nowait(picture)
+
+
 class Browser:
     """Connects, collects pictures and messages."""
 
@@ -91,15 +102,6 @@ class Browser:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _on_track(self, track: MediaStreamTrack) -> None:
-        async def collect() -> None:
-            while True:
-                try:
-                    picture = await track.recv()
-                except MediaStreamError:
-                    return
-                assert isinstance(picture, av.VideoFrame)
-                self.pictures.put_nowait(picture)
-
-        task = asyncio.create_task(collect())
+        task = asyncio.create_task(collect(track, self.pictures))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

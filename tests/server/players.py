@@ -11,9 +11,8 @@ from aiortc import (
     RTCRtpSender,
     RTCSessionDescription,
 )
-from aiortc.mediastreams import MediaStreamError
 
-from tests.server.client import Camera
+from tests.server.client import Camera, collect
 
 SDP = {"Content-Type": "application/sdp"}
 
@@ -81,16 +80,7 @@ class Player:
             await asyncio.gather(self._reading, return_exceptions=True)
 
     def _on_track(self, track: MediaStreamTrack) -> None:
-        async def read() -> None:
-            while True:
-                try:
-                    picture = await track.recv()
-                except MediaStreamError:
-                    return
-                assert isinstance(picture, av.VideoFrame)
-                self.pictures.put_nowait(picture)
-
-        self._reading = asyncio.create_task(read())
+        self._reading = asyncio.create_task(collect(track, self.pictures))
 
 
 def codecs(name: str) -> list[object]:

@@ -29,6 +29,7 @@ _SERVE = (
     ("--token", str, "token that opens the API; else one is made and kept"),
     ("--sessions", int, "how many at once; 0: from the measured speed"),
     ("--viewers", int, "how many may watch one session over WHEP"),
+    ("--recordings", Path, "folder that sessions may record into; without it none is recorded"),
     ("--schedule", str, "step-major or stream-batch"),
     ("--tls-cert", Path, "certificate file"),
     ("--tls-key", Path, "key file"),

@@ -122,6 +122,45 @@ class Stats(Message):
     flicker: float | None
 
 
+OutputKind = Literal["recording"]
+
+
+class OutputProblem(Message):
+    """What went wrong with an output last."""
+
+    id: str  # the log has the same one
+    detail: str
+
+
+class OutputState(Message):
+    """One more place that a session's pictures go to."""
+
+    id: str
+    kind: OutputKind
+    target: str  # a file's name
+    # retrying: it is away and will be tried again; failed: it ended by itself, `problem` says why
+    state: Literal["starting", "live", "retrying", "failed", "ended"]
+    frames: int  # written
+    dropped: int  # pictures that came while it was behind or away
+    seconds: float  # of pictures written, by the camera's clock
+    bytes: int
+    problem: OutputProblem | None
+
+
+class NewOutput(Message):
+    """POST /api/sessions/{id}/outputs: a recording, in the folder that the server was given."""
+
+    kind: Literal["recording"]
+
+
+class OutputList(Message):
+    """GET /api/sessions/{id}/outputs."""
+
+    outputs: list[OutputState]
+    # each kind, and why it cannot be started here; null: it can
+    kinds: dict[OutputKind, str | None]
+
+
 class SessionState(Message):
     """GET /api/sessions/{id}."""
 
@@ -241,6 +280,7 @@ class StatsMessage(Message):
     state: Literal["connecting", "live", "stalled", "closed"]
     engine: Literal["running", "restarting", "failed"]  # not running: the picture is untouched
     stats: Stats
+    outputs: list[OutputState]
 
 
 class ErrorMessage(Message):

@@ -52,9 +52,13 @@ class Settings(BaseSettings):
     compile_mode: CompileMode = "auto"
     engine_process: bool = False  # a process of its own: `serve` outlives its crashes and hangs
 
+    # where pictures may go besides the page and viewers
+    recordings: Path | None = None  # the folder of recordings; None: none are made
+
     # limits
     sessions: int = Field(default=0, ge=0, le=256)  # 0: from the measured speed
     viewers: int = Field(default=20, ge=0, le=256)  # of one session; they share its encode
+    outputs: int = Field(default=4, ge=0, le=64)  # of one session
     setup_s: float = Field(default=10, gt=0)  # from offer to first frame
     no_media_s: float = Field(default=10, gt=0)  # without a frame, until the place is free
     session_s: float = Field(default=4 * 3600, gt=0)

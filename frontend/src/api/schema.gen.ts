@@ -76,6 +76,70 @@ export interface paths {
         patch: operations["restyle_api_sessions__id__patch"];
         trace?: never;
     };
+    "/api/sessions/{id}/outputs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List All
+         * @description List a session's outputs with their live figures, and what may be started.
+         */
+        get: operations["list_all_api_sessions__id__outputs_get"];
+        put?: never;
+        /**
+         * Start
+         * @description Begin an output. It opens by itself: its state tells whether that worked.
+         */
+        post: operations["start_api_sessions__id__outputs_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/sessions/{id}/outputs/{output}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * End
+         * @description End an output and give its last state; a recording is whole then.
+         */
+        delete: operations["end_api_sessions__id__outputs__output__delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/sessions/{id}/snapshot": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Snapshot
+         * @description Give the newest restyled picture as an image file. Answers 409 while there is none.
+         */
+        get: operations["snapshot_api_sessions__id__snapshot_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/token": {
         parameters: {
             query?: never;
@@ -379,6 +443,17 @@ export interface components {
             width: number;
         };
         /**
+         * NewOutput
+         * @description POST /api/sessions/{id}/outputs: a recording, in the folder that the server was given.
+         */
+        NewOutput: {
+            /**
+             * Kind
+             * @constant
+             */
+            kind: "recording";
+        };
+        /**
          * Offer
          * @description POST /api/sessions.
          */
@@ -392,6 +467,57 @@ export interface components {
              * @constant
              */
             type: "offer";
+        };
+        /**
+         * OutputList
+         * @description GET /api/sessions/{id}/outputs.
+         */
+        OutputList: {
+            /** Kinds */
+            kinds: {
+                [key: string]: string | null;
+            };
+            /** Outputs */
+            outputs: components["schemas"]["OutputState"][];
+        };
+        /**
+         * OutputProblem
+         * @description What went wrong with an output last.
+         */
+        OutputProblem: {
+            /** Detail */
+            detail: string;
+            /** Id */
+            id: string;
+        };
+        /**
+         * OutputState
+         * @description One more place that a session's pictures go to.
+         */
+        OutputState: {
+            /** Bytes */
+            bytes: number;
+            /** Dropped */
+            dropped: number;
+            /** Frames */
+            frames: number;
+            /** Id */
+            id: string;
+            /**
+             * Kind
+             * @constant
+             */
+            kind: "recording";
+            problem: components["schemas"]["OutputProblem"] | null;
+            /** Seconds */
+            seconds: number;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "starting" | "live" | "retrying" | "failed" | "ended";
+            /** Target */
+            target: string;
         };
         /**
          * Percentiles
@@ -533,6 +659,8 @@ export interface components {
              * @enum {string}
              */
             engine: "running" | "restarting" | "failed";
+            /** Outputs */
+            outputs: components["schemas"]["OutputState"][];
             /**
              * State
              * @enum {string}
@@ -911,6 +1039,135 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["StyleInForce"];
                 };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    list_all_api_sessions__id__outputs_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OutputList"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    start_api_sessions__id__outputs_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewOutput"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OutputState"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    end_api_sessions__id__outputs__output__delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                output: string;
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OutputState"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    snapshot_api_sessions__id__snapshot_get: {
+        parameters: {
+            query?: {
+                format?: "png" | "jpeg";
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description Validation Error */
             422: {

@@ -30,6 +30,8 @@ _SERVE = (
     ("--sessions", int, "how many at once; 0: from the measured speed"),
     ("--viewers", int, "how many may watch one session over WHEP"),
     ("--recordings", Path, "folder that sessions may record into; without it none is recorded"),
+    ("--stream-targets", str, "servers that sessions may stream to, rtmp[s]://host/path, by comma"),
+    ("--stream-kbps", int, "bitrate of a stream to such a server"),
     ("--schedule", str, "step-major or stream-batch"),
     ("--tls-cert", Path, "certificate file"),
     ("--tls-key", Path, "key file"),

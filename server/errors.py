@@ -24,6 +24,7 @@ STATUS: dict[str, int] = {
     "code_used": 401,
     "foreign_origin": 403,
     "output_off": 403,
+    "target_not_allowed": 403,
     "viewer_only": 403,
     "not_found": 404,
     "method_not_allowed": 405,

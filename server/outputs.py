@@ -2,18 +2,14 @@
 
 import asyncio
 import secrets
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from server.errors import ApiError
+from server.output_kinds import MISSING, plan
 from server.schema import NewOutput, OutputKind, OutputProblem, OutputState
 from server.settings import Settings
 from streams.hub import Hub
 from streams.output import Output
-from streams.sinks.protocol import Sink
-from streams.sinks.recording import Recording, recording_path
-
-_NO_RECORDINGS = "recording is off: start the server with --recordings FOLDER (RESTYLE_RECORDINGS)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +49,7 @@ class Outputs:
 
     def kinds(self) -> dict[OutputKind, str | None]:
         """Say of each kind why it cannot be started here; None: it can."""
-        return {"recording": None if self._settings.recordings else _NO_RECORDINGS}
+        return {kind: reason(self._settings) for kind, reason in MISSING.items()}
 
     def start(self, wanted: NewOutput) -> OutputState:
         """Begin one; it opens by itself, so whether that worked is told by its state.
@@ -65,7 +61,7 @@ class Outputs:
         most = self._settings.outputs
         if len(self._open) >= most:
             raise ApiError("full", f"all {most} outputs of this session are taken: end one first")
-        target, open_sink = self._plan(wanted)
+        target, open_sink = plan(wanted, self._settings)
         id = secrets.token_urlsafe(8)
         output = Output(id, open_sink, self._settings.width, self._settings.height)
         self._open[id] = _Open(id, wanted.kind, target, output)
@@ -85,11 +81,3 @@ class Outputs:
         """End all of them."""
         self._closed = True
         await asyncio.gather(*(self.end(id) for id in list(self._open)))
-
-    def _plan(self, wanted: NewOutput) -> tuple[str, Callable[[], Sink]]:
-        """Name where it goes, and give what opens it. Raises ApiError."""
-        config = self._settings
-        if config.recordings is None:
-            raise ApiError("output_off", _NO_RECORDINGS)
-        path = recording_path(config.recordings)
-        return path.name, lambda: Recording(path, config.width, config.height)

@@ -6,7 +6,7 @@ default comes from pipeline.params.StyleParams.
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, TypeAdapter
 
 from pipeline.params import Noise, StyleParams
 
@@ -122,7 +122,7 @@ class Stats(Message):
     flicker: float | None
 
 
-OutputKind = Literal["recording"]
+OutputKind = Literal["recording", "rtmp"]
 
 
 class OutputProblem(Message):
@@ -137,7 +137,7 @@ class OutputState(Message):
 
     id: str
     kind: OutputKind
-    target: str  # a file's name
+    target: str  # a file's name, or a server without path and key
     # retrying: it is away and will be tried again; failed: it ended by itself, `problem` says why
     state: Literal["starting", "live", "retrying", "failed", "ended"]
     frames: int  # written
@@ -147,10 +147,22 @@ class OutputState(Message):
     problem: OutputProblem | None
 
 
-class NewOutput(Message):
-    """POST /api/sessions/{id}/outputs: a recording, in the folder that the server was given."""
+class NewRecording(Message):
+    """Record, in the folder that the server was given."""
 
     kind: Literal["recording"]
+
+
+class NewRtmp(Message):
+    """Stream to a server that the setting `stream_targets` allows."""
+
+    kind: Literal["rtmp"]
+    url: SecretStr  # rtmp:// or rtmps://; may hold the key already. Not shown again anywhere
+    key: SecretStr | None = None  # joined to it with a slash
+
+
+# POST /api/sessions/{id}/outputs
+NewOutput = Annotated[NewRecording | NewRtmp, Field(discriminator="kind")]
 
 
 class OutputList(Message):

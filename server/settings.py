@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from pipeline.config import BackendName, CompileMode, Device, EngineConfig, ScheduleName
 from server.logs import LogFormat
 from server.schema import IceServer
+from server.stream_targets import parse_target
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -54,6 +55,10 @@ class Settings(BaseSettings):
 
     # where pictures may go besides the page and viewers
     recordings: Path | None = None  # the folder of recordings; None: none are made
+    stream_targets: Annotated[
+        list[str], NoDecode
+    ] = []  # rtmp[s]://host[:port][/path] and below; none else
+    stream_kbps: int = Field(default=2500, ge=100, le=50_000)
 
     # limits
     sessions: int = Field(default=0, ge=0, le=256)  # 0: from the measured speed
@@ -73,7 +78,9 @@ class Settings(BaseSettings):
     log_level: str = Field(default="warning", pattern="^(debug|info|warning|error)$")
     log_format: LogFormat = "text"
 
-    @field_validator("trusted_proxies", "origins", "hosts", "ice_addresses", mode="before")
+    @field_validator(
+        "trusted_proxies", "origins", "hosts", "ice_addresses", "stream_targets", mode="before"
+    )
     @classmethod
     def _split(cls, value: object) -> object:
         return (
@@ -81,6 +88,13 @@ class Settings(BaseSettings):
             if isinstance(value, str)
             else value
         )
+
+    @field_validator("stream_targets")
+    @classmethod
+    def _are_targets(cls, value: list[str]) -> list[str]:
+        for each in value:
+            parse_target(each)
+        return value
 
     @model_validator(mode="after")
     def _safe(self) -> "Settings":

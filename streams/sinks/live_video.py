@@ -23,6 +23,7 @@ class LiveVideo:
         key_every: float,
         options: dict[str, str],
     ) -> None:
+        self.bytes = 0  # of pictures; the container's own come on top
         self._container, self._key_every = container, key_every
         stream = self._stream = container.add_stream("libx264", rate=30)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
@@ -43,13 +44,16 @@ class LiveVideo:
         picture.pict_type = PictureType.I if is_key else PictureType.NONE
         self._pts = picture.pts = max(self._pts + 1, round(seconds / _TICK))
         picture.time_base = _TICK
-        for packet in self._stream.encode(picture):
-            self._container.mux(packet)
+        self._mux(picture)
 
     def close(self) -> None:
         """Write what is left and end the container."""
         try:
-            for packet in self._stream.encode(None):
-                self._container.mux(packet)
+            self._mux(None)
         finally:
             self._container.close()
+
+    def _mux(self, picture: av.VideoFrame | None) -> None:
+        for packet in self._stream.encode(picture):
+            self.bytes += packet.size
+            self._container.mux(packet)

@@ -12,6 +12,7 @@ import pytest
 
 from tests.server.client import Browser
 from tests.server.conftest import Serve, Served
+from tests.streams.test_live_stream import KEY, ffmpeg, free_port, silent_server
 from tests.streams.test_recording import frames_of
 
 
@@ -136,3 +137,95 @@ async def test_there_is_no_snapshot_before_the_first_picture(served: Served) -> 
     assert (answer.status_code, answer.json()["code"]) == (409, "no_picture")
     assert (await served.http.get(f"{location}/snapshot?format=gif")).status_code == 422
     await browser.close()
+
+
+async def test_streaming_is_off_until_a_target_is_allowed(served: Served) -> None:
+    browser = Browser()
+    location = (await browser.connect(served.http)).headers["location"]
+    wanted = {"kind": "rtmp", "url": "rtmp://127.0.0.1/live", "key": KEY}
+    refused = await served.http.post(f"{location}/outputs", json=wanted)
+    assert (refused.status_code, refused.json()["code"]) == (403, "output_off")
+    assert "--stream-targets" in refused.json()["detail"]
+    await browser.close()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "status", "code"),
+    [
+        ({"url": f"rtmp://127.0.0.1/other/{KEY}"}, 403, "target_not_allowed"),
+        ({"url": "rtmp://evil.example/live", "key": KEY}, 403, "target_not_allowed"),
+        ({"url": f"http://127.0.0.1/{KEY}"}, 422, "invalid"),
+        ({"url": "rtmp://127.0.0.1/live", "key": f"{KEY} x"}, 422, "invalid"),
+        ({"url": "rtmp://127.0.0.1/live", "stream_key": KEY}, 422, "invalid"),
+        ({"key": KEY}, 422, "invalid"),
+    ],
+    ids=str,
+)
+async def test_a_target_that_is_not_allowed_is_refused_without_its_key(
+    serve: Serve, wanted: dict[str, str], status: int, code: str
+) -> None:
+    async with serve(stream_targets=["rtmp://127.0.0.1/live"]) as served:
+        browser = Browser()
+        location = (await browser.connect(served.http)).headers["location"]
+        refused = await served.http.post(f"{location}/outputs", json={"kind": "rtmp"} | wanted)
+        assert (refused.status_code, refused.json()["code"]) == (status, code)
+        assert KEY not in refused.text
+        await browser.close()
+
+
+@pytest.mark.slow
+async def test_ffmpeg_receives_a_session_and_the_key_is_told_nowhere(
+    serve: Serve, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    port, path = free_port(), tmp_path / "received.mkv"
+    wanted = {"kind": "rtmp", "url": f"rtmp://127.0.0.1:{port}/live", "key": KEY}
+    async with serve(stream_targets=[f"rtmp://127.0.0.1:{port}/live"]) as served:
+        browser = Browser()
+        location = (await browser.connect(served.http)).headers["location"]
+        begun = await served.http.post(f"{location}/outputs", json=wanted)
+        away = await reaches(served, f"{location}/outputs", state="retrying")
+        assert away["problem"]["detail"].startswith("the server cannot be reached")
+        assert away["problem"]["id"] in caplog.text
+        with ffmpeg(port, path) as receiver:  # it comes late: the next try finds it
+            await reaches(served, f"{location}/outputs", state="live")
+            for _ in range(60):
+                await browser.level()
+            ended = (await served.http.delete(begun.headers["location"])).json()
+            await asyncio.to_thread(receiver.wait, 10)
+        assert ended["frames"] >= 60
+        assert len(frames_of(path)) == ended["frames"]
+        assert KEY not in str(away) + str(ended) + begun.text + caplog.text
+        await browser.close()
+
+
+@pytest.mark.slow
+async def test_a_silent_server_leaves_the_picture_its_rate(
+    serve: Serve,
+) -> None:
+    with silent_server() as port:
+        async with serve(stream_targets=[f"rtmp://127.0.0.1:{port}"]) as served:
+            browser = Browser()
+            location = (await browser.connect(served.http)).headers["location"]
+            await browser.level()
+            wanted = {"kind": "rtmp", "url": f"rtmp://127.0.0.1:{port}/live"}
+            shares = []
+            for _ in range(3):  # the machine may be slow for reasons of its own, a freeze is not
+                before = await rate(browser)
+                begun = await served.http.post(f"{location}/outputs", json=wanted)
+                await asyncio.sleep(1)  # the child has begun to connect
+                shares.append(await rate(browser) / before)
+                await served.http.delete(begun.headers["location"])
+                if shares[-1] >= 0.98:
+                    break
+            assert max(shares) >= 0.98, shares
+            await browser.close()
+
+
+async def rate(browser: Browser, seconds: float = 2.0) -> float:
+    """Count pictures that come in a while, per second."""
+    while not browser.pictures.empty():
+        browser.pictures.get_nowait()
+    began = asyncio.get_running_loop().time()
+    await asyncio.sleep(seconds)
+    return browser.pictures.qsize() / (asyncio.get_running_loop().time() - began)

@@ -443,15 +443,33 @@ export interface components {
             width: number;
         };
         /**
-         * NewOutput
-         * @description POST /api/sessions/{id}/outputs: a recording, in the folder that the server was given.
+         * NewRecording
+         * @description Record, in the folder that the server was given.
          */
-        NewOutput: {
+        NewRecording: {
             /**
-             * Kind
-             * @constant
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
              */
             kind: "recording";
+        };
+        /**
+         * NewRtmp
+         * @description Stream to a server that the setting `stream_targets` allows.
+         */
+        NewRtmp: {
+            /** Key */
+            key?: string | null;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "rtmp";
+            /**
+             * Url
+             * Format: password
+             */
+            url: string;
         };
         /**
          * Offer
@@ -505,9 +523,9 @@ export interface components {
             id: string;
             /**
              * Kind
-             * @constant
+             * @enum {string}
              */
-            kind: "recording";
+            kind: "recording" | "rtmp";
             problem: components["schemas"]["OutputProblem"] | null;
             /** Seconds */
             seconds: number;
@@ -1093,7 +1111,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["NewOutput"];
+                "application/json": components["schemas"]["NewRecording"] | components["schemas"]["NewRtmp"];
             };
         };
         responses: {

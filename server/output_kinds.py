@@ -2,14 +2,17 @@
 
 from collections.abc import Callable
 
+from pydantic import SecretStr
+
 from server.errors import ApiError
-from server.schema import NewOutput, NewRecording, NewRtmp, OutputKind
+from server.schema import NewOutput, NewRecording, NewRtmp, NewSrt, OutputKind
 from server.settings import Settings
 from server.stream_targets import Target, TargetError, allowed, parse_target
 from streams.sinks.live_stream import LiveStream
 from streams.sinks.protocol import Sink
 from streams.sinks.recording import Recording, recording_path
-from streams.sinks.stream_child import DEADLINE, Start
+from streams.sinks.srt import libsrt
+from streams.sinks.stream_child import DEADLINE, SrtStart, Start
 
 Plan = tuple[str, Callable[[], Sink]]  # where it goes, for people, without secrets; what opens it
 
@@ -29,10 +32,17 @@ def _no_target(settings: Settings) -> str | None:
     return None
 
 
+def _no_libsrt() -> str | None:
+    if libsrt() is None:
+        return "SRT needs libsrt: `apt install libsrt1.5-gnutls`, or on macOS `brew install srt`"
+    return None
+
+
 # why a kind cannot be started here; None: it can
 MISSING: dict[OutputKind, Callable[[Settings], str | None]] = {
     "recording": _no_folder,
     "rtmp": _no_target,
+    "srt": lambda settings: _no_target(settings) or _no_libsrt(),
 }
 
 
@@ -46,6 +56,8 @@ def plan(wanted: NewOutput, settings: Settings) -> Plan:
             return _recording(settings)
         case NewRtmp():
             return _rtmp(wanted, settings)
+        case NewSrt():
+            return _srt(wanted, settings)
 
 
 def _recording(settings: Settings) -> Plan:
@@ -55,11 +67,25 @@ def _recording(settings: Settings) -> Plan:
 
 
 def _rtmp(wanted: NewRtmp, settings: Settings) -> Plan:
-    key = wanted.key.get_secret_value() if wanted.key else ""
-    target = _checked(wanted.url.get_secret_value(), key, settings)
+    target = _checked(("rtmp", "rtmps"), wanted.url, settings, _secret(wanted.key))
+    return _stream(target, None, settings)
+
+
+def _srt(wanted: NewSrt, settings: Settings) -> Plan:
+    target = _checked(("srt",), wanted.url, settings)
+    streamid, passphrase = _secret(wanted.streamid), _secret(wanted.passphrase)
+    if passphrase and not 10 <= len(passphrase.encode()) <= 79:
+        raise ApiError("invalid", "passphrase: 10 to 79 characters, or none")
+    if len(streamid.encode()) > 512:
+        raise ApiError("invalid", "streamid: at most 512 characters")
+    to = SrtStart(host=target.host, port=target.port, streamid=streamid, passphrase=passphrase)
+    return _stream(target, to, settings)
+
+
+def _stream(target: Target, srt: SrtStart | None, settings: Settings) -> Plan:
     start = Start(
         url=target.url,
-        format="flv",
+        srt=srt,
         width=settings.width,
         height=settings.height,
         kbps=settings.stream_kbps,
@@ -68,11 +94,13 @@ def _rtmp(wanted: NewRtmp, settings: Settings) -> Plan:
     return target.shown, lambda: LiveStream(start)
 
 
-def _checked(url: str, key: str, settings: Settings) -> Target:
+def _checked(schemes: tuple[str, ...], url: SecretStr, settings: Settings, key: str = "") -> Target:
     try:
-        target = parse_target(url, key)
+        target = parse_target(url.get_secret_value(), key)
     except TargetError as error:
         raise ApiError("invalid", f"url: {error}") from None
+    if target.scheme not in schemes:
+        raise ApiError("invalid", f"url: {target.scheme}:// given; {' or '.join(schemes)} wanted")
     if not allowed(target, settings.stream_targets):
         may = ", ".join(sorted({parse_target(each).shown for each in settings.stream_targets}))
         raise ApiError(
@@ -80,3 +108,7 @@ def _checked(url: str, key: str, settings: Settings) -> Target:
             f"{target.shown} with that path is not in --stream-targets; servers there: {may}",
         )
     return target
+
+
+def _secret(given: SecretStr | None) -> str:
+    return given.get_secret_value() if given else ""

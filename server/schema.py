@@ -122,7 +122,7 @@ class Stats(Message):
     flicker: float | None
 
 
-OutputKind = Literal["recording", "rtmp"]
+OutputKind = Literal["recording", "rtmp", "srt"]
 
 
 class OutputProblem(Message):
@@ -161,8 +161,17 @@ class NewRtmp(Message):
     key: SecretStr | None = None  # joined to it with a slash
 
 
+class NewSrt(Message):
+    """Call a server of SRT that the setting `stream_targets` allows; it gets MPEG-TS."""
+
+    kind: Literal["srt"]
+    url: SecretStr  # srt://host:port
+    streamid: SecretStr | None = None
+    passphrase: SecretStr | None = None  # 10 .. 79 characters; without it nothing is encrypted
+
+
 # POST /api/sessions/{id}/outputs
-NewOutput = Annotated[NewRecording | NewRtmp, Field(discriminator="kind")]
+NewOutput = Annotated[NewRecording | NewRtmp | NewSrt, Field(discriminator="kind")]
 
 
 class OutputList(Message):

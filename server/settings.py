@@ -57,7 +57,7 @@ class Settings(BaseSettings):
     recordings: Path | None = None  # the folder of recordings; None: none are made
     stream_targets: Annotated[
         list[str], NoDecode
-    ] = []  # rtmp[s]://host[:port][/path] and below; none else
+    ] = []  # rtmp[s]://host[:port][/path] and below, srt://host:port
     stream_kbps: int = Field(default=2500, ge=100, le=50_000)
 
     # limits

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-_PORTS = {"rtmp": 1935, "rtmps": 443}
+_PORTS = {"rtmp": 1935, "rtmps": 443, "srt": None}  # SRT has no usual one
 _LONGEST = 1000  # characters
-_FORM = "scheme://host[:port]/path with scheme " + " or ".join(_PORTS)
+_FORM = "rtmp://host[:port]/path, rtmps://host[:port]/path or srt://host:port"
 
 
 class TargetError(ValueError):
@@ -56,10 +56,14 @@ def parse_target(url: str, key: str = "") -> Target:
         raise TargetError(f"not of the form {_FORM}")
     if parts.username is not None or parts.fragment:
         raise TargetError("no user name before the host and no #")
+    port = port or _PORTS[parts.scheme]
+    if port is None or (parts.scheme == "srt" and (parts.path.strip("/") or parts.query)):
+        # a query could turn the caller into a listener; what is needed of it has its own fields
+        raise TargetError("srt:// wants host and port, nothing more: stream id apart from it")
     path = tuple(part for part in parts.path.split("/") if part)
     if any(part in (".", "..") for part in path):
         raise TargetError("no . or .. in the path")
-    return Target(parts.scheme, host, port or _PORTS[parts.scheme], path, whole)
+    return Target(parts.scheme, host, port, path, whole)
 
 
 def allowed(target: Target, targets: Sequence[str]) -> bool:

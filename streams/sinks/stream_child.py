@@ -16,8 +16,10 @@ from typing import BinaryIO, TypedDict
 
 import av
 import numpy as np
+from av.container import OutputContainer
 
 from streams.sinks.live_video import LiveVideo
+from streams.sinks.srt import SrtCaller
 
 DEADLINE = 5.0  # seconds
 KEY_EVERY = 2.0  # seconds; what Twitch and YouTube ask for
@@ -26,14 +28,23 @@ _TELL = 1.0  # seconds of video between reports
 
 
 class Start(TypedDict):
-    """What to send, and where."""
+    """What to send, and where: RTMP to a URL, or SRT to a host and port."""
 
     url: str
-    format: str
+    srt: "SrtStart | None"
     width: int
     height: int
     kbps: int
     deadline: float  # seconds that connecting, or sending one picture, may take
+
+
+class SrtStart(TypedDict):
+    """Where SRT goes."""
+
+    host: str
+    port: int
+    streamid: str  # empty: none
+    passphrase: str  # empty: not encrypted
 
 
 def main() -> int:
@@ -51,7 +62,9 @@ def main() -> int:
 
 def _send(start: Start, pictures: BinaryIO) -> None:
     width, height, rate = start["width"], start["height"], f"{start['kbps']}k"
-    container = av.open(start["url"], "w", format=start["format"])
+    srt = start["srt"]
+    caller = SrtCaller(**srt, seconds=start["deadline"]) if srt else None
+    container = av.open(start["url"], "w", format="flv") if caller is None else _mpegts(caller)
     options = {"b": rate, "maxrate": rate, "bufsize": rate, "profile": "main", "sc_threshold": "0"}
     video = LiveVideo(container, width, height, KEY_EVERY, options)  # connects
     _say(live=True)
@@ -63,6 +76,8 @@ def _send(start: Start, pictures: BinaryIO) -> None:
         signal.setitimer(signal.ITIMER_REAL, start["deadline"])
         if not planes:
             video.close()
+            if caller is not None:
+                caller.close()
             _say(bytes=video.bytes)
             return
         (seconds,) = TIME.unpack(head)
@@ -71,6 +86,12 @@ def _send(start: Start, pictures: BinaryIO) -> None:
         if seconds - told >= _TELL:
             told = seconds
             _say(bytes=video.bytes)
+
+
+def _mpegts(caller: SrtCaller) -> OutputContainer:
+    # each packet at once, and tables as often as key frames, where a receiver begins
+    options = {"flush_packets": "1", "pat_period": str(KEY_EVERY), "sdt_period": str(KEY_EVERY)}
+    return av.open(caller, "w", format="mpegts", options=options)
 
 
 def _say(**message: object) -> None:

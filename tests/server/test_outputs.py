@@ -173,6 +173,32 @@ async def test_a_target_that_is_not_allowed_is_refused_without_its_key(
         await browser.close()
 
 
+@pytest.mark.parametrize(
+    ("wanted", "said"),
+    [
+        ({"url": "rtmp://127.0.0.1/live"}, "url: rtmp:// given; srt wanted"),
+        ({"url": "srt://127.0.0.1:9", "passphrase": KEY[:9]}, "passphrase: 10 to 79 characters"),
+        ({"url": "srt://127.0.0.1:8"}, "is not in --stream-targets"),
+    ],
+    ids=str,
+)
+async def test_srt_is_checked_like_the_rest(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, wanted: dict[str, str], said: str
+) -> None:
+    monkeypatch.setattr("server.output_kinds.libsrt", lambda: "installed")
+    async with serve(stream_targets=["rtmp://127.0.0.1/live", "srt://127.0.0.1:9"]) as served:
+        browser = Browser()
+        location = (await browser.connect(served.http)).headers["location"]
+        refused = await served.http.post(f"{location}/outputs", json={"kind": "srt"} | wanted)
+        assert refused.status_code in (403, 422)
+        assert said in refused.json()["detail"]
+        monkeypatch.setattr("server.output_kinds.libsrt", lambda: None)
+        refused = await served.http.post(f"{location}/outputs", json={"kind": "srt"} | wanted)
+        assert (refused.status_code, refused.json()["code"]) == (403, "output_off")
+        assert "apt install libsrt" in refused.json()["detail"]
+        await browser.close()
+
+
 @pytest.mark.slow
 async def test_ffmpeg_receives_a_session_and_the_key_is_told_nowhere(
     serve: Serve, tmp_path: Path, caplog: pytest.LogCaptureFixture

@@ -13,16 +13,17 @@ import pytest
 
 from streams.errors import SinkLost
 from streams.sinks.live_stream import LiveStream
-from streams.sinks.stream_child import Start
+from streams.sinks.srt import libsrt
+from streams.sinks.stream_child import SrtStart, Start
 from tests.streams.test_recording import frames_of, picture
 
 KEY = "a-secret-key"
 pytestmark = pytest.mark.slow
 
 
-def start(port: int, deadline: float = 5.0) -> Start:
+def start(port: int, deadline: float = 5.0, srt: SrtStart | None = None) -> Start:
     url = f"rtmp://127.0.0.1:{port}/live/{KEY}"
-    return Start(url=url, format="flv", width=64, height=64, kbps=1000, deadline=deadline)
+    return Start(url=url, srt=srt, width=64, height=64, kbps=1000, deadline=deadline)
 
 
 def free_port() -> int:
@@ -75,13 +76,13 @@ def test_a_silent_server_is_given_up_and_freezes_nobody() -> None:
 
 
 @contextmanager
-def ffmpeg(port: int, output: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Receive one stream with FFmpeg's own program."""
+def ffmpeg(port: int, output: Path, srt: str = "") -> Iterator[subprocess.Popen[bytes]]:
+    """Receive one stream with FFmpeg's own program, by RTMP or with a query of SRT's."""
     program = pytest.importorskip("imageio_ffmpeg").get_ffmpeg_exe()
-    url = f"rtmp://127.0.0.1:{port}/live/{KEY}"
+    rtmp = ["-listen", "1", "-i", f"rtmp://127.0.0.1:{port}/live/{KEY}"]
+    given = ["-i", f"srt://127.0.0.1:{port}?mode=listener&{srt}"] if srt else rtmp
     receiver = subprocess.Popen(
-        [program, "-v", "quiet", "-listen", "1", "-i", url, "-c", "copy", str(output)],
-        stdin=subprocess.DEVNULL,
+        [program, "-v", "quiet", *given, "-c", "copy", str(output)], stdin=subprocess.DEVNULL
     )
     try:
         yield receiver
@@ -90,12 +91,12 @@ def ffmpeg(port: int, output: Path) -> Iterator[subprocess.Popen[bytes]]:
         receiver.wait()
 
 
-def connected(port: int) -> LiveStream:
+def connected(wanted: Start) -> LiveStream:
     """Connect as soon as a receiver that starts is there."""
     end = time.monotonic() + 20
     while True:
         try:
-            return LiveStream(start(port))
+            return LiveStream(wanted)
         except SinkLost:
             assert time.monotonic() < end
             time.sleep(0.1)
@@ -104,7 +105,7 @@ def connected(port: int) -> LiveStream:
 def test_ffmpeg_receives_every_picture_and_the_key_is_in_no_argv(tmp_path: Path) -> None:
     port, path = free_port(), tmp_path / "received.mkv"
     with ffmpeg(port, path) as receiver:
-        stream = connected(port)
+        stream = connected(start(port))
         (child,) = children()
         assert KEY not in " ".join(child.cmdline()) + str(child.environ())
         for number in range(90):
@@ -120,7 +121,7 @@ def test_ffmpeg_receives_every_picture_and_the_key_is_in_no_argv(tmp_path: Path)
 def test_a_server_that_goes_away_is_told_at_a_next_picture(tmp_path: Path) -> None:
     port = free_port()
     with ffmpeg(port, tmp_path / "received.mkv"):
-        stream = connected(port)
+        stream = connected(start(port))
         stream.write(picture(0), 0)
 
     def go_on() -> None:
@@ -133,3 +134,26 @@ def test_a_server_that_goes_away_is_told_at_a_next_picture(tmp_path: Path) -> No
     stream.close()
     assert KEY not in str(told.value)
     assert not children()
+
+
+@pytest.mark.skipif(libsrt() is None, reason="libsrt is not installed")
+def test_ffmpeg_receives_srt_with_the_right_passphrase_only(tmp_path: Path) -> None:
+    port, path = free_port(), tmp_path / "received.mkv"
+
+    def call(passphrase: str) -> LiveStream:
+        to = SrtStart(host="127.0.0.1", port=port, streamid="live", passphrase=passphrase)
+        return LiveStream(start(port, srt=to))
+
+    with ffmpeg(port, path, f"enforced_encryption=1&passphrase={KEY}") as receiver:
+        told = ""
+        while "rejected" not in told:  # or nobody is there yet
+            with pytest.raises(SinkLost) as refused:
+                call("wrong-wrong")
+            told = str(refused.value)
+        stream = call(KEY)
+        for number in range(90):
+            stream.write(picture(number), number / 30)
+            time.sleep(0.02)  # live: SRT drops what comes faster than it is read
+        stream.close()
+        receiver.wait(10)
+    assert len(frames_of(path)) == 90

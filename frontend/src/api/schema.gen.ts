@@ -472,6 +472,26 @@ export interface components {
             url: string;
         };
         /**
+         * NewSrt
+         * @description Call a server of SRT that the setting `stream_targets` allows; it gets MPEG-TS.
+         */
+        NewSrt: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "srt";
+            /** Passphrase */
+            passphrase?: string | null;
+            /** Streamid */
+            streamid?: string | null;
+            /**
+             * Url
+             * Format: password
+             */
+            url: string;
+        };
+        /**
          * Offer
          * @description POST /api/sessions.
          */
@@ -525,7 +545,7 @@ export interface components {
              * Kind
              * @enum {string}
              */
-            kind: "recording" | "rtmp";
+            kind: "recording" | "rtmp" | "srt";
             problem: components["schemas"]["OutputProblem"] | null;
             /** Seconds */
             seconds: number;
@@ -1111,7 +1131,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["NewRecording"] | components["schemas"]["NewRtmp"];
+                "application/json": components["schemas"]["NewRecording"] | components["schemas"]["NewRtmp"] | components["schemas"]["NewSrt"];
             };
         };
         responses: {

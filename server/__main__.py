@@ -32,6 +32,7 @@ _SERVE = (
     ("--recordings", Path, "folder that sessions may record into; without it none is recorded"),
     ("--stream-targets", str, "servers that sessions may stream to, rtmp[s]://host/path, by comma"),
     ("--stream-kbps", int, "bitrate of a stream to such a server"),
+    ("--virtual-camera", str, "device of the virtual camera; default: the first that is free"),
     ("--schedule", str, "step-major or stream-batch"),
     ("--tls-cert", Path, "certificate file"),
     ("--tls-key", Path, "key file"),

@@ -1,11 +1,12 @@
 """The kinds of outputs: what each needs to be there, where it goes, what opens it."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from pydantic import SecretStr
 
 from server.errors import ApiError
-from server.schema import NewOutput, NewRecording, NewRtmp, NewSrt, OutputKind
+from server.schema import NewOutput, NewRecording, NewRtmp, NewSrt, NewVirtualCamera, OutputKind
 from server.settings import Settings
 from server.stream_targets import Target, TargetError, allowed, parse_target
 from streams.sinks.live_stream import LiveStream
@@ -13,8 +14,18 @@ from streams.sinks.protocol import Sink
 from streams.sinks.recording import Recording, recording_path
 from streams.sinks.srt import libsrt
 from streams.sinks.stream_child import DEADLINE, SrtStart, Start
+from streams.sinks.virtual_camera import VirtualCamera, virtual_camera_missing
 
-Plan = tuple[str, Callable[[], Sink]]  # where it goes, for people, without secrets; what opens it
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """An output that may begin."""
+
+    target: str  # where it goes, for people, without secrets
+    open_sink: Callable[[], Sink]
+    # pictures, a quarter of a second: a file or a stream that skips some at each hiccup would jerk,
+    # and one that is further behind has lost touch
+    room: int = 8
 
 
 def _no_folder(settings: Settings) -> str | None:
@@ -43,6 +54,7 @@ MISSING: dict[OutputKind, Callable[[Settings], str | None]] = {
     "recording": _no_folder,
     "rtmp": _no_target,
     "srt": lambda settings: _no_target(settings) or _no_libsrt(),
+    "virtual_camera": lambda settings: virtual_camera_missing(),
 }
 
 
@@ -58,12 +70,14 @@ def plan(wanted: NewOutput, settings: Settings) -> Plan:
             return _rtmp(wanted, settings)
         case NewSrt():
             return _srt(wanted, settings)
+        case NewVirtualCamera():
+            return _virtual_camera(settings)
 
 
 def _recording(settings: Settings) -> Plan:
     assert settings.recordings is not None
     path = recording_path(settings.recordings)
-    return path.name, lambda: Recording(path, settings.width, settings.height)
+    return Plan(path.name, lambda: Recording(path, settings.width, settings.height))
 
 
 def _rtmp(wanted: NewRtmp, settings: Settings) -> Plan:
@@ -82,6 +96,15 @@ def _srt(wanted: NewSrt, settings: Settings) -> Plan:
     return _stream(target, to, settings)
 
 
+def _virtual_camera(settings: Settings) -> Plan:
+    device = settings.virtual_camera
+    return Plan(
+        device or "the first free one",
+        lambda: VirtualCamera(settings.width, settings.height, device),
+        room=1,  # a camera shows the newest
+    )
+
+
 def _stream(target: Target, srt: SrtStart | None, settings: Settings) -> Plan:
     start = Start(
         url=target.url,
@@ -91,7 +114,7 @@ def _stream(target: Target, srt: SrtStart | None, settings: Settings) -> Plan:
         kbps=settings.stream_kbps,
         deadline=DEADLINE,
     )
-    return target.shown, lambda: LiveStream(start)
+    return Plan(target.shown, lambda: LiveStream(start))
 
 
 def _checked(schemes: tuple[str, ...], url: SecretStr, settings: Settings, key: str = "") -> Target:

@@ -61,10 +61,11 @@ class Outputs:
         most = self._settings.outputs
         if len(self._open) >= most:
             raise ApiError("full", f"all {most} outputs of this session are taken: end one first")
-        target, open_sink = plan(wanted, self._settings)
+        its = plan(wanted, self._settings)
         id = secrets.token_urlsafe(8)
-        output = Output(id, open_sink, self._settings.width, self._settings.height)
-        self._open[id] = _Open(id, wanted.kind, target, output)
+        width, height = self._settings.width, self._settings.height
+        output = Output(id, its.open_sink, width, height, its.room)
+        self._open[id] = _Open(id, wanted.kind, its.target, output)
         self._hub.add(output.put)
         return self._open[id].state()
 

@@ -122,7 +122,7 @@ class Stats(Message):
     flicker: float | None
 
 
-OutputKind = Literal["recording", "rtmp", "srt"]
+OutputKind = Literal["recording", "rtmp", "srt", "virtual_camera"]
 
 
 class OutputProblem(Message):
@@ -137,7 +137,7 @@ class OutputState(Message):
 
     id: str
     kind: OutputKind
-    target: str  # a file's name, or a server without path and key
+    target: str  # a file's name, a server without path and key, or a device
     # retrying: it is away and will be tried again; failed: it ended by itself, `problem` says why
     state: Literal["starting", "live", "retrying", "failed", "ended"]
     frames: int  # written
@@ -170,8 +170,16 @@ class NewSrt(Message):
     passphrase: SecretStr | None = None  # 10 .. 79 characters; without it nothing is encrypted
 
 
+class NewVirtualCamera(Message):
+    """Show the picture as a camera of the server's machine."""
+
+    kind: Literal["virtual_camera"]
+
+
 # POST /api/sessions/{id}/outputs
-NewOutput = Annotated[NewRecording | NewRtmp | NewSrt, Field(discriminator="kind")]
+NewOutput = Annotated[
+    NewRecording | NewRtmp | NewSrt | NewVirtualCamera, Field(discriminator="kind")
+]
 
 
 class OutputList(Message):

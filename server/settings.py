@@ -58,6 +58,7 @@ class Settings(BaseSettings):
     stream_targets: Annotated[
         list[str], NoDecode
     ] = []  # rtmp[s]://host[:port][/path] and below, srt://host:port
+    virtual_camera: str | None = None  # its device; None: the first that is free
     stream_kbps: int = Field(default=2500, ge=100, le=50_000)
 
     # limits

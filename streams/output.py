@@ -19,9 +19,6 @@ from streams.sinks.protocol import Sink
 logger = logging.getLogger(__name__)
 
 OutputStateName = Literal["starting", "live", "retrying", "failed", "ended"]
-# pictures, a quarter of a second: a file or stream that skips them after each hiccup would jerk,
-# and one that is further behind has lost touch
-_ROOM = 8
 _STEADY = 10.0  # seconds that a sink lives until its past failures are forgotten
 _CLOSING = 7.0  # seconds; longer than any sink may block
 
@@ -50,7 +47,7 @@ class Output:
     """Feeds one sink and opens it again when it is lost. Ends when told, or when nothing helps."""
 
     def __init__(
-        self, name: str, open_sink: Callable[[], Sink], width: int, height: int, room: int = _ROOM
+        self, name: str, open_sink: Callable[[], Sink], width: int, height: int, room: int
     ) -> None:
         self._open, self._size, self._room = open_sink, (width, height), room
         self._waiting: deque[Restyled] = deque()

@@ -12,7 +12,9 @@ import pytest
 
 from tests.server.client import Browser
 from tests.server.conftest import Serve, Served
+from tests.streams.pictures import level_of
 from tests.streams.test_live_stream import KEY, ffmpeg, free_port, silent_server
+from tests.streams.test_output import Memory
 from tests.streams.test_recording import frames_of
 
 
@@ -255,3 +257,33 @@ async def rate(browser: Browser, seconds: float = 2.0) -> float:
     began = asyncio.get_running_loop().time()
     await asyncio.sleep(seconds)
     return browser.pictures.qsize() / (asyncio.get_running_loop().time() - began)
+
+
+async def test_a_virtual_camera_shows_the_picture_or_says_what_is_missing(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cameras: list[Memory] = []
+
+    def open_camera(width: int, height: int, device: str | None) -> Memory:
+        assert (width, height, device) == (256, 256, "/dev/video9")
+        cameras.append(Memory())
+        return cameras[-1]
+
+    monkeypatch.setattr("server.output_kinds.VirtualCamera", open_camera)
+    monkeypatch.setattr("server.output_kinds.virtual_camera_missing", lambda: "install it")
+    async with serve(virtual_camera="/dev/video9") as served:
+        browser = Browser()
+        location = (await browser.connect(served.http)).headers["location"]
+        wanted = {"kind": "virtual_camera"}
+        refused = await served.http.post(f"{location}/outputs", json=wanted)
+        assert (refused.status_code, refused.json()["detail"]) == (403, "install it")
+
+        monkeypatch.setattr("server.output_kinds.virtual_camera_missing", lambda: None)
+        begun = await served.http.post(f"{location}/outputs", json=wanted)
+        assert begun.json()["target"] == "/dev/video9"
+        for _ in range(3):
+            await browser.level()
+        ended = (await served.http.delete(begun.headers["location"])).json()
+        assert ended["frames"] == len(cameras[0].pictures) >= 3
+        assert abs(level_of(cameras[0].pictures[-1]) - 195) < 8
+        await browser.close()

@@ -53,7 +53,7 @@ def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_pictures_come_in_order_with_their_own_time_and_are_copies() -> None:
     sink = Memory()
-    output = Output("one", lambda: sink, 64, 64)
+    output = Output("one", lambda: sink, 64, 64, room=8)
     given = [shown(number) for number in (0, 1, 2, 5)]
     for each in given:
         output.put(each)
@@ -74,7 +74,10 @@ def test_a_sink_that_hangs_holds_up_nobody_and_gets_the_newest_afterwards() -> N
     going = threading.Event()
     slow, quick = Memory(lambda: bool(going.wait(5)) and None), Memory()
     hub = Hub()
-    outputs = [Output("slow", lambda: slow, 64, 64, room=2), Output("quick", lambda: quick, 64, 64)]
+    outputs = [
+        Output("slow", lambda: slow, 64, 64, room=2),
+        Output("quick", lambda: quick, 64, 64, room=8),
+    ]
     for output in outputs:
         hub.add(output.put)
     hub.put(shown(0))
@@ -107,7 +110,7 @@ def test_a_lost_sink_is_opened_again_and_the_figures_go_on() -> None:
         sinks.append(Memory(broken))
         return sinks[-1]
 
-    output = Output("one", open_sink, 64, 64)
+    output = Output("one", open_sink, 64, 64, room=8)
     for number in range(3):
         output.put(shown(number))
     until(lambda: len(sinks) == 2 and output.figures().state == "live")
@@ -126,7 +129,7 @@ def test_one_that_fails_for_good_ends_by_itself_and_takes_nothing_more() -> None
     def full() -> None:
         raise SinkError("the disk is full")
 
-    output = Output("one", lambda: Memory(full), 64, 64)
+    output = Output("one", lambda: Memory(full), 64, 64, room=8)
     output.put(shown(0))
     output._thread.join(5)
     output.put(shown(1))
@@ -143,7 +146,7 @@ def test_an_unforeseen_error_says_nothing_of_a_library() -> None:
     def strange() -> None:
         raise ValueError("rtmp://somewhere/secret")
 
-    output = Output("one", lambda: Memory(strange), 64, 64)
+    output = Output("one", lambda: Memory(strange), 64, 64, room=8)
     output.put(shown(0))
     output._thread.join(5)
     failure = output.figures().failure
@@ -161,7 +164,7 @@ def test_one_that_is_told_to_end_while_it_waits_never_starts_again(
         opened.append(1)
         raise SinkLost("nobody there")
 
-    output = Output("one", away, 64, 64)
+    output = Output("one", away, 64, 64, room=8)
     until(lambda: output.figures().state == "retrying")
     output.close()
     assert output.figures().state == "ended"
@@ -170,7 +173,7 @@ def test_one_that_is_told_to_end_while_it_waits_never_starts_again(
 
 def test_a_picture_of_another_size_is_cut_and_scaled() -> None:
     sink = Memory()
-    output = Output("one", lambda: sink, 64, 64)
+    output = Output("one", lambda: sink, 64, 64, room=8)
     output.put(shown(7, width=128))  # under bypass a picture has the camera's size
     output.close()
     assert (sink.pictures[0].width, sink.pictures[0].height) == (64, 64)

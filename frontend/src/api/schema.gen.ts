@@ -492,6 +492,17 @@ export interface components {
             url: string;
         };
         /**
+         * NewVirtualCamera
+         * @description Show the picture as a camera of the server's machine.
+         */
+        NewVirtualCamera: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "virtual_camera";
+        };
+        /**
          * Offer
          * @description POST /api/sessions.
          */
@@ -545,7 +556,7 @@ export interface components {
              * Kind
              * @enum {string}
              */
-            kind: "recording" | "rtmp" | "srt";
+            kind: "recording" | "rtmp" | "srt" | "virtual_camera";
             problem: components["schemas"]["OutputProblem"] | null;
             /** Seconds */
             seconds: number;
@@ -1131,7 +1142,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["NewRecording"] | components["schemas"]["NewRtmp"] | components["schemas"]["NewSrt"];
+                "application/json": components["schemas"]["NewRecording"] | components["schemas"]["NewRtmp"] | components["schemas"]["NewSrt"] | components["schemas"]["NewVirtualCamera"];
             };
         };
         responses: {

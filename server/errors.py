@@ -23,11 +23,14 @@ STATUS: dict[str, int] = {
     "unauthorised": 401,
     "code_used": 401,
     "foreign_origin": 403,
+    "output_off": 403,
+    "target_not_allowed": 403,
     "viewer_only": 403,
     "not_found": 404,
     "method_not_allowed": 405,
     "no_trickle": 405,
     "unsupported_codec": 406,
+    "no_picture": 409,
     "not_live": 409,
     "too_large": 413,
     "wrong_content_type": 415,
@@ -78,7 +81,9 @@ def describe(errors: Sequence[Any]) -> str:
     for error in errors[:5]:
         where = ".".join(str(part) for part in error["loc"] if part not in ("body", "style_patch"))
         given = error.get("input")
-        shown = "" if isinstance(given, dict | list) else f" (given: {str(given)[:80]!r})"
+        # an unknown key's value means nothing here, and may be a secret under a wrong name
+        hidden = isinstance(given, dict | list) or error["type"] == "extra_forbidden"
+        shown = "" if hidden else f" (given: {str(given)[:80]!r})"
         sentences.append(f"{where or 'body'}: {error['msg']}{shown}")
     return "; ".join(sentences)
 

@@ -13,6 +13,7 @@ from aiortc import RTCIceServer
 from server.control import Control
 from server.errors import ApiError
 from server.logs import of_session
+from server.outputs import Outputs
 from server.past import Past
 from server.schema import Ended, Percentiles, SessionState, Stats, StatsMessage, Style
 from server.settings import Settings
@@ -53,7 +54,10 @@ class Session:
         )
         self.hub = Hub()
         self.hub.add(self.peer.show if sends else self._count_from_thread)
+        self.hub.add(self._keep)
+        self.newest: Restyled | None = None  # for a snapshot
         self.viewers = Viewers(settings, self.hub)
+        self.outputs = Outputs(settings, self.hub)
         self._loop = asyncio.get_running_loop()
         worker.open(self.id, style.params(), self.hub.put)
 
@@ -104,8 +108,9 @@ class Session:
     def tell_figures(self) -> None:
         """Send its figures to the page."""
         message = StatsMessage(
-            state=self.phase, engine=self._worker.engine_state, stats=self.figures()
-        )
+            state=self.phase, engine=self._worker.engine_state, stats=self.figures(),
+            outputs=self.outputs.states(),
+        )  # fmt: skip
         self.peer.send(message.model_dump_json())
 
     def tell_end(self, reason: Reason) -> None:
@@ -116,10 +121,13 @@ class Session:
         """Give everything back."""
         self.control.close()
         self._worker.close_session(self.id)
-        await asyncio.gather(self.peer.close(), self.viewers.close())
+        await asyncio.gather(self.peer.close(), self.viewers.close(), self.outputs.close())
 
     def _on_frame(self, frame: Frame) -> None:
         self._worker.put(self.id, frame)
+
+    def _keep(self, restyled: Restyled) -> None:
+        self.newest = restyled
 
     def _count_from_thread(self, restyled: Restyled) -> None:
         """Count a picture where no track of the publisher's own does."""

@@ -4,6 +4,11 @@ import { type Info, Refused, forgetToken, getInfo, redeemLink } from "@/api/clie
 import { Live, type Source } from "@/call/live";
 import { CaptureButtons } from "@/output/capture-buttons";
 import { ObsLink } from "@/output/obs-link";
+import { BlendPanel } from "@/play/blend-panel";
+import { Morph } from "@/play/morph";
+import { MorphPanel } from "@/play/morph-panel";
+import { Player } from "@/play/timeline";
+import { TimelinePanel } from "@/play/timeline-panel";
 import { StatusBadge } from "@/status-badge";
 import { openCamera } from "@/source/open-source";
 import { CameraChoice, SourceButtons } from "@/source/source-bar";
@@ -23,6 +28,8 @@ import { ThemeButton } from "./theme";
 const style = new StyleStore();
 const linkProblem = takeStyleLink(style);
 const live = new Live(style);
+const morph = new Morph(style);
+const player = new Player(style);
 const VIEWS: View[] = ["wipe", "side", "only"];
 const LATER = 1500; // ms between looks for a server that loads or is away
 
@@ -101,8 +108,15 @@ export function App() {
           <StatsBar stats={state.stats} roundTrip={state.roundTrip} />
           {state.phase.state === "live" && state.viewer && <ObsLink viewer={state.viewer} />}
         </div>
-        <aside className="card h-fit">
-          <StylePanel store={style} info={info} />
+        <aside className="flex h-fit flex-col gap-5">
+          <div className="card">
+            <StylePanel store={style} info={info} />
+          </div>
+          <section aria-label={STRINGS.perform} className="card flex flex-col gap-4">
+            <BlendPanel prompt={values.prompt} onCommit={(prompt) => style.change({ prompt })} />
+            <TimelinePanel store={style} player={player} />
+            <MorphPanel store={style} morph={morph} />
+          </section>
         </aside>
       </main>
     </div>

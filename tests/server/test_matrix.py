@@ -35,6 +35,7 @@ ROUTES: dict[tuple[str, str], tuple[int, int, int, int, int]] = {
     ("GET", "/api/sessions/{id}"): SESSION,
     ("PATCH", "/api/sessions/{id}"): SESSION,
     ("DELETE", "/api/sessions/{id}"): SESSION,
+    ("PUT", "/api/sessions/{id}/size"): (401, 401, 404, 422, 422),  # no multiple of the step
     ("POST", "/whip"): (401, 401, 401, 401, 415),  # no offer
     ("OPTIONS", "/whip"): OPEN,
     ("GET", "/whip"): (204, 204, 204, 204, 204),
@@ -54,6 +55,7 @@ BODIES: dict[tuple[str, str], dict[str, object]] = {
     ("POST", "/api/token"): {"code": "wrong"},
     ("POST", "/api/sessions"): {"sdp": "nonsense", "type": "offer"},
     ("PATCH", "/api/sessions/{id}"): {"prompt": "ink"},
+    ("PUT", "/api/sessions/{id}/size"): {"width": 257, "height": 256},
 }
 
 

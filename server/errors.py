@@ -11,8 +11,9 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from pipeline.errors import ConfigError, NoRoom
 from server.schema import Problem
-from streams.errors import MalformedOffer, OfferRefused
+from streams.errors import EngineAway, MalformedOffer, OfferRefused
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +45,8 @@ STATUS: dict[str, int] = {
     "draining": 503,
     "engine_failed": 503,
     "client_not_built": 503,
+    "engine_away": 503,
+    "no_room": 507,
 }
 
 
@@ -73,6 +76,13 @@ def problem(
         request_id=request_id,
     )
     return JSONResponse(body.model_dump(), status, headers, media_type="application/problem+json")
+
+
+def code_of(error: ConfigError | EngineAway) -> str:
+    """Give the code of a change that the engine refused."""
+    if isinstance(error, EngineAway):
+        return "engine_away"
+    return "no_room" if isinstance(error, NoRoom) else "invalid"
 
 
 def describe(errors: Sequence[Any]) -> str:
@@ -110,6 +120,11 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(OfferRefused)
     async def _refused(request: Request, error: OfferRefused) -> JSONResponse:
         return problem(error.code, error.detail, id_of(request), status=422)
+
+    @app.exception_handler(ConfigError)
+    @app.exception_handler(EngineAway)
+    async def _engine(request: Request, error: ConfigError | EngineAway) -> JSONResponse:
+        return problem(code_of(error), str(error), id_of(request))
 
     @app.exception_handler(RequestValidationError)
     async def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:

@@ -218,6 +218,21 @@ class StyleInForce(Message):
     hint: str | None = None
 
 
+class PictureSize(Message):
+    """Of the restyled picture, in pixels; the camera's centre is cut to its shape."""
+
+    width: int = Field(ge=256, le=1024)
+    height: int = Field(ge=256, le=1024)
+
+
+class SizeInForce(Message):
+    """Answer of PUT /api/sessions/{id}/size."""
+
+    width: int
+    height: int
+    frame: int  # number of the first input frame that it holds for
+
+
 class Preset(Message):
     """A style that the loaded model knows by name."""
 
@@ -236,6 +251,7 @@ class Info(Message):
     backend: str
     width: int
     height: int
+    size_step: int | None  # sides of a live size are multiples of it; null: there is one size only
     slots: int
     sessions: int
     presets: list[Preset]
@@ -278,6 +294,13 @@ class StyleMessage(Message):
     style: StylePatch
 
 
+class SizeMessage(PictureSize):
+    """Change the picture's size."""
+
+    type: Literal["size"]
+    seq: int = Field(ge=0)
+
+
 class Ping(Message):
     """Measure the way there and back."""
 
@@ -293,6 +316,16 @@ class Applied(Message):
     frame: int
     style: Style
     hint: str | None = None
+
+
+class Resized(Message):
+    """Acknowledge a size message, once the size is warm: in force from this input frame on."""
+
+    type: Literal["resized"] = "resized"
+    seq: int
+    frame: int
+    width: int
+    height: int
 
 
 class Pong(Message):
@@ -328,8 +361,8 @@ class Ended(Message):
     reason: Literal["draining", "lifetime", "idle", "deleted", "engine_failed"]
 
 
-ClientMessage = Annotated[StyleMessage | Ping, Field(discriminator="type")]
+ClientMessage = Annotated[StyleMessage | SizeMessage | Ping, Field(discriminator="type")]
 ServerMessage = Annotated[
-    Applied | Pong | StatsMessage | ErrorMessage | Ended, Field(discriminator="type")
+    Applied | Resized | Pong | StatsMessage | ErrorMessage | Ended, Field(discriminator="type")
 ]
 parse_client_message = TypeAdapter[ClientMessage](ClientMessage).validate_json

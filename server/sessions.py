@@ -44,7 +44,9 @@ class Session:
         self.address = address
         self.started = time.monotonic()
         self.stats = SessionStats()
-        self.control = Control(self.id, style, worker, settings.messages_per_second)
+        engine = worker.ready.result()  # nobody is let in before
+        size = (engine.width, engine.height)
+        self.control = Control(self.id, style, size, worker, settings.messages_per_second)
         self.gone = asyncio.Event()  # the connection ended by itself
         self._settings, self._worker = settings, worker
         self.peer = Peer(
@@ -83,10 +85,10 @@ class Session:
 
     def state(self) -> SessionState:
         """Describe it."""
-        config = self._settings
+        width, height = self.control.sizing.size
         return SessionState(
             id=self.id, state=self.phase, style=self.control.style, hint=self.control.hint,
-            width=config.width, height=config.height, stats=self.figures(),
+            width=width, height=height, stats=self.figures(),
             viewers=len(self.viewers), viewer_token=self.viewer_token,
         )  # fmt: skip
 

@@ -22,11 +22,11 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.config import EngineConfig
+from pipeline.config import EngineConfig, Size
 from pipeline.engine import EngineInfo, EngineResult
 from pipeline.params import StyleParams
 from streams import engine_child
-from streams.engine_child import RESULTS, Build, Progress
+from streams.engine_child import RESULTS, Build, Bytes, Progress, picture_bytes, view
 from streams.errors import EngineAway
 from streams.protocol import EngineState, Image, Result
 
@@ -57,6 +57,7 @@ class EngineProcess:
         self._untold = False  # a loss that `tick` has still to raise
         self._in_flight = 0
         self._wants: dict[str, int] = {}
+        self._sizes: dict[str, Size] = {}  # that sessions have: a new child prepares them, too
         self._restarts: deque[float] = deque(maxlen=restarts)
         self._lock = threading.Lock()  # of the state and the child
         self._ended = False
@@ -101,13 +102,19 @@ class EngineProcess:
             return None
         return hint
 
+    def prepare_size(self, session: str, size: Size) -> None:
+        """Make a size ready; a child that comes later has it too."""
+        self._present().prepare_size(session, size)
+        self._sizes[session] = size
+
     def open(self, session: str) -> None:
         """Make room for a session."""
         self._call("begin", session)
 
     def close(self, session: str) -> None:
         """Drop a session; one that was lost with its engine is dropped already."""
-        if session in self._wants:
+        sized = self._sizes.pop(session, None) is not None
+        if sized or session in self._wants:
             self._call("end", session)
 
     def wants(self, session: str, steps: int = 1) -> bool:
@@ -122,14 +129,15 @@ class EngineProcess:
         params: StyleParams,
         arrived: float | None = None,
     ) -> None:
-        """Admit a frame of the configured size. Raises ValueError for another."""
-        shape = (self.config.height, self.config.width, 3)
-        if image.shape != shape or image.dtype != np.uint8:
+        """Admit a frame. Raises ValueError for what is no picture or a too large one."""
+        most = picture_bytes(self.config)
+        if image.ndim != 3 or image.dtype != np.uint8 or image.size > most:
             raise ValueError(
-                f"picture {image.shape} of {image.dtype}: the engine takes {shape} of uint8"
+                f"picture {image.shape} of {image.dtype}: give (height, width, 3) of uint8, "
+                f"at most {most} bytes"
             )
-        self._present().pictures[0] = image
-        self._call("submit", session, number, params, arrived)
+        view(self._present().pictures[0], image.shape)[:] = image
+        self._call("submit", session, number, image.shape, params, arrived)
 
     def tick(self) -> Sequence[Result]:
         """Run one network call; give finished frames."""
@@ -143,8 +151,8 @@ class EngineProcess:
             raise
         pictures = self._present().pictures
         return [
-            EngineResult(session, number, pictures[place].copy(), stages, skipped)
-            for place, (session, number, stages, skipped) in enumerate(finished, start=1)
+            EngineResult(session, number, view(pictures[place], shape).copy(), stages, skipped)
+            for place, (session, number, stages, skipped, shape) in enumerate(finished, start=1)
         ]
 
     def _present(self) -> "_Child":
@@ -202,6 +210,8 @@ class EngineProcess:
             child = self._coming = _Child(self._build)
         try:
             child.load(self._progress, _LOAD)
+            for session, size in self._sizes.copy().items():
+                child.prepare_size(session, size)
         except Exception:
             if not self._ended:
                 logger.exception("the engine could not be built again")
@@ -222,20 +232,22 @@ class _Child:
     def __init__(self, build: Build) -> None:
         spawn = multiprocessing.get_context("spawn")
         self._calls, calls = spawn.Pipe()
-        self._aside, aside = spawn.Pipe()
-        self._one = threading.Lock()  # prompts are prepared one at a time
+        self._prompts, prompts = spawn.Pipe()
+        self._sizes, sizes = spawn.Pipe()
+        self._asking = {pipe: threading.Lock() for pipe in (self._prompts, self._sizes)}
         self.process: BaseProcess = spawn.Process(
-            target=engine_child.run, args=(build, calls, aside), name="engine", daemon=True
+            target=engine_child.run, args=(build, calls, prompts, sizes), name="engine", daemon=True
         )
         self.process.start()
-        calls.close()
-        aside.close()
+        for pipe in (calls, prompts, sizes):
+            pipe.close()
 
     def load(self, progress: Progress, load: float | None) -> None:
         """Wait for the engine. Raises what its build raised; the process is gone then."""
         try:
             self.config, self.info = self._built(progress, load)
-            self._deadline = max(_LEAST_DEADLINE, _FRAMES_PER_CALL * self.info.ms_per_frame / 1e3)
+            self._per_frame = _FRAMES_PER_CALL * self.info.ms_per_frame / 1e3
+            self._deadline = max(_LEAST_DEADLINE, self._per_frame)
             self.pictures = self._share()
         except BaseException:
             self.kill()
@@ -247,8 +259,17 @@ class _Child:
 
     def prepare(self, params: StyleParams) -> Any:
         """Encode prompts beside the calls."""
-        with self._one:
-            kind, value = self._exchange(self._aside, params, 5 * self._deadline)
+        return self._beside(self._prompts, (params,), 5 * self._deadline)
+
+    def prepare_size(self, session: str, size: Size) -> None:
+        """Make a size ready beside the calls."""
+        self._beside(self._sizes, (session, size), _LOAD)
+        larger = size[0] * size[1] / (self.config.width * self.config.height)
+        self._deadline = max(self._deadline, self._per_frame * larger)
+
+    def _beside(self, pipe: Connection, given: tuple[Any, ...], deadline: float) -> Any:
+        with self._asking[pipe]:
+            kind, value = self._exchange(pipe, given, deadline)
         if kind == "failed":
             raise value
         return value
@@ -268,8 +289,8 @@ class _Child:
                 return config, info
             progress(value)
 
-    def _share(self) -> Image:
-        shape = (1 + RESULTS, self.config.height, self.config.width, 3)
+    def _share(self) -> Bytes:
+        shape = (1 + RESULTS, picture_bytes(self.config))
         memory = SharedMemory(create=True, size=int(np.prod(shape)))
         try:
             self._exchange(self._calls, memory.name, 10 * _LEAST_DEADLINE)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 
+from pipeline.config import Size
 from pipeline.engine import EngineInfo
 from pipeline.flicker import FlickerMeter
 from pipeline.params import StyleParams
@@ -72,6 +73,11 @@ class Worker:
         """
         return None if self._engine is None else self._engine.prepare(style)
 
+    def prepare_size(self, session: SessionId, size: Size) -> None:
+        """Make a size ready. Blocks, up to seconds. Raises ConfigError, NoRoom, EngineAway."""
+        if self._engine is not None:
+            self._engine.prepare_size(session, size)
+
     @property
     def engine_state(self) -> EngineState:
         """Say whether the engine runs; one in a process of its own may be away."""
@@ -81,6 +87,10 @@ class Worker:
     def restyle(self, session: SessionId, style: StyleParams) -> int:
         """Change a session's style; give the first input frame that it holds for."""
         return self._mailbox.restyle(session, style)
+
+    def resize(self, session: SessionId, size: Size) -> int:
+        """Change the size to one that is ready; give the first input frame that it holds for."""
+        return self._mailbox.resize(session, size)
 
     def dropped(self, session: SessionId) -> int:
         """Count input frames that a newer one replaced before their turn."""
@@ -122,7 +132,8 @@ class Worker:
             if session not in self._known:
                 engine.open(session)
                 self._known.add(session)
-            image = to_rgb(frame.picture, engine.config.width, engine.config.height)
+            size = letter.size or (engine.config.width, engine.config.height)
+            image = to_rgb(frame.picture, *size)
             stages = {
                 "wait": (taken - frame.arrived_ns) / 1e6,
                 "convert_in": (time.monotonic_ns() - taken) / 1e6,

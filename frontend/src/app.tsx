@@ -2,6 +2,7 @@ import { useCallback, useEffect, useState, useSyncExternalStore } from "react";
 
 import { type Info, Refused, forgetToken, getInfo, redeemLink } from "@/api/client";
 import { Live, type Source } from "@/call/live";
+import type { Size } from "@/call/size";
 import { CaptureButtons } from "@/output/capture-buttons";
 import { ObsLink } from "@/output/obs-link";
 import { BlendPanel } from "@/play/blend-panel";
@@ -11,6 +12,7 @@ import { Player } from "@/play/timeline";
 import { TimelinePanel } from "@/play/timeline-panel";
 import { StatusBadge } from "@/status-badge";
 import { openCamera } from "@/source/open-source";
+import { SizeChoice } from "@/source/size-choice";
 import { CameraChoice, SourceButtons } from "@/source/source-bar";
 import { Stage, type View } from "@/stage/stage";
 import { StatsBar } from "@/stats/stats-bar";
@@ -45,7 +47,9 @@ export function App() {
   const open = (make: () => Promise<Source>): void => void live.use(make);
   const { source } = state;
   const mirrored = mirror && source?.kind === "camera";
-  const aspect = info ? info.width / info.height : 1;
+  const shown = state.size ?? info;
+  const aspect = shown ? shown.width / shown.height : 1;
+  const resize = useCallback((size: Size) => info && live.resize(size, info), [info]);
   return (
     <div className="mx-auto flex min-h-dvh max-w-7xl flex-col gap-4 p-4 sm:p-6">
       <header className="flex items-center gap-3">
@@ -80,6 +84,9 @@ export function App() {
             <div className="tools flex flex-wrap items-center gap-1.5">
               <SourceButtons onOpen={open} active={source.kind} />
               {source.kind === "camera" && <CameraChoice source={source} onOpen={open} />}
+              {info?.size_step && (
+                <SizeChoice live={state} step={info.size_step} own={info} onChange={resize} />
+              )}
               <span className="grow" />
               <CaptureButtons output={state.output} />
               <ViewChoice view={view} onChange={setView} />

@@ -39,6 +39,7 @@ ROUTES: dict[tuple[str, str], tuple[int, int, int, int, int]] = {
     ("POST", "/api/sessions/{id}/outputs"): (401, 401, 404, 403, 403),  # off until it is set
     ("DELETE", "/api/sessions/{id}/outputs/{output}"): (401, 401, 404, 404, 404),
     ("GET", "/api/sessions/{id}/snapshot"): SESSION,
+    ("PUT", "/api/sessions/{id}/size"): (401, 401, 404, 422, 422),  # no multiple of the step
     ("POST", "/whip"): (401, 401, 401, 401, 415),  # no offer
     ("OPTIONS", "/whip"): OPEN,
     ("GET", "/whip"): (204, 204, 204, 204, 204),
@@ -59,6 +60,7 @@ BODIES: dict[tuple[str, str], dict[str, object]] = {
     ("POST", "/api/sessions"): {"sdp": "nonsense", "type": "offer"},
     ("PATCH", "/api/sessions/{id}"): {"prompt": "ink"},
     ("POST", "/api/sessions/{id}/outputs"): {"kind": "recording"},
+    ("PUT", "/api/sessions/{id}/size"): {"width": 257, "height": 256},
 }
 
 

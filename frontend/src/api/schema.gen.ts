@@ -120,6 +120,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/sessions/{id}/size": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Resize
+         * @description Change the picture's size; answers once it is warm, the old one serves until then.
+         */
+        put: operations["resize_api_sessions__id__size_put"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/sessions/{id}/snapshot": {
         parameters: {
             query?: never;
@@ -354,7 +374,7 @@ export interface components {
              */
             type: "applied";
         };
-        ClientMessage: components["schemas"]["StyleMessage"] | components["schemas"]["Ping"];
+        ClientMessage: components["schemas"]["StyleMessage"] | components["schemas"]["SizeMessage"] | components["schemas"]["Ping"];
         /**
          * Code
          * @description POST /api/token: the one-time code of the printed link.
@@ -435,6 +455,8 @@ export interface components {
             presets: components["schemas"]["Preset"][];
             /** Sessions */
             sessions: number;
+            /** Size Step */
+            size_step: number | null;
             /** Slots */
             slots: number;
             /** Version */
@@ -579,6 +601,16 @@ export interface components {
             p95: number | null;
         };
         /**
+         * PictureSize
+         * @description Of the restyled picture, in pixels; the camera's centre is cut to its shape.
+         */
+        PictureSize: {
+            /** Height */
+            height: number;
+            /** Width */
+            width: number;
+        };
+        /**
          * Ping
          * @description Measure the way there and back.
          */
@@ -639,7 +671,26 @@ export interface components {
              */
             type: string;
         };
-        ServerMessage: components["schemas"]["Applied"] | components["schemas"]["Pong"] | components["schemas"]["StatsMessage"] | components["schemas"]["ErrorMessage"] | components["schemas"]["Ended"];
+        /**
+         * Resized
+         * @description Acknowledge a size message, once the size is warm: in force from this input frame on.
+         */
+        Resized: {
+            /** Frame */
+            frame: number;
+            /** Height */
+            height: number;
+            /** Seq */
+            seq: number;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "resized";
+            /** Width */
+            width: number;
+        };
+        ServerMessage: components["schemas"]["Applied"] | components["schemas"]["Resized"] | components["schemas"]["Pong"] | components["schemas"]["StatsMessage"] | components["schemas"]["ErrorMessage"] | components["schemas"]["Ended"];
         /**
          * SessionList
          * @description GET /api/sessions.
@@ -670,6 +721,35 @@ export interface components {
             viewer_token: string;
             /** Viewers */
             viewers: number;
+            /** Width */
+            width: number;
+        };
+        /**
+         * SizeInForce
+         * @description Answer of PUT /api/sessions/{id}/size.
+         */
+        SizeInForce: {
+            /** Frame */
+            frame: number;
+            /** Height */
+            height: number;
+            /** Width */
+            width: number;
+        };
+        /**
+         * SizeMessage
+         * @description Change the picture's size.
+         */
+        SizeMessage: {
+            /** Height */
+            height: number;
+            /** Seq */
+            seq: number;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "size";
             /** Width */
             width: number;
         };
@@ -1185,6 +1265,41 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["OutputState"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    resize_api_sessions__id__size_put: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PictureSize"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SizeInForce"];
                 };
             };
             /** @description Validation Error */

@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from server.schema import Problem
 from streams.errors import MalformedOffer, OfferRefused
@@ -22,18 +23,21 @@ STATUS: dict[str, int] = {
     "bad_host": 400,
     "unauthorised": 401,
     "code_used": 401,
+    "token_expired": 401,
     "foreign_origin": 403,
     "viewer_only": 403,
     "not_found": 404,
     "method_not_allowed": 405,
     "no_trickle": 405,
     "unsupported_codec": 406,
+    "too_slow": 408,
     "not_live": 409,
     "too_large": 413,
     "wrong_content_type": 415,
     "invalid": 422,
     "too_many_pending": 429,
     "too_many_bad_tokens": 429,
+    "too_many_connections": 429,
     "headers_too_large": 431,
     "internal": 500,
     "full": 503,
@@ -105,6 +109,11 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(OfferRefused)
     async def _refused(request: Request, error: OfferRefused) -> JSONResponse:
         return problem(error.code, error.detail, id_of(request), status=422)
+
+    @app.exception_handler(ClientDisconnect)
+    async def _left(request: Request, error: ClientDisconnect) -> JSONResponse:
+        # nobody hears it; it is counted, and not as a fault of ours
+        return problem("too_slow", "the connection ended within the body", id_of(request))
 
     @app.exception_handler(RequestValidationError)
     async def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:

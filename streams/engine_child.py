@@ -17,6 +17,9 @@ Progress = Callable[[str], None]
 Build = Callable[[Progress], Stylizer]
 RESULTS = 8  # finished frames that cross in one reply
 _MOST_STEPS = 8
+# After these the device's state or the free memory cannot be trusted: only a new process has them
+# anew. By name, as torch is not known here.
+_FATAL = ("OutOfMemoryError", "MemoryError", "AcceleratorError")
 
 
 def run(build: Build, calls: Connection, aside: Connection) -> None:
@@ -55,6 +58,9 @@ class _Desk:
             try:
                 answer = ("done", getattr(self, f"_{name}")(*given))
             except Exception as error:  # noqa: BLE001  # told to the parent
+                if type(error).__name__ in _FATAL:
+                    calls.send(("fatal", type(error).__name__, 0, {}))
+                    return
                 answer = ("failed", _portable(error))
             calls.send((*answer, *self._look()))
 

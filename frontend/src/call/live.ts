@@ -1,4 +1,5 @@
 import {
+  type EngineState,
   Refused,
   type ServerMessage,
   type Stats,
@@ -21,6 +22,8 @@ export interface LiveState {
   source: Source | null;
   output: MediaStream | null;
   stats: Stats | null;
+  /** Not running: the picture comes back untouched. */
+  engine: EngineState;
   /** Lets an overlay watch this session; null while there is none. */
   viewer: Viewer | null;
   /** Round trip of the control channel in milliseconds. */
@@ -41,12 +44,13 @@ const PING = 2000; // ms
 /** Keeps a call up for as long as a source runs. Knows nothing of React. */
 export class Live {
   private state: LiveState = {
-    phase: { state: "idle" }, source: null, output: null, stats: null, viewer: null, roundTrip: null,
-    retryAt: null,
+    phase: { state: "idle" }, source: null, output: null, stats: null, engine: "running", viewer: null,
+    roundTrip: null, retryAt: null,
   };
   private readonly listeners = new Set<() => void>();
   private readonly style: StyleLink;
   private call: PeerCall | null = null;
+  private resume: string | null = null;
   private attempt = 0;
   private timer = 0;
   private pinger = 0;
@@ -94,6 +98,7 @@ export class Live {
   /** Hang up and let the camera go. */
   stop(): void {
     this.hangUp();
+    this.resume = null;
     this.state.source?.stop();
     this.set({ phase: { state: "idle" }, source: null, output: null, stats: null });
   }
@@ -127,7 +132,8 @@ export class Live {
     });
     this.call = call;
     try {
-      await call.start(track, this.style.values());
+      await call.start(track, this.style.values(), this.resume);
+      this.resume = call.resume;
     } catch (error) {
       if (this.call !== call) return; // hung up meanwhile
       call.close();
@@ -153,7 +159,11 @@ export class Live {
   private receive(message: ServerMessage): void {
     if (message.type === "stats") {
       const stalled = message.state === "stalled" || message.state === "connecting";
-      this.set({ stats: message.stats, phase: { state: stalled ? "stalled" : "live" } });
+      this.set({
+        stats: message.stats,
+        engine: message.engine,
+        phase: { state: stalled ? "stalled" : "live" },
+      });
     } else if (message.type === "applied") {
       this.style.applied(message.seq, message.frame, message.hint ?? null);
     } else if (message.type === "pong") {
@@ -185,7 +195,7 @@ export class Live {
     const { call } = this;
     this.call = null;
     call?.close();
-    this.set({ retryAt: null, roundTrip: null, viewer: null });
+    this.set({ retryAt: null, roundTrip: null, viewer: null, engine: "running" });
   }
 
   private set(change: Partial<LiveState>): void {

@@ -75,6 +75,9 @@ class Offer(Message):
     sdp: str = Field(max_length=65536)
     type: Literal["offer"]
     style: StylePatch = StylePatch()
+    # of the answer before: brings the session back, with its id, viewers' link and style, on which
+    # `style` is put. One that is not known any more is no error: a new session is made.
+    resume: str | None = Field(default=None, max_length=128)
 
 
 class IceServer(Message):
@@ -91,6 +94,7 @@ class Answer(Message):
     id: str
     token: str  # opens this one session: GET, PATCH, DELETE
     viewer_token: str  # lets watch it (POST /whep/{id}), nothing else
+    resume: str  # send it with the next offer when the connection is lost; see Offer
     sdp: str
     type: Literal["answer"] = "answer"
     ice_servers: list[IceServer]
@@ -340,7 +344,8 @@ class StatsMessage(Message):
 
     type: Literal["stats"] = "stats"
     state: Literal["connecting", "live", "stalled", "closed"]
-    engine: Literal["running", "restarting", "failed"]  # not running: the picture is untouched
+    # not running: the picture is untouched. stuck: no answer yet; failed: restarts are given up
+    engine: Literal["running", "stuck", "restarting", "failed"]
     stats: Stats
     outputs: list[OutputState]
 

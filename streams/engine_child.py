@@ -22,6 +22,9 @@ Build = Callable[[Progress], Stylizer]
 RESULTS = 8  # finished frames that cross in one reply
 _LARGEST = 1024 * 1024  # pixels; memory that no picture reaches is never touched
 _MOST_STEPS = 8
+# After these the device's state or the free memory cannot be trusted: only a new process has them
+# anew. By name, as torch is not known here.
+_FATAL = ("OutOfMemoryError", "MemoryError", "AcceleratorError")
 
 
 def run(build: Build, calls: Connection, prompts: Connection, sizes: Connection) -> None:
@@ -62,6 +65,9 @@ class _Desk:
             try:
                 answer = ("done", getattr(self, f"_{name}")(*given))
             except Exception as error:  # noqa: BLE001  # told to the parent
+                if type(error).__name__ in _FATAL:
+                    calls.send(("fatal", type(error).__name__, 0, {}))
+                    return
                 answer = ("failed", _portable(error))
             calls.send((*answer, *self._look()))
 

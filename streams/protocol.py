@@ -1,7 +1,7 @@
 """What the engine thread drives; pipeline.engine.Engine is one."""
 
 from collections.abc import Sequence
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from pipeline.engine import EngineInfo
 from pipeline.params import StyleParams
 
 Image = NDArray[np.uint8]  # [h, w, 3] RGB
-EngineState = Literal["running", "restarting", "failed"]
+EngineState = Literal["running", "stuck", "restarting", "failed"]
 
 
 class Result(Protocol):
@@ -78,3 +78,14 @@ class Stylizer(Protocol):
 
     def tick(self) -> Sequence[Result]:
         """Run one network call; give finished frames."""
+
+
+@runtime_checkable
+class Revivable(Protocol):
+    """An engine that may be away."""
+
+    state: EngineState
+    losses: int  # how often it died or was killed
+
+    def revive(self) -> None:
+        """Start anew after it was given up."""

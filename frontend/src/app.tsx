@@ -56,7 +56,7 @@ export function App() {
         <img src="/icon.svg" alt="" className="size-9" />
         <h1 className="text-xl font-semibold tracking-tight">{STRINGS.name}</h1>
         <span className="grow" />
-        <StatusBadge phase={state.phase} />
+        <StatusBadge phase={state.phase} engine={state.engine} />
         <HelpSheet />
         <ThemeButton />
       </header>

@@ -169,6 +169,12 @@ export const STRINGS = {
   retryIn: (seconds: number): string => `next try in ${seconds} s`,
   token: "Token",
   open: "Open",
+  engine: {
+    stuck: "Untouched: the engine does not answer",
+    restarting: "Untouched: the engine restarts",
+    failed: "Untouched: the engine failed",
+  },
+  engineRetry: "Start it again",
   status: {
     idle: "Ready",
     asking: "Waiting for your permission",

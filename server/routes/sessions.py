@@ -11,7 +11,6 @@ from server.schema import (
     SessionList,
     SessionState,
     SizeInForce,
-    Style,
     StyleInForce,
     StylePatch,
 )
@@ -22,16 +21,18 @@ router = APIRouter(prefix="/api/sessions", tags=["sessions"])
 @router.post("", status_code=201, dependencies=[OwnerOnly])
 async def create(offer: Offer, request: Request, response: Response, here: Here) -> Answer:
     """Answer an offer with a video track and a data channel `control`."""
-    style = offer.style.apply(Style())
-    session, sdp = await here.sessions.create(offer.sdp, style, address(request))
+    session, sdp = await here.sessions.create(
+        offer.sdp, offer.style, address(request), resume=offer.resume
+    )
     response.headers["Location"] = f"/api/sessions/{session.id}"
     return Answer(
         id=session.id,
         token=session.token,
         viewer_token=session.viewer_token,
+        resume=session.identity.resume,
         sdp=sdp,
         ice_servers=here.settings.ice_servers,
-        style=style,
+        style=session.control.style,
         hint=session.control.hint,
     )
 

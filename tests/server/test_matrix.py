@@ -29,6 +29,7 @@ ROUTES: dict[tuple[str, str], tuple[int, int, int, int, int]] = {
     ("GET", "/readyz"): OPEN,
     ("GET", "/metrics"): OWNER,
     ("GET", "/api/info"): OWNER,
+    ("POST", "/api/engine/restart"): (401, 401, 401, 401, 204),
     ("POST", "/api/token"): (401, 401, 401, 401, 401),  # the code is wrong, whoever asks
     ("GET", "/api/sessions"): OWNER,
     ("POST", "/api/sessions"): (401, 401, 401, 401, 400),  # the offer is nonsense

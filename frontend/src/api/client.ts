@@ -11,6 +11,7 @@ export type ClientMessage =
   | Schemas["SizeMessage"]
   | (Omit<Schemas["StyleMessage"], "style"> & { style: StylePatch });
 export type ServerMessage = Schemas["ServerMessage"];
+export type EngineState = Schemas["StatsMessage"]["engine"];
 
 /** What the server refused, in its own words; status 0 when nobody answered. */
 export class Refused extends Error {
@@ -45,7 +46,7 @@ async function call<T>(method: string, path: string, body?: unknown): Promise<T>
   } catch {
     throw new Refused(0, "unreachable", "The server does not answer.");
   }
-  if (answer.ok) return (await answer.json()) as T;
+  if (answer.ok) return (answer.status === 204 ? undefined : await answer.json()) as T;
   throw await refusalOf(answer);
 }
 
@@ -62,8 +63,12 @@ async function refusalOf(answer: Response): Promise<Refused> {
 
 export const getInfo = (): Promise<Info> => call("GET", "/api/info");
 
-export const postOffer = (sdp: string, style: StylePatch): Promise<Answer> =>
-  call("POST", "/api/sessions", { sdp, type: "offer", style });
+/** Offer; `resume` of the answer before brings that session back. */
+export const postOffer = (sdp: string, style: StylePatch, resume: string | null): Promise<Answer> =>
+  call("POST", "/api/sessions", { sdp, type: "offer", style, resume });
+
+/** Start the engine again after the server gave it up. Throws Refused. */
+export const restartEngine = (): Promise<void> => call("POST", "/api/engine/restart");
 
 /** Give a session's place back; also while the page goes away. */
 export function deleteSession(id: string, token: string): void {

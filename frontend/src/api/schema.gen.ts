@@ -4,6 +4,26 @@
  */
 
 export interface paths {
+    "/api/engine/restart": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Restart
+         * @description Start the engine's process again after too many losses; else nothing happens.
+         */
+        post: operations["restart_api_engine_restart_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/info": {
         parameters: {
             query?: never;
@@ -171,7 +191,7 @@ export interface paths {
         put?: never;
         /**
          * Token
-         * @description Exchange the one-time code of a printed link for the token.
+         * @description Exchange the one-time code of a printed link for a token that ends after `token_s`.
          */
         post: operations["token_api_token_post"];
         delete?: never;
@@ -339,6 +359,8 @@ export interface components {
             ice_servers: components["schemas"]["IceServer"][];
             /** Id */
             id: string;
+            /** Resume */
+            resume: string;
             /** Sdp */
             sdp: string;
             style: components["schemas"]["Style"];
@@ -529,6 +551,8 @@ export interface components {
          * @description POST /api/sessions.
          */
         Offer: {
+            /** Resume */
+            resume?: string | null;
             /** Sdp */
             sdp: string;
             /** @default {} */
@@ -787,7 +811,7 @@ export interface components {
              * Engine
              * @enum {string}
              */
-            engine: "running" | "restarting" | "failed";
+            engine: "running" | "stuck" | "restarting" | "failed";
             /** Outputs */
             outputs: components["schemas"]["OutputState"][];
             /**
@@ -1010,6 +1034,24 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    restart_api_engine_restart_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
     info_api_info_get: {
         parameters: {
             query?: never;

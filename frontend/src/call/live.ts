@@ -1,4 +1,5 @@
 import {
+  type EngineState,
   Refused,
   type ServerMessage,
   type Stats,
@@ -27,6 +28,8 @@ export interface LiveState {
   resizing: boolean;
   /** Why the size that was asked for is not to be had. */
   sizeProblem: string | null;
+  /** Not running: the picture comes back untouched. */
+  engine: EngineState;
   /** Lets an overlay watch this session; null while there is none. */
   viewer: Viewer | null;
   /** Round trip of the control channel in milliseconds. */
@@ -49,11 +52,12 @@ const FIRST_SIZE = 1_000_000_000; // so that no refusal of a style is taken for 
 export class Live {
   private state: LiveState = {
     phase: { state: "idle" }, source: null, output: null, stats: null, size: null, resizing: false,
-    sizeProblem: null, viewer: null, roundTrip: null, retryAt: null,
+    sizeProblem: null, engine: "running", viewer: null, roundTrip: null, retryAt: null,
   };
   private readonly listeners = new Set<() => void>();
   private readonly style: StyleLink;
   private call: PeerCall | null = null;
+  private resume: string | null = null;
   private attempt = 0;
   private timer = 0;
   private pinger = 0;
@@ -103,6 +107,7 @@ export class Live {
   /** Hang up and let the camera go. */
   stop(): void {
     this.hangUp();
+    this.resume = null;
     this.state.source?.stop();
     this.set({ phase: { state: "idle" }, source: null, output: null, stats: null });
   }
@@ -145,7 +150,8 @@ export class Live {
     });
     this.call = call;
     try {
-      await call.start(track, this.style.values());
+      await call.start(track, this.style.values(), this.resume);
+      this.resume = call.resume;
     } catch (error) {
       if (this.call !== call) return; // hung up meanwhile
       call.close();
@@ -178,7 +184,11 @@ export class Live {
   private receive(message: ServerMessage): void {
     if (message.type === "stats") {
       const stalled = message.state === "stalled" || message.state === "connecting";
-      this.set({ stats: message.stats, phase: { state: stalled ? "stalled" : "live" } });
+      this.set({
+        stats: message.stats,
+        engine: message.engine,
+        phase: { state: stalled ? "stalled" : "live" },
+      });
     } else if (message.type === "applied") {
       this.style.applied(message.seq, message.frame, message.hint ?? null);
     } else if (message.type === "resized") {
@@ -216,7 +226,9 @@ export class Live {
     const { call } = this;
     this.call = null;
     call?.close();
-    this.set({ retryAt: null, roundTrip: null, viewer: null, size: null, resizing: false });
+    this.set({
+      retryAt: null, roundTrip: null, viewer: null, size: null, resizing: false, engine: "running",
+    });
   }
 
   private set(change: Partial<LiveState>): void {

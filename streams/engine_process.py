@@ -77,8 +77,9 @@ class EngineProcess:
             self._child, child = None, self._coming
         if child is not None:
             child.kill()
-        for thread in self._threads:
-            thread.join()
+        while alive := [thread for thread in self._threads if thread.is_alive()]:
+            for thread in alive:  # one that restarts may begin another before it ends
+                thread.join()
 
     def revive(self) -> None:
         """Start once more after too many losses; without effect in any other state."""

@@ -4,6 +4,7 @@ import { type Info, Refused, forgetToken, getInfo, redeemLink } from "@/api/clie
 import { Live, type Source } from "@/call/live";
 import { CaptureButtons } from "@/output/capture-buttons";
 import { ObsLink } from "@/output/obs-link";
+import { OutputsPanel } from "@/output/outputs-panel";
 import { StatusBadge } from "@/status-badge";
 import { openCamera } from "@/source/open-source";
 import { CameraChoice, SourceButtons } from "@/source/source-bar";
@@ -100,6 +101,7 @@ export function App() {
           )}
           <StatsBar stats={state.stats} roundTrip={state.roundTrip} />
           {state.phase.state === "live" && state.viewer && <ObsLink viewer={state.viewer} />}
+          {state.viewer && <OutputsPanel session={state.viewer.id} outputs={state.outputs} />}
         </div>
         <aside className="card h-fit">
           <StylePanel store={style} info={info} />

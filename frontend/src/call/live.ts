@@ -1,4 +1,5 @@
 import {
+  type OutputState,
   Refused,
   type ServerMessage,
   type Stats,
@@ -21,6 +22,8 @@ export interface LiveState {
   source: Source | null;
   output: MediaStream | null;
   stats: Stats | null;
+  /** Where else the server sends the picture. */
+  outputs: readonly OutputState[];
   /** Lets an overlay watch this session; null while there is none. */
   viewer: Viewer | null;
   /** Round trip of the control channel in milliseconds. */
@@ -41,8 +44,8 @@ const PING = 2000; // ms
 /** Keeps a call up for as long as a source runs. Knows nothing of React. */
 export class Live {
   private state: LiveState = {
-    phase: { state: "idle" }, source: null, output: null, stats: null, viewer: null, roundTrip: null,
-    retryAt: null,
+    phase: { state: "idle" }, source: null, output: null, stats: null, outputs: [], viewer: null,
+    roundTrip: null, retryAt: null,
   };
   private readonly listeners = new Set<() => void>();
   private readonly style: StyleLink;
@@ -153,7 +156,11 @@ export class Live {
   private receive(message: ServerMessage): void {
     if (message.type === "stats") {
       const stalled = message.state === "stalled" || message.state === "connecting";
-      this.set({ stats: message.stats, phase: { state: stalled ? "stalled" : "live" } });
+      this.set({
+        stats: message.stats,
+        outputs: message.outputs,
+        phase: { state: stalled ? "stalled" : "live" },
+      });
     } else if (message.type === "applied") {
       this.style.applied(message.seq, message.frame, message.hint ?? null);
     } else if (message.type === "pong") {
@@ -185,7 +192,7 @@ export class Live {
     const { call } = this;
     this.call = null;
     call?.close();
-    this.set({ retryAt: null, roundTrip: null, viewer: null });
+    this.set({ retryAt: null, roundTrip: null, viewer: null, outputs: [] });
   }
 
   private set(change: Partial<LiveState>): void {

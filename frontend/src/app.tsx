@@ -5,6 +5,7 @@ import { Live, type Source } from "@/call/live";
 import type { Size } from "@/call/size";
 import { CaptureButtons } from "@/output/capture-buttons";
 import { ObsLink } from "@/output/obs-link";
+import { OutputsPanel } from "@/output/outputs-panel";
 import { BlendPanel } from "@/play/blend-panel";
 import { Morph } from "@/play/morph";
 import { MorphPanel } from "@/play/morph-panel";
@@ -114,6 +115,7 @@ export function App() {
           )}
           <StatsBar stats={state.stats} roundTrip={state.roundTrip} />
           {state.phase.state === "live" && state.viewer && <ObsLink viewer={state.viewer} />}
+          {state.viewer && <OutputsPanel session={state.viewer.id} outputs={state.outputs} />}
         </div>
         <aside className="flex h-fit flex-col gap-5">
           <div className="card">

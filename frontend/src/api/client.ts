@@ -12,6 +12,14 @@ export type ClientMessage =
   | (Omit<Schemas["StyleMessage"], "style"> & { style: StylePatch });
 export type ServerMessage = Schemas["ServerMessage"];
 export type EngineState = Schemas["StatsMessage"]["engine"];
+export type OutputState = Schemas["OutputState"];
+export type OutputKind = OutputState["kind"];
+export type OutputList = Schemas["OutputList"];
+export type NewOutput =
+  | Schemas["NewRecording"]
+  | Schemas["NewVirtualCamera"]
+  | Schemas["NewRtmp"]
+  | Schemas["NewSrt"];
 
 /** What the server refused, in its own words; status 0 when nobody answered. */
 export class Refused extends Error {
@@ -69,6 +77,16 @@ export const postOffer = (sdp: string, style: StylePatch, resume: string | null)
 
 /** Start the engine again after the server gave it up. Throws Refused. */
 export const restartEngine = (): Promise<void> => call("POST", "/api/engine/restart");
+
+const outputs = (session: string): string => `/api/sessions/${encodeURIComponent(session)}/outputs`;
+
+export const listOutputs = (session: string): Promise<OutputList> => call("GET", outputs(session));
+
+export const startOutput = (session: string, wanted: NewOutput): Promise<OutputState> =>
+  call("POST", outputs(session), wanted);
+
+export const endOutput = (session: string, id: string): Promise<OutputState> =>
+  call("DELETE", `${outputs(session)}/${encodeURIComponent(id)}`);
 
 /** Give a session's place back; also while the page goes away. */
 export function deleteSession(id: string, token: string): void {

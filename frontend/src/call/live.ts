@@ -1,5 +1,6 @@
 import {
   type EngineState,
+  type OutputState,
   Refused,
   type ServerMessage,
   type Stats,
@@ -30,6 +31,8 @@ export interface LiveState {
   sizeProblem: string | null;
   /** Not running: the picture comes back untouched. */
   engine: EngineState;
+  /** Where else the server sends the picture. */
+  outputs: readonly OutputState[];
   /** Lets an overlay watch this session; null while there is none. */
   viewer: Viewer | null;
   /** Round trip of the control channel in milliseconds. */
@@ -51,7 +54,7 @@ const FIRST_SIZE = 1_000_000_000; // so that no refusal of a style is taken for 
 /** Keeps a call up for as long as a source runs. Knows nothing of React. */
 export class Live {
   private state: LiveState = {
-    phase: { state: "idle" }, source: null, output: null, stats: null, size: null, resizing: false,
+    phase: { state: "idle" }, source: null, output: null, stats: null, outputs: [], size: null, resizing: false,
     sizeProblem: null, engine: "running", viewer: null, roundTrip: null, retryAt: null,
   };
   private readonly listeners = new Set<() => void>();
@@ -187,6 +190,7 @@ export class Live {
       this.set({
         stats: message.stats,
         engine: message.engine,
+        outputs: message.outputs,
         phase: { state: stalled ? "stalled" : "live" },
       });
     } else if (message.type === "applied") {
@@ -227,7 +231,8 @@ export class Live {
     this.call = null;
     call?.close();
     this.set({
-      retryAt: null, roundTrip: null, viewer: null, size: null, resizing: false, engine: "running",
+      retryAt: null, roundTrip: null, viewer: null, outputs: [], size: null, resizing: false,
+      engine: "running",
     });
   }
 

@@ -22,13 +22,13 @@ from aiortc.codecs import get_decoder, get_encoder
 from aiortc.codecs.base import Decoder, Encoder
 from aiortc.codecs.h264 import H264Encoder
 from aiortc.codecs.vpx import Vp8Encoder, VpxPayloadDescriptor
-from aiortc.jitterbuffer import JitterBuffer, JitterFrame
+from aiortc.jitterbuffer import JitterFrame
 from aiortc.rate import RemoteBitrateEstimator
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters
-from aiortc.rtp import RtpPacket
 from av.video.codeccontext import VideoCodecContext
 
 from streams.frame import Encoded
+from streams.jitter import Frames, MarkerJitterBuffer, PatientNackGenerator
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +62,7 @@ def install(settings: TransportSettings) -> None:
     global _settings
     _settings = settings
     vars(rtcrtpreceiver)["JitterBuffer"] = MarkerJitterBuffer
+    vars(rtcrtpreceiver)["NackGenerator"] = PatientNackGenerator
     vars(rtcrtpreceiver)["RemoteBitrateEstimator"] = FlooredEstimator
     vars(rtcrtpreceiver)["decoder_worker"] = decode_frames
     vars(rtcrtpsender)["get_encoder"] = make_encoder
@@ -70,37 +71,6 @@ def install(settings: TransportSettings) -> None:
 
 
 # --- receiving ---------------------------------------------------------------------------------
-
-
-class MarkerJitterBuffer(JitterBuffer):
-    """Gives a frame out when its last packet is there, not when the next frame begins.
-
-    aiortc ignores the RTP marker bit, which costs one frame interval (33 ms at 30 fps). Here a
-    frame ends at its marker, or at a change of timestamp as before. It is given out only when
-    all packets from the oldest expected one on are there, so loss and reordering are waited for
-    just as in aiortc.
-    """
-
-    def _remove_frame(self, sequence_number: int) -> JitterFrame | None:
-        if self._prefetch:  # audio
-            return super()._remove_frame(sequence_number)
-        assert self._origin is not None
-        packets: list[RtpPacket] = []
-        for count in range(self.capacity):
-            packet = self._packets[(self._origin + count) % self.capacity]
-            if packet is None:
-                return None
-            if packets and packet.timestamp != packets[0].timestamp:
-                return self._give(packets)
-            packets.append(packet)
-            if packet.marker:
-                return self._give(packets)
-        return None
-
-    def _give(self, packets: list[RtpPacket]) -> JitterFrame:
-        self.remove(len(packets))
-        data = b"".join(packet._data for packet in packets)  # type: ignore[attr-defined]  # aiortc's
-        return JitterFrame(data=data, timestamp=packets[0].timestamp)
 
 
 class FlooredEstimator(RemoteBitrateEstimator):
@@ -143,19 +113,20 @@ def decode_frames(
                 break
             decode_error.set()
             continue
-        codec, frame = task
-        if not frame.data or is_too_large(codec.name, frame.data):
-            continue
-        try:
-            if decoder is None or codec.name != codec_name:
-                codec_name, decoder = codec.name, _make_decoder(codec)
-            pictures = decoder.decode(frame)
-        except Exception as error:  # noqa: BLE001 - whatever a hostile bitstream makes it raise
-            logger.debug("a frame was not decoded: %s", error)
-            decode_error.set()
-            continue
-        for picture in pictures:
-            _call(loop, _replace_oldest, decoded, picture)
+        codec, waited = task
+        for frame in waited.all() if isinstance(waited, Frames) else [waited]:
+            if not frame.data or is_too_large(codec.name, frame.data):
+                continue
+            try:
+                if decoder is None or codec.name != codec_name:
+                    codec_name, decoder = codec.name, _make_decoder(codec)
+                pictures = decoder.decode(frame)
+            except Exception as error:  # noqa: BLE001 - whatever a hostile bitstream makes it raise
+                logger.debug("a frame was not decoded: %s", error)
+                decode_error.set()
+                continue
+            for picture in pictures:
+                _call(loop, _replace_oldest, decoded, picture)
     _call(loop, decoded.put_nowait, None)
 
 

@@ -31,11 +31,18 @@ def free_port() -> int:
 class Server:
     """One `restyle serve` process."""
 
-    def __init__(self, port: int, *options: str, state: Path) -> None:
+    def __init__(
+        self,
+        port: int,
+        *options: str,
+        state: Path,
+        within: tuple[str, ...] = (),
+        module: str = "server",
+    ) -> None:
         self.url = f"http://127.0.0.1:{port}"
         self.lines: list[str] = []
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "server", "serve", "--port", str(port), *options],
+            [*within, sys.executable, "-m", module, "serve", "--port", str(port), *options],
             cwd=ROOT,
             env=os.environ | {"RESTYLE_TOKEN": TOKEN, "XDG_STATE_HOME": str(state)},
             stdout=subprocess.PIPE,

@@ -27,6 +27,7 @@ from streams.aiortc_patches import (
     is_too_large,
     with_start_bitrate,
 )
+from streams.jitter import Frames
 from streams.peer import Callbacks, Peer
 from streams.stats import SessionStats
 from tests.streams.pictures import frame
@@ -57,8 +58,8 @@ def fed(buffer: JitterBuffer, given: list[RtpPacket]) -> list[tuple[int, bytes]]
     out = []
     for packet in given:
         _, whole = buffer.add(packet)
-        if whole is not None:
-            out.append((whole.timestamp, whole.data))
+        ready = whole.all() if isinstance(whole, Frames) else [whole] if whole else []
+        out += [(one.timestamp, one.data) for one in ready]
     return out
 
 

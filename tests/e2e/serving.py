@@ -110,9 +110,11 @@ def status(url: str) -> int:
 
 
 @contextmanager
-def serving(state: Path, *options: str, port: int | None = None) -> Iterator[Server]:
+def serving(
+    state: Path, *options: str, port: int | None = None, module: str = "server"
+) -> Iterator[Server]:
     """Run a server for as long as the block."""
-    server = Server(port or free_port(), *options, state=state)
+    server = Server(port or free_port(), *options, state=state, module=module)
     try:
         server.wait_ready()
         yield server

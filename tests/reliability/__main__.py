@@ -1,6 +1,9 @@
 """`make soak`, `churn`, `chaos`, `network`, `engine`: a JSON verdict and a plot in build/.
 
-python -m tests.reliability {soak,churn,chaos,network,engine} [--seconds 60] [--only CASE]
+python -m tests.reliability {soak,churn,chaos,network,engine} [--seconds 60] [--only CASE] [--light]
+
+--light: an engine that only inverts. What leaks is seen as well, also where there is no time for a
+model.
 """
 
 import argparse
@@ -29,6 +32,7 @@ def main() -> int:
     parser.add_argument("run", choices=_KINDS)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--only", action="append", choices=network.CASES, help="of network")
+    parser.add_argument("--light", action="store_true", help="of soak, churn and chaos")
     given = parser.parse_args()
     if given.seconds < 10:
         parser.error(f"--seconds {given.seconds:g}: at least 10")
@@ -37,10 +41,12 @@ def main() -> int:
         parser.error(lacks)
     install(TransportSettings())
     picture = BUILD / f"{given.run}.svg"
-    figures, limits = _run(given.run, given.seconds, given.only or list(network.CASES), picture)
+    module = network.LIGHT if given.light else "server"
+    cases = given.only or list(network.CASES)
+    figures, limits = _run(given.run, given.seconds, cases, module, picture)
     verdict = {
-        "run": given.run, "seconds": given.seconds, "machine": machine(), "figures": figures,
-        "limits": limits, "plot": str(picture), "ok": all(limits.values()),
+        "run": given.run, "seconds": given.seconds, "light": given.light, "machine": machine(),
+        "figures": figures, "limits": limits, "plot": str(picture), "ok": all(limits.values()),
     }  # fmt: skip
     (BUILD / f"{given.run}.json").write_text(json.dumps(verdict, indent=2) + "\n")
     print(json.dumps(verdict, indent=2))
@@ -48,7 +54,7 @@ def main() -> int:
 
 
 def _run(
-    kind: str, seconds: float, cases: list[str], picture: Path
+    kind: str, seconds: float, cases: list[str], module: str, picture: Path
 ) -> tuple[dict[str, Any], dict[str, bool]]:
     """Run one and draw it."""
     with tempfile.TemporaryDirectory() as folder:
@@ -68,7 +74,7 @@ def _run(
             os.environ |= {
                 "RESTYLE_SETUP_S": "3", "RESTYLE_NO_MEDIA_S": "5", "RESTYLE_SESSIONS": "8"
             }  # fmt: skip
-            with serving(state) as server:
+            with serving(state, module=module) as server:
                 figures, limits, samples = asyncio.run(RUNS[kind](server, seconds))
     plot(samples, picture)
     return figures, limits

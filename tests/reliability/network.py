@@ -18,7 +18,7 @@ from tests.reliability.link import SERVER, Impairment, Network, network
 
 _FREEZE = 0.2  # seconds without a picture that an eye calls a freeze
 _BEFORE, _AFTER = 4.0, 12.0  # seconds of clean link round an outage
-_LIGHT = "tests.reliability.light_server"
+LIGHT = "tests.reliability.light_server"
 CLEAN = Impairment()
 Far = dict[str, Any]
 
@@ -200,7 +200,7 @@ class _Apart(Server):
     def __init__(self, namespace: str, state: Path) -> None:
         options = ("--host", SERVER, "--trusted-proxies", "10.77.0.254")  # as if one did TLS
         within = ("ip", "netns", "exec", namespace)
-        super().__init__(free_port(), *options, state=state, within=within, module=_LIGHT)
+        super().__init__(free_port(), *options, state=state, within=within, module=LIGHT)
         self.url = self.url.replace("127.0.0.1", SERVER)
 
     def wait_ready(self, seconds: float = 120) -> float:

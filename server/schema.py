@@ -6,7 +6,7 @@ default comes from pipeline.params.StyleParams.
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, TypeAdapter
 
 from pipeline.params import Noise, StyleParams
 
@@ -126,6 +126,74 @@ class Stats(Message):
     flicker: float | None
 
 
+OutputKind = Literal["recording", "rtmp", "srt", "virtual_camera"]
+
+
+class OutputProblem(Message):
+    """What went wrong with an output last."""
+
+    id: str  # the log has the same one
+    detail: str
+
+
+class OutputState(Message):
+    """One more place that a session's pictures go to."""
+
+    id: str
+    kind: OutputKind
+    target: str  # a file's name, a server without path and key, or a device
+    # retrying: it is away and will be tried again; failed: it ended by itself, `problem` says why
+    state: Literal["starting", "live", "retrying", "failed", "ended"]
+    frames: int  # written
+    dropped: int  # pictures that came while it was behind or away
+    seconds: float  # of pictures written, by the camera's clock
+    bytes: int
+    problem: OutputProblem | None
+
+
+class NewRecording(Message):
+    """Record, in the folder that the server was given."""
+
+    kind: Literal["recording"]
+
+
+class NewRtmp(Message):
+    """Stream to a server that the setting `stream_targets` allows."""
+
+    kind: Literal["rtmp"]
+    url: SecretStr  # rtmp:// or rtmps://; may hold the key already. Not shown again anywhere
+    key: SecretStr | None = None  # joined to it with a slash
+
+
+class NewSrt(Message):
+    """Call a server of SRT that the setting `stream_targets` allows; it gets MPEG-TS."""
+
+    kind: Literal["srt"]
+    url: SecretStr  # srt://host:port
+    streamid: SecretStr | None = None
+    passphrase: SecretStr | None = None  # 10 .. 79 characters; without it nothing is encrypted
+
+
+class NewVirtualCamera(Message):
+    """Show the picture as a camera of the server's machine."""
+
+    kind: Literal["virtual_camera"]
+
+
+# POST /api/sessions/{id}/outputs
+NewOutput = Annotated[
+    NewRecording | NewRtmp | NewSrt | NewVirtualCamera, Field(discriminator="kind")
+]
+
+
+class OutputList(Message):
+    """GET /api/sessions/{id}/outputs."""
+
+    outputs: list[OutputState]
+    # each kind, and why it cannot be started here; null: it can
+    kinds: dict[OutputKind, str | None]
+
+
 class SessionState(Message):
     """GET /api/sessions/{id}."""
 
@@ -154,6 +222,21 @@ class StyleInForce(Message):
     hint: str | None = None
 
 
+class PictureSize(Message):
+    """Of the restyled picture, in pixels; the camera's centre is cut to its shape."""
+
+    width: int = Field(ge=256, le=1024)
+    height: int = Field(ge=256, le=1024)
+
+
+class SizeInForce(Message):
+    """Answer of PUT /api/sessions/{id}/size."""
+
+    width: int
+    height: int
+    frame: int  # number of the first input frame that it holds for
+
+
 class Preset(Message):
     """A style that the loaded model knows by name."""
 
@@ -172,6 +255,7 @@ class Info(Message):
     backend: str
     width: int
     height: int
+    size_step: int | None  # sides of a live size are multiples of it; null: there is one size only
     slots: int
     sessions: int
     presets: list[Preset]
@@ -214,6 +298,13 @@ class StyleMessage(Message):
     style: StylePatch
 
 
+class SizeMessage(PictureSize):
+    """Change the picture's size."""
+
+    type: Literal["size"]
+    seq: int = Field(ge=0)
+
+
 class Ping(Message):
     """Measure the way there and back."""
 
@@ -231,6 +322,16 @@ class Applied(Message):
     hint: str | None = None
 
 
+class Resized(Message):
+    """Acknowledge a size message, once the size is warm: in force from this input frame on."""
+
+    type: Literal["resized"] = "resized"
+    seq: int
+    frame: int
+    width: int
+    height: int
+
+
 class Pong(Message):
     """Answer a ping."""
 
@@ -246,6 +347,7 @@ class StatsMessage(Message):
     # not running: the picture is untouched. stuck: no answer yet; failed: restarts are given up
     engine: Literal["running", "stuck", "restarting", "failed"]
     stats: Stats
+    outputs: list[OutputState]
 
 
 class ErrorMessage(Message):
@@ -264,8 +366,8 @@ class Ended(Message):
     reason: Literal["draining", "lifetime", "idle", "deleted", "engine_failed"]
 
 
-ClientMessage = Annotated[StyleMessage | Ping, Field(discriminator="type")]
+ClientMessage = Annotated[StyleMessage | SizeMessage | Ping, Field(discriminator="type")]
 ServerMessage = Annotated[
-    Applied | Pong | StatsMessage | ErrorMessage | Ended, Field(discriminator="type")
+    Applied | Resized | Pong | StatsMessage | ErrorMessage | Ended, Field(discriminator="type")
 ]
 parse_client_message = TypeAdapter[ClientMessage](ClientMessage).validate_json

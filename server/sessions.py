@@ -13,6 +13,7 @@ from aiortc import RTCIceServer
 from server.control import Control
 from server.errors import ApiError
 from server.logs import of_session
+from server.outputs import Outputs
 from server.past import Past
 from server.resume import Identity, Lost
 from server.schema import (
@@ -59,7 +60,9 @@ class Session:
         self.address = address
         self.started = time.monotonic()
         self.stats = SessionStats()
-        self.control = Control(self.id, style, worker, settings.messages_per_second)
+        engine = worker.ready.result()  # nobody is let in before
+        size = (engine.width, engine.height)
+        self.control = Control(self.id, style, size, worker, settings.messages_per_second)
         self.gone = asyncio.Event()  # the connection ended by itself
         self._settings, self._worker = settings, worker
         self._left = False
@@ -71,7 +74,10 @@ class Session:
         )
         self.hub = Hub()
         self.hub.add(self.peer.show if sends else self._count_from_thread)
+        self.hub.add(self._keep)
+        self.newest: Restyled | None = None  # for a snapshot
         self.viewers = Viewers(settings, self.hub)
+        self.outputs = Outputs(settings, self.hub)
         self._loop = asyncio.get_running_loop()
         worker.open(self.id, style.params(), self.hub.put)
 
@@ -97,10 +103,10 @@ class Session:
 
     def state(self) -> SessionState:
         """Describe it."""
-        config = self._settings
+        width, height = self.control.sizing.size
         return SessionState(
             id=self.id, state=self.phase, style=self.control.style, hint=self.control.hint,
-            width=config.width, height=config.height, stats=self.figures(),
+            width=width, height=height, stats=self.figures(),
             viewers=len(self.viewers), viewer_token=self.viewer_token,
         )  # fmt: skip
 
@@ -122,7 +128,10 @@ class Session:
     def tell_figures(self) -> None:
         """Send its figures to the page."""
         self._told_engine = self._worker.engine_state
-        message = StatsMessage(state=self.phase, engine=self._told_engine, stats=self.figures())
+        message = StatsMessage(
+            state=self.phase, engine=self._told_engine, stats=self.figures(),
+            outputs=self.outputs.states(),
+        )  # fmt: skip
         self.peer.send(message.model_dump_json())
 
     def tell_end(self, reason: Reason) -> None:
@@ -137,7 +146,7 @@ class Session:
 
     async def close(self) -> None:
         """Give the connections back; `leave` comes first."""
-        await asyncio.gather(self.peer.close(), self.viewers.close())
+        await asyncio.gather(self.peer.close(), self.viewers.close(), self.outputs.close())
 
     def _on_frame(self, frame: Frame) -> None:
         if self._left:
@@ -145,6 +154,9 @@ class Session:
         self._worker.put(self.id, frame)
         if self._worker.engine_state != self._told_engine:
             self.tell_figures()  # a person should know at once why the picture is untouched
+
+    def _keep(self, restyled: Restyled) -> None:
+        self.newest = restyled
 
     def _count_from_thread(self, restyled: Restyled) -> None:
         """Count a picture where no track of the publisher's own does."""

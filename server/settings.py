@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from pipeline.config import BackendName, CompileMode, Device, EngineConfig, ScheduleName
 from server.logs import LogFormat
 from server.schema import IceServer
+from server.stream_targets import parse_target
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -52,9 +53,18 @@ class Settings(BaseSettings):
     compile_mode: CompileMode = "auto"
     engine_process: bool = False  # a process of its own: `serve` outlives its crashes and hangs
 
+    # where pictures may go besides the page and viewers
+    recordings: Path | None = None  # the folder of recordings; None: none are made
+    stream_targets: Annotated[
+        list[str], NoDecode
+    ] = []  # rtmp[s]://host[:port][/path] and below, srt://host:port
+    virtual_camera: str | None = None  # its device; None: the first that is free
+    stream_kbps: int = Field(default=2500, ge=100, le=50_000)
+
     # limits
     sessions: int = Field(default=0, ge=0, le=256)  # 0: from the measured speed
     viewers: int = Field(default=20, ge=0, le=256)  # of one session; they share its encode
+    outputs: int = Field(default=4, ge=0, le=64)  # of one session
     setup_s: float = Field(default=10, gt=0)  # from offer to first frame
     no_media_s: float = Field(default=10, gt=0)  # without a frame, until the place is free
     resume_s: float = Field(default=60, ge=0)  # that a lost session can be brought back
@@ -75,7 +85,9 @@ class Settings(BaseSettings):
     log_level: str = Field(default="warning", pattern="^(debug|info|warning|error)$")
     log_format: LogFormat = "text"
 
-    @field_validator("trusted_proxies", "origins", "hosts", "ice_addresses", mode="before")
+    @field_validator(
+        "trusted_proxies", "origins", "hosts", "ice_addresses", "stream_targets", mode="before"
+    )
     @classmethod
     def _split(cls, value: object) -> object:
         return (
@@ -83,6 +95,13 @@ class Settings(BaseSettings):
             if isinstance(value, str)
             else value
         )
+
+    @field_validator("stream_targets")
+    @classmethod
+    def _are_targets(cls, value: list[str]) -> list[str]:
+        for each in value:
+            parse_target(each)
+        return value
 
     @model_validator(mode="after")
     def _safe(self) -> "Settings":

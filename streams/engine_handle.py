@@ -9,16 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.config import EngineConfig
+from pipeline.config import EngineConfig, Size
 from pipeline.engine import EngineInfo
 from pipeline.params import StyleParams
 from streams import engine_child
-from streams.engine_child import RESULTS, Build, Progress
+from streams.engine_child import RESULTS, Build, Bytes, Progress, picture_bytes
 from streams.errors import EngineAway
-from streams.protocol import Image
 
 _LEAST_DEADLINE = 2.0  # seconds that any call gets
 _FRAMES_PER_CALL = 20  # a call that takes as long as this many frames hangs
+_SIZE = 120.0  # seconds in which another size must be ready
 _FIRST_CALLS, _PATIENCE = 32, 10  # the first calls may load kernels: they get so many times more
 
 
@@ -28,21 +28,23 @@ class Child:
     def __init__(self, build: Build) -> None:
         spawn = multiprocessing.get_context("spawn")
         self._calls, calls = spawn.Pipe()
-        self._aside, aside = spawn.Pipe()
-        self._one = threading.Lock()  # prompts are prepared one at a time
+        self._prompts, prompts = spawn.Pipe()
+        self._sizes, sizes = spawn.Pipe()
+        self._asking = {pipe: threading.Lock() for pipe in (self._prompts, self._sizes)}
         self._asked = 0
         self.process: BaseProcess = spawn.Process(
-            target=engine_child.run, args=(build, calls, aside), name="engine", daemon=True
+            target=engine_child.run, args=(build, calls, prompts, sizes), name="engine", daemon=True
         )
         self.process.start()
-        calls.close()
-        aside.close()
+        for pipe in (calls, prompts, sizes):
+            pipe.close()
 
     def load(self, progress: Progress, load: float | None) -> None:
         """Wait for the engine. Raises what its build raised; the process is gone then."""
         try:
             self.config, self.info = self._built(progress, load)
-            self._deadline = max(_LEAST_DEADLINE, _FRAMES_PER_CALL * self.info.ms_per_frame / 1e3)
+            self._per_frame = _FRAMES_PER_CALL * self.info.ms_per_frame / 1e3
+            self._deadline = max(_LEAST_DEADLINE, self._per_frame)
             self.pictures = self._share()
         except BaseException:
             self.kill()
@@ -60,8 +62,17 @@ class Child:
 
     def prepare(self, params: StyleParams) -> Any:
         """Encode prompts beside the calls."""
-        with self._one:
-            kind, value = self._exchange(self._aside, params, 5 * self._deadline)
+        return self._beside(self._prompts, (params,), 5 * self._deadline)
+
+    def prepare_size(self, session: str, size: Size) -> None:
+        """Make a size ready beside the calls."""
+        self._beside(self._sizes, (session, size), _SIZE)
+        larger = size[0] * size[1] / (self.config.width * self.config.height)
+        self._deadline = max(self._deadline, self._per_frame * larger)
+
+    def _beside(self, pipe: Connection, given: tuple[Any, ...], deadline: float) -> Any:
+        with self._asking[pipe]:
+            kind, value = self._exchange(pipe, given, deadline)
         if kind == "failed":
             raise value
         return value
@@ -81,8 +92,8 @@ class Child:
                 return config, info
             progress(value)
 
-    def _share(self) -> Image:
-        shape = (1 + RESULTS, self.config.height, self.config.width, 3)
+    def _share(self) -> Bytes:
+        shape = (1 + RESULTS, picture_bytes(self.config))
         memory = SharedMemory(create=True, size=int(np.prod(shape)))
         try:
             self._exchange(self._calls, memory.name, 10 * _LEAST_DEADLINE)

@@ -19,10 +19,10 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.config import EngineConfig
+from pipeline.config import EngineConfig, Size
 from pipeline.engine import EngineInfo, EngineResult
 from pipeline.params import StyleParams
-from streams.engine_child import Build, Progress
+from streams.engine_child import Build, Progress, picture_bytes, view
 from streams.engine_handle import Child
 from streams.errors import EngineAway
 from streams.protocol import EngineState, Image, Result
@@ -52,6 +52,7 @@ class EngineProcess:
         self._untold = False  # a loss that `tick` has still to raise
         self._in_flight = 0
         self._wants: dict[str, int] = {}
+        self._sizes: dict[str, Size] = {}  # that sessions have: a new child prepares them, too
         self._restarts: deque[float] = deque(maxlen=restarts)
         self._load = _LOAD
         self.losses = 0
@@ -88,8 +89,9 @@ class EngineProcess:
             self._child, child = None, self._coming
         if child is not None:
             child.kill()
-        for thread in self._threads:
-            thread.join()
+        while alive := [thread for thread in self._threads if thread.is_alive()]:
+            for thread in alive:  # one that restarts may begin another before it ends
+                thread.join()
 
     def revive(self) -> None:
         """Start once more after too many losses; without effect in any other state."""
@@ -121,13 +123,19 @@ class EngineProcess:
             return None
         return hint
 
+    def prepare_size(self, session: str, size: Size) -> None:
+        """Make a size ready; a child that comes later has it too."""
+        self._present().prepare_size(session, size)
+        self._sizes[session] = size
+
     def open(self, session: str) -> None:
         """Make room for a session."""
         self._call("begin", session)
 
     def close(self, session: str) -> None:
         """Drop a session; one that was lost with its engine is dropped already."""
-        if session in self._wants:
+        sized = self._sizes.pop(session, None) is not None
+        if sized or session in self._wants:
             self._call("end", session)
 
     def wants(self, session: str, steps: int = 1) -> bool:
@@ -142,14 +150,15 @@ class EngineProcess:
         params: StyleParams,
         arrived: float | None = None,
     ) -> None:
-        """Admit a frame of the configured size. Raises ValueError for another."""
-        shape = (self.config.height, self.config.width, 3)
-        if image.shape != shape or image.dtype != np.uint8:
+        """Admit a frame. Raises ValueError for what is no picture or a too large one."""
+        most = picture_bytes(self.config)
+        if image.ndim != 3 or image.dtype != np.uint8 or image.size > most:
             raise ValueError(
-                f"picture {image.shape} of {image.dtype}: the engine takes {shape} of uint8"
+                f"picture {image.shape} of {image.dtype}: give (height, width, 3) of uint8, "
+                f"at most {most} bytes"
             )
-        self._present().pictures[0] = image
-        self._call("submit", session, number, params, arrived)
+        view(self._present().pictures[0], image.shape)[:] = image
+        self._call("submit", session, number, image.shape, params, arrived)
 
     def tick(self) -> Sequence[Result]:
         """Run one network call; give finished frames."""
@@ -163,8 +172,8 @@ class EngineProcess:
             raise
         pictures = self._present().pictures
         return [
-            EngineResult(session, number, pictures[place].copy(), stages, skipped)
-            for place, (session, number, stages, skipped) in enumerate(finished, start=1)
+            EngineResult(session, number, view(pictures[place], shape).copy(), stages, skipped)
+            for place, (session, number, stages, skipped, shape) in enumerate(finished, start=1)
         ]
 
     def _present(self) -> Child:
@@ -229,6 +238,8 @@ class EngineProcess:
                 child = self._coming = Child(self._build)
             try:
                 child.load(self._progress, self._load)
+                for session, size in self._sizes.copy().items():
+                    child.prepare_size(session, size)
                 break
             except Exception:
                 with self._lock:

@@ -6,7 +6,7 @@ from typing import Literal, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.config import EngineConfig
+from pipeline.config import EngineConfig, Size
 from pipeline.engine import EngineInfo
 from pipeline.params import StyleParams
 
@@ -54,6 +54,9 @@ class Stylizer(Protocol):
     def prepare(self, params: StyleParams) -> str | None:
         """Encode prompts ahead of time; from any thread. Gives what a user should know of them."""
 
+    def prepare_size(self, session: str, size: Size) -> None:
+        """Make a size ready for a session; from any thread. Raises ConfigError, NoRoom."""
+
     def open(self, session: str) -> None:
         """Make room for a session."""
 
@@ -71,7 +74,7 @@ class Stylizer(Protocol):
         params: StyleParams,
         arrived: float | None = None,
     ) -> None:
-        """Admit a frame; `arrived` in seconds of time.monotonic()."""
+        """Admit a frame of a size that is ready; `arrived` in seconds of time.monotonic()."""
 
     def tick(self) -> Sequence[Result]:
         """Run one network call; give finished frames."""

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 
+from pipeline.config import Size
 from pipeline.engine import EngineInfo
 from pipeline.flicker import FlickerMeter
 from pipeline.params import StyleParams
@@ -82,6 +83,11 @@ class Worker:
         """
         return None if self._engine is None else self._engine.prepare(style)
 
+    def prepare_size(self, session: SessionId, size: Size) -> None:
+        """Make a size ready. Blocks, up to seconds. Raises ConfigError, NoRoom, EngineAway."""
+        if self._engine is not None:
+            self._engine.prepare_size(session, size)
+
     @property
     def engine_state(self) -> EngineState:
         """Say whether the engine runs; one in a process of its own may be away."""
@@ -102,6 +108,11 @@ class Worker:
         """Change a session's style; give the first input frame that it holds for."""
         return self._mailbox.restyle(session, style)
 
+    def resize(self, session: SessionId, size: Size) -> int:
+        """Change the size to one that is ready; give the first input frame that it holds for."""
+        self._patience = max(self._patience, self._patience_at(size))
+        return self._mailbox.resize(session, size)
+
     def dropped(self, session: SessionId) -> int:
         """Count input frames that a newer one replaced before their turn."""
         return self._mailbox.dropped(session)
@@ -114,11 +125,16 @@ class Worker:
             self.ready.set_exception(error)
             return
         self._revivable = engine if isinstance(engine, Revivable) else None
-        self._patience = max(_PATIENCE, _SLOW * engine.info.ms_per_frame / 1e3)
         self.ready.set_result(engine.info)
+        self._patience = self._patience_at((engine.info.width, engine.info.height))
         while not self._mailbox.is_shut:
             self._turn(engine)
             self._since = math.inf
+
+    def _patience_at(self, size: Size) -> float:
+        info = self.ready.result()
+        larger = size[0] * size[1] / (info.width * info.height)
+        return max(_PATIENCE, _SLOW * larger * info.ms_per_frame / 1e3)
 
     def _is_stuck(self) -> bool:
         return time.monotonic() - self._since > self._patience
@@ -151,7 +167,8 @@ class Worker:
             if session not in self._known:
                 engine.open(session)
                 self._known.add(session)
-            image = to_rgb(frame.picture, engine.config.width, engine.config.height)
+            size = letter.size or (engine.config.width, engine.config.height)
+            image = to_rgb(frame.picture, *size)
             stages = {
                 "wait": (taken - frame.arrived_ns) / 1e6,
                 "convert_in": (time.monotonic_ns() - taken) / 1e6,

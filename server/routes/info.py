@@ -31,6 +31,7 @@ async def info(here: Here) -> Info:
         backend=engine.backend,
         width=engine.width,
         height=engine.height,
+        size_step=engine.size_step,
         slots=here.sessions.slots,
         sessions=len(here.sessions),
         presets=await asyncio.to_thread(_presets, engine),

@@ -7,8 +7,10 @@ from server.routes.context import Here, Owned, OwnerOnly
 from server.schema import (
     Answer,
     Offer,
+    PictureSize,
     SessionList,
     SessionState,
+    SizeInForce,
     StyleInForce,
     StylePatch,
 )
@@ -52,6 +54,13 @@ async def restyle(patch: StylePatch, session: Owned) -> StyleInForce:
     """Change style values; those left out stay."""
     style, frame = await session.control.change(patch)
     return StyleInForce(style=style, frame=frame, hint=session.control.hint)
+
+
+@router.put("/{id}/size")
+async def resize(size: PictureSize, session: Owned) -> SizeInForce:
+    """Change the picture's size; answers once it is warm, the old one serves until then."""
+    (width, height), frame = await session.control.sizing.change((size.width, size.height))
+    return SizeInForce(width=width, height=height, frame=frame)
 
 
 @router.delete("/{id}")

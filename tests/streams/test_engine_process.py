@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from pipeline.engine import EngineResult
-from pipeline.errors import ModelError
+from pipeline.errors import ConfigError, ModelError
 from pipeline.params import StyleParams
 from streams import engine_process
 from streams.engine_child import Progress
@@ -88,8 +88,8 @@ def test_results_are_those_of_an_engine_in_this_process() -> None:
         assert there.wants("ann", 1)
         assert there.info == here.info
         assert there.prepare(StyleParams(prompt="gibberish")) == "nothing I know"
-        with pytest.raises(ValueError, match=r"picture \(32, 64, 3\)"):
-            there.submit("ann", 8, image[:32], StyleParams())
+        with pytest.raises(ValueError, match=r"picture \(64, 64\)"):
+            there.submit("ann", 8, image[..., 0], StyleParams())
         there.submit("ann", 8, image, StyleParams(prompt="load"))
         assert there.tick()  # a first call that loads for long is no hang
         assert there.state == "running"
@@ -200,3 +200,27 @@ def _runs(pid: int) -> bool:
         return "Z" not in Path(f"/proc/{pid}/stat").read_text().rsplit(")")[-1].split()[0]
     except FileNotFoundError:
         return False
+
+
+def test_a_size_is_made_ready_beside_the_frames_and_again_in_the_next_child() -> None:
+    wide = np.random.default_rng(1).integers(0, 255, (256, 512, 3), np.uint8)
+
+    def restyled(engine: EngineProcess) -> np.ndarray:
+        engine.open("ann")
+        engine.submit("ann", 1, wide, StyleParams())
+        (result,) = engine.tick()
+        return result.image
+
+    with started() as engine:
+        with pytest.raises(ConfigError, match="multiples of 64"):
+            engine.prepare_size("ann", (257, 256))
+        engine.prepare_size("ann", (512, 256))
+        assert np.array_equal(restyled(engine), 255 - wide)
+        child = engine._child
+        assert child is not None
+        child.process.kill()
+        until(lambda: engine._child is not child)
+        with pytest.raises(EngineAway):
+            engine.tick()
+        until(lambda: engine.state == "running")
+        assert np.array_equal(restyled(engine), 255 - wide)

@@ -8,6 +8,7 @@ export type Answer = Schemas["Answer"];
 export type Stats = Schemas["Stats"];
 export type ClientMessage =
   | Schemas["Ping"]
+  | Schemas["SizeMessage"]
   | (Omit<Schemas["StyleMessage"], "style"> & { style: StylePatch });
 export type ServerMessage = Schemas["ServerMessage"];
 export type EngineState = Schemas["StatsMessage"]["engine"];

@@ -96,6 +96,90 @@ export interface paths {
         patch: operations["restyle_api_sessions__id__patch"];
         trace?: never;
     };
+    "/api/sessions/{id}/outputs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List All
+         * @description List a session's outputs with their live figures, and what may be started.
+         */
+        get: operations["list_all_api_sessions__id__outputs_get"];
+        put?: never;
+        /**
+         * Start
+         * @description Begin an output. It opens by itself: its state tells whether that worked.
+         */
+        post: operations["start_api_sessions__id__outputs_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/sessions/{id}/outputs/{output}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * End
+         * @description End an output and give its last state; a recording is whole then.
+         */
+        delete: operations["end_api_sessions__id__outputs__output__delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/sessions/{id}/size": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Resize
+         * @description Change the picture's size; answers once it is warm, the old one serves until then.
+         */
+        put: operations["resize_api_sessions__id__size_put"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/sessions/{id}/snapshot": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Snapshot
+         * @description Give the newest restyled picture as an image file. Answers 409 while there is none.
+         */
+        get: operations["snapshot_api_sessions__id__snapshot_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/token": {
         parameters: {
             query?: never;
@@ -312,7 +396,7 @@ export interface components {
              */
             type: "applied";
         };
-        ClientMessage: components["schemas"]["StyleMessage"] | components["schemas"]["Ping"];
+        ClientMessage: components["schemas"]["StyleMessage"] | components["schemas"]["SizeMessage"] | components["schemas"]["Ping"];
         /**
          * Code
          * @description POST /api/token: the one-time code of the printed link.
@@ -393,12 +477,74 @@ export interface components {
             presets: components["schemas"]["Preset"][];
             /** Sessions */
             sessions: number;
+            /** Size Step */
+            size_step: number | null;
             /** Slots */
             slots: number;
             /** Version */
             version: string;
             /** Width */
             width: number;
+        };
+        /**
+         * NewRecording
+         * @description Record, in the folder that the server was given.
+         */
+        NewRecording: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "recording";
+        };
+        /**
+         * NewRtmp
+         * @description Stream to a server that the setting `stream_targets` allows.
+         */
+        NewRtmp: {
+            /** Key */
+            key?: string | null;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "rtmp";
+            /**
+             * Url
+             * Format: password
+             */
+            url: string;
+        };
+        /**
+         * NewSrt
+         * @description Call a server of SRT that the setting `stream_targets` allows; it gets MPEG-TS.
+         */
+        NewSrt: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "srt";
+            /** Passphrase */
+            passphrase?: string | null;
+            /** Streamid */
+            streamid?: string | null;
+            /**
+             * Url
+             * Format: password
+             */
+            url: string;
+        };
+        /**
+         * NewVirtualCamera
+         * @description Show the picture as a camera of the server's machine.
+         */
+        NewVirtualCamera: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "virtual_camera";
         };
         /**
          * Offer
@@ -418,6 +564,57 @@ export interface components {
             type: "offer";
         };
         /**
+         * OutputList
+         * @description GET /api/sessions/{id}/outputs.
+         */
+        OutputList: {
+            /** Kinds */
+            kinds: {
+                [key: string]: string | null;
+            };
+            /** Outputs */
+            outputs: components["schemas"]["OutputState"][];
+        };
+        /**
+         * OutputProblem
+         * @description What went wrong with an output last.
+         */
+        OutputProblem: {
+            /** Detail */
+            detail: string;
+            /** Id */
+            id: string;
+        };
+        /**
+         * OutputState
+         * @description One more place that a session's pictures go to.
+         */
+        OutputState: {
+            /** Bytes */
+            bytes: number;
+            /** Dropped */
+            dropped: number;
+            /** Frames */
+            frames: number;
+            /** Id */
+            id: string;
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "recording" | "rtmp" | "srt" | "virtual_camera";
+            problem: components["schemas"]["OutputProblem"] | null;
+            /** Seconds */
+            seconds: number;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "starting" | "live" | "retrying" | "failed" | "ended";
+            /** Target */
+            target: string;
+        };
+        /**
          * Percentiles
          * @description Of the last few seconds; null before the first frame.
          */
@@ -426,6 +623,16 @@ export interface components {
             p50: number | null;
             /** P95 */
             p95: number | null;
+        };
+        /**
+         * PictureSize
+         * @description Of the restyled picture, in pixels; the camera's centre is cut to its shape.
+         */
+        PictureSize: {
+            /** Height */
+            height: number;
+            /** Width */
+            width: number;
         };
         /**
          * Ping
@@ -488,7 +695,26 @@ export interface components {
              */
             type: string;
         };
-        ServerMessage: components["schemas"]["Applied"] | components["schemas"]["Pong"] | components["schemas"]["StatsMessage"] | components["schemas"]["ErrorMessage"] | components["schemas"]["Ended"];
+        /**
+         * Resized
+         * @description Acknowledge a size message, once the size is warm: in force from this input frame on.
+         */
+        Resized: {
+            /** Frame */
+            frame: number;
+            /** Height */
+            height: number;
+            /** Seq */
+            seq: number;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "resized";
+            /** Width */
+            width: number;
+        };
+        ServerMessage: components["schemas"]["Applied"] | components["schemas"]["Resized"] | components["schemas"]["Pong"] | components["schemas"]["StatsMessage"] | components["schemas"]["ErrorMessage"] | components["schemas"]["Ended"];
         /**
          * SessionList
          * @description GET /api/sessions.
@@ -519,6 +745,35 @@ export interface components {
             viewer_token: string;
             /** Viewers */
             viewers: number;
+            /** Width */
+            width: number;
+        };
+        /**
+         * SizeInForce
+         * @description Answer of PUT /api/sessions/{id}/size.
+         */
+        SizeInForce: {
+            /** Frame */
+            frame: number;
+            /** Height */
+            height: number;
+            /** Width */
+            width: number;
+        };
+        /**
+         * SizeMessage
+         * @description Change the picture's size.
+         */
+        SizeMessage: {
+            /** Height */
+            height: number;
+            /** Seq */
+            seq: number;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "size";
             /** Width */
             width: number;
         };
@@ -557,6 +812,8 @@ export interface components {
              * @enum {string}
              */
             engine: "running" | "stuck" | "restarting" | "failed";
+            /** Outputs */
+            outputs: components["schemas"]["OutputState"][];
             /**
              * State
              * @enum {string}
@@ -953,6 +1210,170 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["StyleInForce"];
                 };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    list_all_api_sessions__id__outputs_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OutputList"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    start_api_sessions__id__outputs_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewRecording"] | components["schemas"]["NewRtmp"] | components["schemas"]["NewSrt"] | components["schemas"]["NewVirtualCamera"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OutputState"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    end_api_sessions__id__outputs__output__delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                output: string;
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OutputState"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    resize_api_sessions__id__size_put: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PictureSize"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SizeInForce"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    snapshot_api_sessions__id__snapshot_get: {
+        parameters: {
+            query?: {
+                format?: "png" | "jpeg";
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description Validation Error */
             422: {

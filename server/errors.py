@@ -45,6 +45,7 @@ STATUS: dict[str, int] = {
     "headers_too_large": 431,
     "internal": 500,
     "full": 503,
+    "busy": 503,
     "loading": 503,
     "draining": 503,
     "engine_failed": 503,

@@ -266,11 +266,13 @@ class Sessions:
             answer = await asyncio.wait_for(
                 session.peer.accept(offer, sends), self._settings.setup_s
             )
-        except BaseException:
+        except BaseException as error:
             self._open.pop(session.id, None)
             self._close_aside(session)
             if identity is not None:
                 self.lost.keep(identity, style)  # it may be tried again
+            if isinstance(error, TimeoutError):
+                raise ApiError("busy", "no answer to the offer in time", _RETRY) from error
             raise
         self.past.opened += 1
         logger.info("session %s opened", session.id)

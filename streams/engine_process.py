@@ -60,10 +60,22 @@ class EngineProcess:
         self._ended = False
 
     def start(self) -> "EngineProcess":
-        """Start the child and wait for its engine. Raises what `build` raised."""
+        """Start the child and wait for its engine. Raises what `build` raised.
+
+        One that dies while it loads is started again, as often as any other.
+        """
         began = time.monotonic()
-        child = self._coming = Child(self._build)
-        child.load(self._progress, None)
+        while True:
+            child = self._coming = Child(self._build)
+            try:
+                child.load(self._progress, None)
+                break
+            except EngineAway:
+                with self._lock:
+                    if self._ended or not self._note_restart():
+                        raise
+                logger.error("the engine's process died while it was loading")
+        self.state = "running"
         self._load = max(_LOAD, _AS_BEFORE * (time.monotonic() - began))
         self._child = child
         self.config = child.config

@@ -130,7 +130,7 @@ def test_an_engine_that_cannot_be_built_at_once_is_built_a_moment_later(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     class Unborn:
-        """A child that cannot be built the second time."""
+        """A child that cannot be built the first and the third time."""
 
         born = 0
 
@@ -141,7 +141,9 @@ def test_an_engine_that_cannot_be_built_at_once_is_built_a_moment_later(
 
         def load(self, *_: object) -> None:
             Unborn.born += 1
-            if Unborn.born == 2:
+            if Unborn.born == 1:
+                raise EngineAway("it died while it was loading")
+            if Unborn.born == 3:
                 raise ModelError("not yet")
 
         def kill(self) -> None:
@@ -150,7 +152,7 @@ def test_an_engine_that_cannot_be_built_at_once_is_built_a_moment_later(
     monkeypatch.setattr(engine_process, "Child", Unborn)
     engine = EngineProcess(build).start()
     engine._child.kill()  # type: ignore[union-attr]  # it has started
-    until(lambda: Unborn.born == 3 and engine.state == "running", 5)
+    until(lambda: Unborn.born == 4 and engine.state == "running", 5)
     assert engine.losses == 1
     engine.end()
 

@@ -9,8 +9,9 @@ depend on who shares its batch.
 import hashlib
 import os
 import sys
+import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
+from pipeline.backends.times import Times
 from pipeline.config import EngineConfig
 from pipeline.models.folder import ModelFolder
 from pipeline.models.loader import load_autoencoder, load_denoiser
@@ -25,7 +27,7 @@ from pipeline.models.loader import load_autoencoder, load_denoiser
 # OpenVINO's converter reports its use to a web service unless this package cannot be imported.
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # None: "not there"
 
-_FORMAT = "2"  # raise when parts.py changes what is converted
+_FORMAT = "3"  # raise when parts.py changes what is converted
 
 
 class OpenVinoNetworks:
@@ -55,22 +57,29 @@ class OpenVinoNetworks:
         }
         requests = [
             core.compile_model(cache / f"{name}.xml", "CPU", settings).create_infer_request()
-            for name in ("encoder", "denoiser", "decoder")
+            for name in ("encoder", "text", "time", "denoiser", "decoder")
         ]
-        self._encoder, self._denoiser, self._decoder = requests
+        self._encoder, self._text, time, self._denoiser, self._decoder = requests
+        self._conditioning = threading.Lock()  # a request does one thing at a time
+        self._times = Times(lambda timesteps: _run(time, timesteps), self.device)
 
     def encode(self, images: UInt8[Tensor, "b h w 3"]) -> Float[Tensor, "b c y x"]:
         """See Networks."""
         return _run(self._encoder, images)
 
+    def condition(self, words: Float[Tensor, "1 t d"]) -> Float[Tensor, "1 s k"]:
+        """See Networks."""
+        with self._conditioning:
+            return _run(self._text, words)
+
     def denoise(
         self,
         rows: Float[Tensor, "b i y x"],
-        timesteps: Float[Tensor, "b"],
-        words: Float[Tensor, "b t d"],
+        timesteps: Sequence[float],
+        prompts: Float[Tensor, "b s k"],
     ) -> Float[Tensor, "b c y x"]:
         """See Networks."""
-        return _run(self._denoiser, rows, timesteps, words)
+        return _run(self._denoiser, rows, self._times(timesteps), prompts)
 
     def decode(self, latents: Float[Tensor, "b c y x"]) -> UInt8[Tensor, "b h w 3"]:
         """See Networks."""
@@ -89,16 +98,18 @@ def _run(request: Any, *inputs: Tensor) -> Tensor:  # openvino ships no types
 def _convert(folder: ModelFolder, config: EngineConfig, cache: Path) -> None:
     """Trace the networks and write them as OpenVINO files."""
     encoder, decoder = load_autoencoder(folder)
+    denoiser = load_denoiser(folder, config.width, config.height)
     height, width = config.height // folder.downscale, config.width // folder.downscale
+    words, at = torch.zeros(1, *folder.words_shape), torch.zeros(1)
+    with torch.inference_mode():
+        prompt, time = denoiser.text(words), denoiser.time(at)
     examples: dict[str, tuple[nn.Module, tuple[Tensor, ...]]] = {
         "encoder": (encoder, (torch.zeros(1, config.height, config.width, 3, dtype=torch.uint8),)),
+        "text": (denoiser.text, (words,)),
+        "time": (denoiser.time, (at,)),
         "denoiser": (
-            load_denoiser(folder, config.width, config.height),
-            (
-                torch.zeros(1, folder.unet.config["in_channels"], height, width),
-                torch.zeros(1),
-                torch.zeros(1, *folder.words_shape),
-            ),
+            denoiser,
+            (torch.zeros(1, folder.unet.config["in_channels"], height, width), time, prompt),
         ),
         "decoder": (decoder, (torch.zeros(1, folder.latent_channels, height, width),)),
     }

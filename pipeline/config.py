@@ -7,7 +7,7 @@ from typing import Literal
 from pipeline.errors import ConfigError
 
 Device = Literal["auto", "cpu", "cuda"]
-BackendName = Literal["auto", "openvino", "eager", "compiled", "graphs"]
+BackendName = Literal["auto", "openvino", "eager", "compiled", "graphs", "tensorrt"]
 CompileMode = Literal["auto", "default", "reduce-overhead", "max-autotune"]
 Size = tuple[int, int]  # width and height in pixels
 ScheduleName = Literal["auto", "step-major", "stream-batch"]

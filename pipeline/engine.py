@@ -101,7 +101,9 @@ class Engine:
         self._bank = networks.bank if isinstance(networks, Banked) else None
         self._schedule = read_schedule(folder.scheduler)
         self._prompts = Prompts(
-            load_text(folder, networks.device), tuple(preset.name for preset in folder.presets)
+            load_text(folder, networks.device),
+            tuple(preset.name for preset in folder.presets),
+            networks.condition,
         )
         self._own_size: Size = (config.width, config.height)
         self._sizes = Sizes(folder, config, networks)
@@ -332,18 +334,17 @@ class Engine:
 
     def _rows(
         self, chosen: Sequence[Slot]
-    ) -> tuple[Float[Tensor, "b i h w"], Float[Tensor, "b"], Float[Tensor, "b t d"]]:
-        latents, timesteps, words = [], [], []
+    ) -> tuple[Float[Tensor, "b i h w"], list[float], Float[Tensor, "b s k"]]:
+        latents, timesteps, prompts = [], [], []
         for slot in chosen:
             x = slot.x
             if self._folder.sees_source:
                 x = torch.cat([x, slot.source / self._folder.source_divisor], 1)
             for prompt in (slot.prompt, slot.negative)[: slot.rows]:
                 latents.append(x)
-                timesteps.append(float(slot.steps[slot.index].timestep))
-                words.append(prompt)
-        device = self.networks.device
-        return torch.cat(latents), torch.tensor(timesteps, device=device), torch.cat(words)
+                timesteps.append(slot.steps[slot.index].timestep)
+                prompts.append(prompt)
+        return torch.cat(latents), timesteps, torch.cat(prompts)
 
     def _step(self, slot: Slot, outputs: Float[Tensor, "r c h w"]) -> None:
         """Finish one step of one frame: clean latent, guidance, noise of the next step."""

@@ -59,8 +59,8 @@ class SessionState:
 
     def words(
         self, prompt: Tensor, negative: Tensor, travel: float, at: float
-    ) -> tuple[Float[Tensor, "1 t d"], Float[Tensor, "1 t d"]]:
-        """Give the embeddings of a frame at a time in seconds: on the way, while there is one."""
+    ) -> tuple[Float[Tensor, "1 s k"], Float[Tensor, "1 s k"]]:
+        """Give the prompts of a frame at a time in seconds: on the way, while there is one."""
         return self._prompt.towards(prompt, travel, at), self._negative.towards(
             negative, travel, at
         )

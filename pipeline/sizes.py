@@ -98,5 +98,5 @@ def _run_once(networks: Networks, folder: ModelFolder, size: Size) -> None:
     width, height = size
     source = networks.encode(torch.zeros(1, height, width, 3, dtype=torch.uint8))
     row = torch.cat([source, source], 1) if folder.sees_source else source
-    words = torch.zeros(1, *folder.words_shape, device=networks.device)
-    networks.decode(networks.denoise(row, torch.zeros(1, device=networks.device), words))
+    prompt = networks.condition(torch.zeros(1, *folder.words_shape, device=networks.device))
+    networks.decode(networks.denoise(row, [0.0], prompt))

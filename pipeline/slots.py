@@ -26,8 +26,8 @@ class Slot:
     source: Float[Tensor, "1 c h w"]  # clean latent of the input
     noise: Float[Tensor, "n c h w"]  # one field for each step
     steps: tuple[Step, ...]
-    prompt: Float[Tensor, "1 t d"]
-    negative: Float[Tensor, "1 t d"]
+    prompt: Float[Tensor, "1 s k"]  # as Networks.condition gives it
+    negative: Float[Tensor, "1 s k"]
     guidance: Guidance
     scale: float
     deflicker: float

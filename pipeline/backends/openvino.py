@@ -9,8 +9,9 @@ in the way of a frame, and a row's result cannot depend on who shares its batch.
 import hashlib
 import os
 import sys
+import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
+from pipeline.backends.times import Times
 from pipeline.config import EngineConfig
 from pipeline.models.folder import ModelFolder
 from pipeline.models.loader import load_autoencoder, load_denoiser
@@ -26,7 +28,7 @@ from pipeline.models.loader import load_autoencoder, load_denoiser
 # OpenVINO's converter reports its use to a web service unless this package cannot be imported.
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # None: "not there"
 
-_FORMAT = "3"  # raise when parts.py changes what is converted
+_FORMAT = "4"  # raise when parts.py changes what is converted
 
 
 class OpenVinoNetworks:
@@ -59,11 +61,15 @@ class OpenVinoNetworks:
             # 2026.4 crashes the process on AVX2 when it compiles the UNet's attention as a snippet
             settings["SNIPPETS_MODE"] = "DISABLE"
         requests = []
-        for name, shapes in _shapes(folder, config).items():
+        shapes = _shapes(folder, config)
+        for name in ("encoder", "text", "time", "denoiser", "decoder"):
             model = core.read_model(cache / f"{name}.xml")
-            model.reshape(dict(enumerate(shapes)))
+            if name in shapes:
+                model.reshape({0: shapes[name]})
             requests.append(core.compile_model(model, "CPU", settings).create_infer_request())
-        self._encoder, self._denoiser, self._decoder = requests
+        self._encoder, self._text, time, self._denoiser, self._decoder = requests
+        self._conditioning = threading.Lock()  # a request does one thing at a time
+        self._times = Times(lambda timesteps: _run(time, timesteps), self.device)
 
     def sized(self, width: int, height: int) -> "OpenVinoNetworks":
         """Compile the same files for another size; OpenVINO does that without Python's lock."""
@@ -74,14 +80,19 @@ class OpenVinoNetworks:
         """See Networks."""
         return _run(self._encoder, images)
 
+    def condition(self, words: Float[Tensor, "1 t d"]) -> Float[Tensor, "1 s k"]:
+        """See Networks."""
+        with self._conditioning:
+            return _run(self._text, words)
+
     def denoise(
         self,
         rows: Float[Tensor, "b i y x"],
-        timesteps: Float[Tensor, "b"],
-        words: Float[Tensor, "b t d"],
+        timesteps: Sequence[float],
+        prompts: Float[Tensor, "b s k"],
     ) -> Float[Tensor, "b c y x"]:
         """See Networks."""
-        return _run(self._denoiser, rows, timesteps, words)
+        return _run(self._denoiser, rows, self._times(timesteps), prompts)
 
     def decode(self, latents: Float[Tensor, "b c y x"]) -> UInt8[Tensor, "b h w 3"]:
         """See Networks."""
@@ -97,16 +108,14 @@ def _run(request: Any, *inputs: Tensor) -> Tensor:  # openvino ships no types
     return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
 
 
-def _shapes(folder: ModelFolder, config: EngineConfig) -> dict[str, list[list[int]]]:
-    """Give the shapes of each network's inputs, for one row of a size."""
+def _shapes(folder: ModelFolder, config: EngineConfig) -> dict[str, list[int]]:
+    """Give the first input's shape for one row, of the networks that see pictures or latents."""
     latent = [config.height // folder.downscale, config.width // folder.downscale]
     return {
-        "encoder": [[1, config.height, config.width, 3]],
-        "denoiser": [
-            [1, folder.unet.config["in_channels"], *latent], [1], [1, *folder.words_shape],
-        ],
-        "decoder": [[1, folder.latent_channels, *latent]],
-    }  # fmt: skip
+        "encoder": [1, config.height, config.width, 3],
+        "denoiser": [1, folder.unet.config["in_channels"], *latent],
+        "decoder": [1, folder.latent_channels, *latent],
+    }
 
 
 def _any_size(folder: ModelFolder, config: EngineConfig) -> bool:
@@ -121,17 +130,25 @@ def _convert(folder: ModelFolder, config: EngineConfig, cache: Path) -> None:
     """Trace the networks and write them as OpenVINO files."""
     encoder, decoder = load_autoencoder(folder)
     denoiser = load_denoiser(folder, config.width, config.height)
-    networks: dict[str, nn.Module] = {
-        "encoder": encoder, "denoiser": denoiser, "decoder": decoder,
-    }  # fmt: skip
+    shapes = _shapes(folder, config)
+    any_size = _any_size(folder, config)
+    latents = torch.zeros(*shapes["denoiser"])
+    words, at = torch.zeros(1, *folder.words_shape), torch.zeros(1)
+    with torch.inference_mode():
+        prompt, time = denoiser.text(words), denoiser.time(at)
+    examples: dict[str, tuple[nn.Module, tuple[Tensor, ...]]] = {
+        "encoder": (encoder, (torch.zeros(*shapes["encoder"], dtype=torch.uint8),)),
+        "text": (denoiser.text, (words,)),
+        "time": (denoiser.time, (at,)),
+        "denoiser": (denoiser, (latents, time, prompt)),
+        "decoder": (decoder, (torch.zeros(*shapes["decoder"]),)),
+    }
     cache.mkdir(parents=True, exist_ok=True)
-    for name, shapes in _shapes(folder, config).items():
-        kind = torch.uint8 if name == "encoder" else torch.float32
-        inputs = tuple(torch.zeros(*shape, dtype=kind) for shape in shapes)
-        if _any_size(folder, config):
-            place = slice(1, 3) if name == "encoder" else slice(2, 4)
-            shapes[0][place] = [-1, -1]
-        _convert_one(networks[name], inputs, shapes, cache / f"{name}.xml")
+    for name, (network, inputs) in examples.items():
+        given = [list(value.shape) for value in inputs]
+        if any_size and name in shapes:
+            given[0][slice(1, 3) if name == "encoder" else slice(2, 4)] = [-1, -1]
+        _convert_one(network, inputs, given, cache / f"{name}.xml")
 
 
 def _convert_one(

@@ -17,9 +17,11 @@ from pipeline.errors import ConfigError, NoRoom
 from pipeline.models.folder import ModelFolder, Part
 from pipeline.models.headers import read_header
 from pipeline.noise_warp import CHILDREN
+from pipeline.prompts import KEPT_BYTES
 from pipeline.session_noise import MOST_STEPS
 
 _FLOAT = 4  # bytes: session state and text encoders are fp32 on every device
+_PROMPTS = 6  # a session's: start, goal and now of prompt and negative prompt
 _ATTENTION = (
     22  # times a level's input live in a transformer block: the gate's 8 + 4 + 4, its norms
 )
@@ -37,12 +39,13 @@ class Memory:
 
     weights: dict[str, int]  # by part
     activations: int  # of the largest call
+    prompts: int  # what is remembered of them, at most
     session: int  # for each session, at the dearest settings
 
     @property
     def engine(self) -> int:
         """What is needed to serve one session at all."""
-        return sum(self.weights.values()) + self.activations + self.session
+        return sum(self.weights.values()) + self.activations + self.prompts + self.session
 
 
 def estimate(folder: ModelFolder, config: EngineConfig, device: torch.device | str) -> Memory:
@@ -56,7 +59,9 @@ def estimate(folder: ModelFolder, config: EngineConfig, device: torch.device | s
         weights |= {part.name: _FLOAT * _numbers(part) for part in texts}
     largest = max(size * _unet(folder, config), size * _autoencoder(folder, config))
     work_space = _LIBRARIES if device.type == "cuda" else 0
-    return Memory(weights, largest + work_space, _session(folder, config))
+    prompt = size * _prompt(folder)
+    session = _session(folder, config) + _PROMPTS * prompt
+    return Memory(weights, largest + work_space, max(KEPT_BYTES, prompt), session)
 
 
 def free_memory(device: torch.device) -> int | None:
@@ -124,13 +129,13 @@ def places(
 ) -> int | None:
     """Say how many sessions' state fits beside a loaded engine; None where nothing is fixed.
 
-    Activations count as not yet allocated: the warm-up fills no full batch.
+    Activations and prompts count as not yet allocated: the warm-up fills no full batch.
     """
     available = free(device)
     if available is None:
         return None
     memory = estimate(folder, config, device)
-    return max(0, (available - memory.activations) // memory.session)
+    return max(0, (available - memory.activations - memory.prompts) // memory.session)
 
 
 def gigabytes(count: int) -> str:
@@ -201,6 +206,12 @@ def _session(folder: ModelFolder, config: EngineConfig) -> int:
     # the anchor, the newest noise, what fills holes, each point's children (drawn, then stacked)
     fields += MOST_STEPS * _FINER**2 * (3 + 2 * CHILDREN)
     in_flight = 4 * MOST_STEPS  # source, noise, latent and reference of each frame
-    tokens, width = folder.words_shape
-    words = 6 * tokens * width  # start, goal and now of prompt and negative prompt
-    return _FLOAT * ((fields + in_flight + 2) * latents + words)
+    return _FLOAT * (fields + in_flight + 2) * latents
+
+
+def _prompt(folder: ModelFolder) -> int:
+    """Count the numbers of a prompt as the denoiser takes it: keys and values of every layer."""
+    layers = read_header(folder.unet.weights).items()
+    ends = (".attn2.to_k.weight", ".attn2.to_v.weight")
+    width = sum(entry.shape[0] for name, entry in layers if name.endswith(ends))
+    return (folder.words_shape[0] + 1) * width  # one token more for what joins the timestep

@@ -80,7 +80,7 @@ async def ground(folder: Path) -> AsyncIterator[Ground]:
         serving = asyncio.create_task(server._serve([listener]))
         while not server.started:  # noqa: ASYNC110 - uvicorn tells in no other way
             await asyncio.sleep(0.01)
-        yield Ground(served, port, Prompts(TextEncoder(text.encode)), folder)
+        yield Ground(served, port, Prompts(TextEncoder(lambda texts: text.encode(*texts))), folder)
         server.should_exit = True
         await serving
         await served.http.aclose()

@@ -149,12 +149,17 @@ def make_unet(in_channels: int, out_channels: int, **more: object) -> UNet2DCond
         in_channels=in_channels,
         out_channels=out_channels,
         block_out_channels=(16, 32),
-        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
-        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
         layers_per_block=1,
         attention_head_dim=4,
         norm_num_groups=8,
-        **({"cross_attention_dim": TEXT} | more),
+        **(
+            {
+                "cross_attention_dim": TEXT,
+                "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
+                "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D"),
+            }
+            | more
+        ),
     )
     for name, module in unet.named_modules():
         if "attn2" in name and isinstance(module, nn.Linear):
@@ -221,10 +226,13 @@ class Recording:
     def encode(self, images: Tensor) -> Tensor:
         return self._inner.encode(images)
 
-    def denoise(self, rows: Tensor, timesteps: Tensor, words: Tensor) -> Tensor:
+    def condition(self, words: Tensor) -> Tensor:
+        return self._inner.condition(words)
+
+    def denoise(self, rows: Tensor, timesteps: Sequence[float], prompts: Tensor) -> Tensor:
         self.rows.append(len(rows))
-        self.timesteps.append(timesteps.tolist())
-        return self._inner.denoise(rows, timesteps, words)
+        self.timesteps.append(list(timesteps))
+        return self._inner.denoise(rows, timesteps, prompts)
 
     def decode(self, latents: Tensor) -> Tensor:
         self.latents.append(latents)

@@ -44,8 +44,9 @@ def test_a_size_that_came_later_shows_what_an_engine_of_that_size_shows(
 
     made_for_it, _ = bench.engine(family, width=96, height=64)
     made_for_it.open("ann")
-    if family == "sdxl":  # its networks are told their size when they are loaded
-        made_for_it.networks._inner = made_for_it.networks._inner.sized(*WIDE)  # type: ignore[attr-defined]
+    if family == "sdxl":  # it goes on being told the size that its engine began with
+        first, _ = bench.engine(family)
+        made_for_it._prompts = first._prompts
     assert later.shape == (64, 96, 3)
     assert levels_apart(later, one(made_for_it, 1, WIDE)) <= 1
 

@@ -9,6 +9,7 @@ from pipeline.errors import ConfigError
 Device = Literal["auto", "cpu", "cuda"]
 BackendName = Literal["auto", "openvino", "eager", "compiled", "graphs"]
 CompileMode = Literal["auto", "default", "reduce-overhead", "max-autotune"]
+Size = tuple[int, int]  # width and height in pixels
 ScheduleName = Literal["auto", "step-major", "stream-batch"]
 
 

@@ -65,12 +65,9 @@ class Prompts:
             kept = self._look_up(key)
             if kept is not None:
                 return kept  # another thread was first
-            embedded = sum(share * self._encoder.encode(text) for text, share in parse_blend(key))
+            embedded = sum(share * self._text(text) for text, share in parse_blend(key))
             assert isinstance(embedded, Tensor)
-            with self._lock:
-                self._kept[key] = embedded
-                if len(self._kept) > _KEPT:
-                    self._kept.popitem(last=False)
+            self._keep(key, embedded)
             return embedded
 
     def hint(self, prompt: str) -> str | None:
@@ -83,6 +80,20 @@ class Prompts:
                 closest = max(range(len(self._styles)), key=shares.__getitem__)
                 return f"nothing I know in {text!r}: closest is {self._styles[closest]}"
         return None
+
+    def _text(self, text: str) -> Float[Tensor, "1 t d"]:
+        """Give one text of a blend: a slider between two of them encodes neither again."""
+        kept = self._look_up(text)
+        if kept is None:
+            kept = self._encoder.encode(text)
+            self._keep(text, kept)
+        return kept
+
+    def _keep(self, key: str, embedded: Tensor) -> None:
+        with self._lock:
+            self._kept[key] = embedded
+            if len(self._kept) > _KEPT:
+                self._kept.popitem(last=False)
 
     def _look_up(self, key: str) -> Tensor | None:
         with self._lock:

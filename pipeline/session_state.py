@@ -17,7 +17,7 @@ class SessionState:
     """A session's noise, the prompts it travels between, and what it showed last."""
 
     def __init__(self, shape: tuple[int, int, int], device: torch.device, factor: int = 4) -> None:
-        self._shape, self._device = shape, device
+        self.shape, self._device, self._factor = shape, device, factor
         self.noise = SessionNoise(shape, device, factor)
         self.deflicker = Deflicker()
         self.scenes = Scenes()
@@ -26,6 +26,15 @@ class SessionState:
         self._similarity = SimilarityFilter()
         self._admitted: StyleParams | None = None  # values of the last admitted frame
         self.shown: UInt8[np.ndarray, "h w 3"] | None = None  # the last finished picture
+
+    def resized(self, shape: tuple[int, int, int]) -> "SessionState":
+        """Give the state to go on with at another size: prompts on their way stay on it.
+
+        Fixed noise is there at once; motion, and what follows it, from the second frame on.
+        """
+        other = SessionState(shape, self._device, self._factor)
+        other._prompt, other._negative = self._prompt, self._negative
+        return other
 
     def follow(
         self, params: StyleParams, image: UInt8[np.ndarray, "h w 3"]
@@ -39,7 +48,7 @@ class SessionState:
         noise = self.noise.pack(params, self._flow, motion)
         if not params.deflicker or motion is None or motion.is_cut:
             return noise, None
-        return noise, to_latents(motion, *self._shape[1:], self._device)
+        return noise, to_latents(motion, *self.shape[1:], self._device)
 
     def skips(self, image: UInt8[np.ndarray, "h w 3"], params: StyleParams, at: float) -> bool:
         """Say whether the last picture will do for this frame, too; never while values change."""

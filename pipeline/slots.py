@@ -5,10 +5,12 @@ from dataclasses import dataclass, field
 from jaxtyping import Float
 from torch import Tensor
 
+from pipeline.backends.protocol import Networks
 from pipeline.deflicker import LatentMotion
 from pipeline.guidance import Guidance, needs_negative_row
 from pipeline.params import StyleParams
 from pipeline.schedule import Step
+from pipeline.session_state import SessionState
 
 
 @dataclass(slots=True)
@@ -16,6 +18,8 @@ class Slot:
     """One admitted frame on its way through the denoising steps."""
 
     session: str
+    state: SessionState  # of this frame's size
+    networks: Networks  # of this frame's size
     number: int  # of the input frame
     order: int  # of admission, over all sessions
     deadline: float  # seconds of the engine's clock

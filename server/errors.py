@@ -10,9 +10,11 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
+from pipeline.errors import ConfigError, NoRoom
 from server.schema import Problem
-from streams.errors import MalformedOffer, OfferRefused
+from streams.errors import EngineAway, MalformedOffer, OfferRefused
 
 logger = logging.getLogger(__name__)
 
@@ -22,6 +24,7 @@ STATUS: dict[str, int] = {
     "bad_host": 400,
     "unauthorised": 401,
     "code_used": 401,
+    "token_expired": 401,
     "foreign_origin": 403,
     "output_off": 403,
     "target_not_allowed": 403,
@@ -30,6 +33,7 @@ STATUS: dict[str, int] = {
     "method_not_allowed": 405,
     "no_trickle": 405,
     "unsupported_codec": 406,
+    "too_slow": 408,
     "no_picture": 409,
     "not_live": 409,
     "too_large": 413,
@@ -37,13 +41,17 @@ STATUS: dict[str, int] = {
     "invalid": 422,
     "too_many_pending": 429,
     "too_many_bad_tokens": 429,
+    "too_many_connections": 429,
     "headers_too_large": 431,
     "internal": 500,
     "full": 503,
+    "busy": 503,
     "loading": 503,
     "draining": 503,
     "engine_failed": 503,
     "client_not_built": 503,
+    "engine_away": 503,
+    "no_room": 507,
 }
 
 
@@ -73,6 +81,13 @@ def problem(
         request_id=request_id,
     )
     return JSONResponse(body.model_dump(), status, headers, media_type="application/problem+json")
+
+
+def code_of(error: ConfigError | EngineAway) -> str:
+    """Give the code of a change that the engine refused."""
+    if isinstance(error, EngineAway):
+        return "engine_away"
+    return "no_room" if isinstance(error, NoRoom) else "invalid"
 
 
 def describe(errors: Sequence[Any]) -> str:
@@ -110,6 +125,16 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(OfferRefused)
     async def _refused(request: Request, error: OfferRefused) -> JSONResponse:
         return problem(error.code, error.detail, id_of(request), status=422)
+
+    @app.exception_handler(ConfigError)
+    @app.exception_handler(EngineAway)
+    async def _engine(request: Request, error: ConfigError | EngineAway) -> JSONResponse:
+        return problem(code_of(error), str(error), id_of(request))
+
+    @app.exception_handler(ClientDisconnect)
+    async def _left(request: Request, error: ClientDisconnect) -> JSONResponse:
+        # nobody hears it; it is counted, and not as a fault of ours
+        return problem("too_slow", "the connection ended within the body", id_of(request))
 
     @app.exception_handler(RequestValidationError)
     async def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:

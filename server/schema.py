@@ -75,6 +75,9 @@ class Offer(Message):
     sdp: str = Field(max_length=65536)
     type: Literal["offer"]
     style: StylePatch = StylePatch()
+    # of the answer before: brings the session back, with its id, viewers' link and style, on which
+    # `style` is put. One that is not known any more is no error: a new session is made.
+    resume: str | None = Field(default=None, max_length=128)
 
 
 class IceServer(Message):
@@ -91,6 +94,7 @@ class Answer(Message):
     id: str
     token: str  # opens this one session: GET, PATCH, DELETE
     viewer_token: str  # lets watch it (POST /whep/{id}), nothing else
+    resume: str  # send it with the next offer when the connection is lost; see Offer
     sdp: str
     type: Literal["answer"] = "answer"
     ice_servers: list[IceServer]
@@ -218,6 +222,21 @@ class StyleInForce(Message):
     hint: str | None = None
 
 
+class PictureSize(Message):
+    """Of the restyled picture, in pixels; the camera's centre is cut to its shape."""
+
+    width: int = Field(ge=256, le=1024)
+    height: int = Field(ge=256, le=1024)
+
+
+class SizeInForce(Message):
+    """Answer of PUT /api/sessions/{id}/size."""
+
+    width: int
+    height: int
+    frame: int  # number of the first input frame that it holds for
+
+
 class Preset(Message):
     """A style that the loaded model knows by name."""
 
@@ -236,6 +255,7 @@ class Info(Message):
     backend: str
     width: int
     height: int
+    size_step: int | None  # sides of a live size are multiples of it; null: there is one size only
     slots: int
     sessions: int
     presets: list[Preset]
@@ -278,6 +298,13 @@ class StyleMessage(Message):
     style: StylePatch
 
 
+class SizeMessage(PictureSize):
+    """Change the picture's size."""
+
+    type: Literal["size"]
+    seq: int = Field(ge=0)
+
+
 class Ping(Message):
     """Measure the way there and back."""
 
@@ -295,6 +322,16 @@ class Applied(Message):
     hint: str | None = None
 
 
+class Resized(Message):
+    """Acknowledge a size message, once the size is warm: in force from this input frame on."""
+
+    type: Literal["resized"] = "resized"
+    seq: int
+    frame: int
+    width: int
+    height: int
+
+
 class Pong(Message):
     """Answer a ping."""
 
@@ -307,7 +344,8 @@ class StatsMessage(Message):
 
     type: Literal["stats"] = "stats"
     state: Literal["connecting", "live", "stalled", "closed"]
-    engine: Literal["running", "restarting", "failed"]  # not running: the picture is untouched
+    # not running: the picture is untouched. stuck: no answer yet; failed: restarts are given up
+    engine: Literal["running", "stuck", "restarting", "failed"]
     stats: Stats
     outputs: list[OutputState]
 
@@ -328,8 +366,8 @@ class Ended(Message):
     reason: Literal["draining", "lifetime", "idle", "deleted", "engine_failed"]
 
 
-ClientMessage = Annotated[StyleMessage | Ping, Field(discriminator="type")]
+ClientMessage = Annotated[StyleMessage | SizeMessage | Ping, Field(discriminator="type")]
 ServerMessage = Annotated[
-    Applied | Pong | StatsMessage | ErrorMessage | Ended, Field(discriminator="type")
+    Applied | Resized | Pong | StatsMessage | ErrorMessage | Ended, Field(discriminator="type")
 ]
 parse_client_message = TypeAdapter[ClientMessage](ClientMessage).validate_json

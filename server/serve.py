@@ -8,7 +8,7 @@ import sys
 import threading
 from functools import partial
 from types import FrameType
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
 from fastapi import FastAPI
@@ -17,6 +17,7 @@ from pipeline.backends import choose_backend
 from pipeline.engine import build_engine
 from pipeline.models.folder import open_folder
 from server.app import create_app
+from server.connections import Connection
 from server.logs import set_up
 from server.sessions import Sessions
 from server.settings import Settings
@@ -113,7 +114,7 @@ def _uvicorn_config(app: Any, settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         ws="none",
-        http="h11",
+        http=cast(Any, partial(Connection, settings=settings)),  # called like a class
         h11_max_incomplete_event_size=settings.max_headers,
         log_config=None,
         access_log=False,

@@ -67,12 +67,18 @@ class Settings(BaseSettings):
     outputs: int = Field(default=4, ge=0, le=64)  # of one session
     setup_s: float = Field(default=10, gt=0)  # from offer to first frame
     no_media_s: float = Field(default=10, gt=0)  # without a frame, until the place is free
+    resume_s: float = Field(default=60, ge=0)  # that a lost session can be brought back
+    resumable: int = Field(default=64, ge=1)  # lost sessions that are kept
     session_s: float = Field(default=4 * 3600, gt=0)
     drain_s: float = Field(default=30, ge=0)
     pending_per_peer: int = Field(default=4, ge=1)
     pending: int = Field(default=16, ge=1)
     bad_tokens_per_minute: int = Field(default=10, ge=1)
     messages_per_second: int = Field(default=100, ge=1)
+    token_s: float = Field(default=12 * 3600, gt=0)  # life of what a printed link is exchanged for
+    connections_per_address: int = Field(default=32, ge=1)  # HTTP; not counted behind a proxy
+    header_s: float = Field(default=5, gt=0)  # until a request's headers are there
+    body_s: float = Field(default=10, gt=0)  # … and then its body
     max_body: int = 256 * 1024  # bytes
     max_headers: int = 16 * 1024  # bytes
 

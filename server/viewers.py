@@ -43,8 +43,10 @@ class Viewers:
         )
         try:
             answer = await asyncio.wait_for(viewer.accept(offer), self._settings.setup_s)
-        except BaseException:
+        except BaseException as error:
             self._close_aside(id)
+            if isinstance(error, TimeoutError):
+                raise ApiError("busy", "no answer to the offer in time", _RETRY) from error
             raise
         if self._closed:
             self._close_aside(id)

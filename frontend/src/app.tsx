@@ -2,11 +2,18 @@ import { useCallback, useEffect, useState, useSyncExternalStore } from "react";
 
 import { type Info, Refused, forgetToken, getInfo, redeemLink } from "@/api/client";
 import { Live, type Source } from "@/call/live";
+import type { Size } from "@/call/size";
 import { CaptureButtons } from "@/output/capture-buttons";
 import { ObsLink } from "@/output/obs-link";
 import { OutputsPanel } from "@/output/outputs-panel";
+import { BlendPanel } from "@/play/blend-panel";
+import { Morph } from "@/play/morph";
+import { MorphPanel } from "@/play/morph-panel";
+import { Player } from "@/play/timeline";
+import { TimelinePanel } from "@/play/timeline-panel";
 import { StatusBadge } from "@/status-badge";
 import { openCamera } from "@/source/open-source";
+import { SizeChoice } from "@/source/size-choice";
 import { CameraChoice, SourceButtons } from "@/source/source-bar";
 import { Stage, type View } from "@/stage/stage";
 import { StatsBar } from "@/stats/stats-bar";
@@ -24,6 +31,8 @@ import { ThemeButton } from "./theme";
 const style = new StyleStore();
 const linkProblem = takeStyleLink(style);
 const live = new Live(style);
+const morph = new Morph(style);
+const player = new Player(style);
 const VIEWS: View[] = ["wipe", "side", "only"];
 const LATER = 1500; // ms between looks for a server that loads or is away
 
@@ -39,14 +48,16 @@ export function App() {
   const open = (make: () => Promise<Source>): void => void live.use(make);
   const { source } = state;
   const mirrored = mirror && source?.kind === "camera";
-  const aspect = info ? info.width / info.height : 1;
+  const shown = state.size ?? info;
+  const aspect = shown ? shown.width / shown.height : 1;
+  const resize = useCallback((size: Size) => info && live.resize(size, info), [info]);
   return (
     <div className="mx-auto flex min-h-dvh max-w-7xl flex-col gap-4 p-4 sm:p-6">
       <header className="flex items-center gap-3">
         <img src="/icon.svg" alt="" className="size-9" />
         <h1 className="text-xl font-semibold tracking-tight">{STRINGS.name}</h1>
         <span className="grow" />
-        <StatusBadge phase={state.phase} />
+        <StatusBadge phase={state.phase} engine={state.engine} />
         <HelpSheet />
         <ThemeButton />
       </header>
@@ -74,6 +85,9 @@ export function App() {
             <div className="tools flex flex-wrap items-center gap-1.5">
               <SourceButtons onOpen={open} active={source.kind} />
               {source.kind === "camera" && <CameraChoice source={source} onOpen={open} />}
+              {info?.size_step && (
+                <SizeChoice live={state} step={info.size_step} own={info} onChange={resize} />
+              )}
               <span className="grow" />
               <CaptureButtons output={state.output} />
               <ViewChoice view={view} onChange={setView} />
@@ -103,8 +117,15 @@ export function App() {
           {state.phase.state === "live" && state.viewer && <ObsLink viewer={state.viewer} />}
           {state.viewer && <OutputsPanel session={state.viewer.id} outputs={state.outputs} />}
         </div>
-        <aside className="card h-fit">
-          <StylePanel store={style} info={info} />
+        <aside className="flex h-fit flex-col gap-5">
+          <div className="card">
+            <StylePanel store={style} info={info} />
+          </div>
+          <section aria-label={STRINGS.perform} className="card flex flex-col gap-4">
+            <BlendPanel prompt={values.prompt} onCommit={(prompt) => style.change({ prompt })} />
+            <TimelinePanel store={style} player={player} />
+            <MorphPanel store={style} morph={morph} />
+          </section>
         </aside>
       </main>
     </div>

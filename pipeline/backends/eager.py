@@ -1,5 +1,6 @@
 """Plain PyTorch: every model, every device, nothing compiled."""
 
+import copy
 from collections.abc import Callable
 
 import torch
@@ -10,6 +11,7 @@ from pipeline.config import EngineConfig
 from pipeline.feature_bank import FeatureBank
 from pipeline.models.folder import ModelFolder
 from pipeline.models.loader import load_autoencoder, load_denoiser
+from pipeline.models.parts import Denoiser
 
 
 class EagerNetworks:
@@ -33,6 +35,12 @@ class EagerNetworks:
         if config.feature_bank:
             self.bank = FeatureBank(self._denoiser.unet, config.feature_bank, config.feature_fusion)
             self.bank.inject()
+
+    def sized(self, width: int, height: int) -> "EagerNetworks":
+        """Share every weight; only SDXL is told the size."""
+        other = copy.copy(self)
+        other._denoiser = Denoiser(self._denoiser.unet, (height, width)).to(self.device)
+        return other
 
     @torch.inference_mode()
     def encode(self, images: UInt8[Tensor, "b h w 3"]) -> Float[Tensor, "b c y x"]:

@@ -41,6 +41,14 @@ class Networks(Protocol):
 
 
 @runtime_checkable
+class Resizable(Protocol):
+    """What a backend also offers that can serve pictures of another size."""
+
+    def sized(self, width: int, height: int) -> Networks:
+        """Give the same model for another size. May take seconds; from any thread."""
+
+
+@runtime_checkable
 class Banked(Protocol):
     """What a backend also offers whose UNet can look at earlier frames."""
 

@@ -5,13 +5,15 @@ are estimates from the configs, on the high side (tests/pipeline/test_vram.py ho
 what PyTorch really allocates on a CPU).
 """
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
 from pipeline.config import EngineConfig
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, NoRoom
 from pipeline.models.folder import ModelFolder, Part
 from pipeline.models.headers import read_header
 from pipeline.noise_warp import CHILDREN
@@ -60,6 +62,46 @@ def estimate(folder: ModelFolder, config: EngineConfig, device: torch.device | s
 def free_memory(device: torch.device) -> int | None:
     """Give the free bytes of a GPU; None on a CPU, where the system swaps and nothing is fixed."""
     return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else None
+
+
+def room(device: torch.device) -> int | None:
+    """Give the free bytes of a device; on a CPU those of the machine, None where it does not say.
+
+    A size that comes while people watch must not push the machine into its swap.
+    """
+    return free_memory(device) if device.type == "cuda" else _free_host()
+
+
+def _free_host() -> int | None:
+    """Read what Linux says is free, or what the control group has left, if that is less."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:  # another system
+        return None
+    found = [1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable")]
+    group = Path("/sys/fs/cgroup")
+    with contextlib.suppress(OSError, ValueError):  # no control group, or one without a limit
+        most = int((group / "memory.max").read_text())
+        found.append(most - int((group / "memory.current").read_text()))
+    return min(found, default=None)
+
+
+def check_room(
+    folder: ModelFolder, config: EngineConfig, device: torch.device, copies: bool, free: Free
+) -> None:
+    """Refuse another size of a loaded model. Raises NoRoom. `copies`: it has weights of its own."""
+    available = free(device)
+    if available is None:
+        return
+    memory = estimate(folder, config, device)
+    needed = memory.activations + memory.session
+    if copies:
+        needed += sum(memory.weights.values()) + _scores(folder, config)
+    if needed > available:
+        raise NoRoom(
+            f"{folder.name} at {config.width}x{config.height} takes about {gigabytes(needed)} "
+            f"more, but {device} has {gigabytes(available)} free: choose a smaller size"
+        )
 
 
 def check_fits(folder: ModelFolder, config: EngineConfig, device: torch.device, free: Free) -> None:
@@ -128,6 +170,18 @@ def _unet(folder: ModelFolder, config: EngineConfig) -> int:
         work = _ATTENTION * width if attends else 0
         busiest = max(busiest, max(work, _CONVOLUTION * wider) * level_area)
     return max(config.max_rows, 2) * (kept + busiest)  # a guided frame has two rows in any case
+
+
+def _scores(folder: ModelFolder, config: EngineConfig) -> int:
+    """Count the bytes of the largest self-attention where its scores are written out."""
+    unet = folder.unet.config
+    heads = unet["attention_head_dim"]  # diffusers' name for their number
+    area, largest = _latents(folder, config), 0
+    for level, kind in enumerate(unet["down_block_types"]):
+        if "Attn" in kind:
+            count = heads if isinstance(heads, int) else heads[level]
+            largest = max(largest, 2 * count * (area >> 2 * level) ** 2)  # scores, their softmax
+    return _FLOAT * largest
 
 
 def _autoencoder(folder: ModelFolder, config: EngineConfig) -> int:

@@ -1,9 +1,11 @@
 """The style's controls: what the page sets is in force on the server, and a reset undoes it."""
 
+import re
+
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.e2e.conftest import go_live
+from tests.e2e.conftest import go_live, type_prompt, until_sessions
 from tests.e2e.serving import Server
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
@@ -27,3 +29,72 @@ async def test_a_rare_control_shows_when_it_counts_and_one_reset_undoes_it(
     await page.get_by_test_id("reset-noise-warp").click()
     await expect(warp).to_have_value("1")
     await expect(page.get_by_test_id("reset-noise-warp")).to_be_hidden()
+
+
+async def test_two_prompts_blend_by_their_weights(page: Page, server: Server) -> None:
+    await go_live(page, server, "ink")
+    await page.get_by_test_id("blend").locator("summary").click()
+    await page.get_by_test_id("blend-add").click()
+    await page.get_by_test_id("blend-text-1").fill("neon")
+    await page.get_by_test_id("blend-weight-1").fill("0.25")
+
+    await expect(page.get_by_test_id("blend-share-1")).to_have_text("20 %")
+    await expect(page.get_by_test_id("prompt")).to_have_value("ink:1 AND neon:0.25")
+    assert await prompt_in_force(page, server) == "ink:1 AND neon:0.25"
+
+    await type_prompt(page, "clay")  # the box is the same prompt
+    await expect(page.get_by_test_id("blend-text-0")).to_have_value("clay")
+    await expect(page.get_by_test_id("blend-text-1")).to_have_count(0)
+
+
+async def test_the_timeline_travels_holds_and_is_kept(page: Page, server: Server) -> None:
+    await go_live(page, server, "ink")
+    await page.get_by_test_id("timeline").locator("summary").click()
+    add, play = page.get_by_test_id("timeline-add"), page.get_by_test_id("timeline-play")
+    await add.click()
+    await type_prompt(page, "neon")
+    await add.click()
+    await play.click()
+    await expect(page.get_by_test_id("prompt")).to_have_value("neon")
+    (session,) = server.api("GET", "/api/sessions")["sessions"]
+    assert 3 < session["style"]["travel"] < 4  # what is left of four seconds
+
+    await play.click()
+    await expect(page.get_by_test_id("prompt")).to_have_value(re.compile("ink:.* AND neon:.*"))
+    held = await page.get_by_test_id("timeline-at").input_value()
+    assert 0 < float(held) < 4
+    await page.get_by_test_id("timeline-at").press("Home")
+    assert await prompt_in_force(page, server) == "ink"
+    await page.reload()
+    await page.get_by_test_id("timeline").locator("summary").click()
+    await expect(page.get_by_test_id("key-prompt-1")).to_have_value("neon")
+
+
+async def test_a_morph_goes_from_one_look_to_another_by_keyboard(
+    page: Page, server: Server
+) -> None:
+    await go_live(page, server, "ink")
+    await page.get_by_test_id("morph").locator("summary").click()
+    await page.get_by_test_id("strength").fill("0.2")
+    await page.get_by_test_id("morph-a").click()
+    await type_prompt(page, "neon")
+    await page.get_by_test_id("strength").fill("1")
+    await page.get_by_test_id("morph-b").click()
+
+    slider = page.get_by_test_id("morph-at")
+    await slider.fill("0.5")
+    assert await prompt_in_force(page, server) == "ink:0.5 AND neon:0.5"
+    await expect(page.get_by_test_id("strength")).to_have_value("0.6")
+    await slider.press("Home")
+    assert await prompt_in_force(page, server) == "ink"
+    await slider.press("End")
+    await expect(page.get_by_test_id("strength")).to_have_value("1")
+    assert await prompt_in_force(page, server) == "neon"
+
+
+async def prompt_in_force(page: Page, server: Server) -> str:
+    """Ask the server, once it has acknowledged every change."""
+    await expect(page.get_by_test_id("prompt")).to_have_attribute("aria-busy", "false")
+    await until_sessions(server, 1)  # that of a page before is gone
+    (session,) = server.api("GET", "/api/sessions")["sessions"]
+    return str(session["style"]["prompt"])

@@ -1,5 +1,6 @@
 """Tiny models of the true architectures with random weights, written by the true libraries."""
 
+import copy
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -211,6 +212,11 @@ class Recording:
         self.rows: list[int] = []
         self.timesteps: list[list[float]] = []
         self.latents: list[Tensor] = []
+
+    def sized(self, width: int, height: int) -> "Recording":
+        other = copy.copy(self)
+        other._inner = self._inner.sized(width, height)
+        return other
 
     def encode(self, images: Tensor) -> Tensor:
         return self._inner.encode(images)

@@ -42,6 +42,21 @@ def test_a_blend_is_the_weighted_mean_of_its_texts() -> None:
     torch.testing.assert_close(blended, torch.full((1, 2, 3), 5.0))
 
 
+def test_another_share_of_the_same_texts_encodes_nothing() -> None:
+    asked: list[str] = []
+
+    def count(text: str) -> torch.Tensor:
+        asked.append(text)
+        return encode(text)
+
+    prompts = Prompts(TextEncoder(count))
+    for share in range(1, 9):
+        prompts.get(f"ink:{share} AND neon:{9 - share}")
+    prompts.get("ink")
+
+    assert asked == ["ink", "neon"]
+
+
 def test_a_text_is_encoded_once_however_many_ask() -> None:
     asked: list[str] = []
     entered, leave = threading.Event(), threading.Event()

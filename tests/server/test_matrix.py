@@ -29,6 +29,7 @@ ROUTES: dict[tuple[str, str], tuple[int, int, int, int, int]] = {
     ("GET", "/readyz"): OPEN,
     ("GET", "/metrics"): OWNER,
     ("GET", "/api/info"): OWNER,
+    ("POST", "/api/engine/restart"): (401, 401, 401, 401, 204),
     ("POST", "/api/token"): (401, 401, 401, 401, 401),  # the code is wrong, whoever asks
     ("GET", "/api/sessions"): OWNER,
     ("POST", "/api/sessions"): (401, 401, 401, 401, 400),  # the offer is nonsense
@@ -39,6 +40,7 @@ ROUTES: dict[tuple[str, str], tuple[int, int, int, int, int]] = {
     ("POST", "/api/sessions/{id}/outputs"): (401, 401, 404, 403, 403),  # off until it is set
     ("DELETE", "/api/sessions/{id}/outputs/{output}"): (401, 401, 404, 404, 404),
     ("GET", "/api/sessions/{id}/snapshot"): SESSION,
+    ("PUT", "/api/sessions/{id}/size"): (401, 401, 404, 422, 422),  # no multiple of the step
     ("POST", "/whip"): (401, 401, 401, 401, 415),  # no offer
     ("OPTIONS", "/whip"): OPEN,
     ("GET", "/whip"): (204, 204, 204, 204, 204),
@@ -59,6 +61,7 @@ BODIES: dict[tuple[str, str], dict[str, object]] = {
     ("POST", "/api/sessions"): {"sdp": "nonsense", "type": "offer"},
     ("PATCH", "/api/sessions/{id}"): {"prompt": "ink"},
     ("POST", "/api/sessions/{id}/outputs"): {"kind": "recording"},
+    ("PUT", "/api/sessions/{id}/size"): {"width": 257, "height": 256},
 }
 
 

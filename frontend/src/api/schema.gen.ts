@@ -4,6 +4,26 @@
  */
 
 export interface paths {
+    "/api/engine/restart": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Restart
+         * @description Start the engine's process again after too many losses; else nothing happens.
+         */
+        post: operations["restart_api_engine_restart_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/info": {
         parameters: {
             query?: never;
@@ -120,6 +140,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/sessions/{id}/size": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Resize
+         * @description Change the picture's size; answers once it is warm, the old one serves until then.
+         */
+        put: operations["resize_api_sessions__id__size_put"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/sessions/{id}/snapshot": {
         parameters: {
             query?: never;
@@ -151,7 +191,7 @@ export interface paths {
         put?: never;
         /**
          * Token
-         * @description Exchange the one-time code of a printed link for the token.
+         * @description Exchange the one-time code of a printed link for a token that ends after `token_s`.
          */
         post: operations["token_api_token_post"];
         delete?: never;
@@ -319,6 +359,8 @@ export interface components {
             ice_servers: components["schemas"]["IceServer"][];
             /** Id */
             id: string;
+            /** Resume */
+            resume: string;
             /** Sdp */
             sdp: string;
             style: components["schemas"]["Style"];
@@ -354,7 +396,7 @@ export interface components {
              */
             type: "applied";
         };
-        ClientMessage: components["schemas"]["StyleMessage"] | components["schemas"]["Ping"];
+        ClientMessage: components["schemas"]["StyleMessage"] | components["schemas"]["SizeMessage"] | components["schemas"]["Ping"];
         /**
          * Code
          * @description POST /api/token: the one-time code of the printed link.
@@ -435,6 +477,8 @@ export interface components {
             presets: components["schemas"]["Preset"][];
             /** Sessions */
             sessions: number;
+            /** Size Step */
+            size_step: number | null;
             /** Slots */
             slots: number;
             /** Version */
@@ -507,6 +551,8 @@ export interface components {
          * @description POST /api/sessions.
          */
         Offer: {
+            /** Resume */
+            resume?: string | null;
             /** Sdp */
             sdp: string;
             /** @default {} */
@@ -579,6 +625,16 @@ export interface components {
             p95: number | null;
         };
         /**
+         * PictureSize
+         * @description Of the restyled picture, in pixels; the camera's centre is cut to its shape.
+         */
+        PictureSize: {
+            /** Height */
+            height: number;
+            /** Width */
+            width: number;
+        };
+        /**
          * Ping
          * @description Measure the way there and back.
          */
@@ -639,7 +695,26 @@ export interface components {
              */
             type: string;
         };
-        ServerMessage: components["schemas"]["Applied"] | components["schemas"]["Pong"] | components["schemas"]["StatsMessage"] | components["schemas"]["ErrorMessage"] | components["schemas"]["Ended"];
+        /**
+         * Resized
+         * @description Acknowledge a size message, once the size is warm: in force from this input frame on.
+         */
+        Resized: {
+            /** Frame */
+            frame: number;
+            /** Height */
+            height: number;
+            /** Seq */
+            seq: number;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "resized";
+            /** Width */
+            width: number;
+        };
+        ServerMessage: components["schemas"]["Applied"] | components["schemas"]["Resized"] | components["schemas"]["Pong"] | components["schemas"]["StatsMessage"] | components["schemas"]["ErrorMessage"] | components["schemas"]["Ended"];
         /**
          * SessionList
          * @description GET /api/sessions.
@@ -670,6 +745,35 @@ export interface components {
             viewer_token: string;
             /** Viewers */
             viewers: number;
+            /** Width */
+            width: number;
+        };
+        /**
+         * SizeInForce
+         * @description Answer of PUT /api/sessions/{id}/size.
+         */
+        SizeInForce: {
+            /** Frame */
+            frame: number;
+            /** Height */
+            height: number;
+            /** Width */
+            width: number;
+        };
+        /**
+         * SizeMessage
+         * @description Change the picture's size.
+         */
+        SizeMessage: {
+            /** Height */
+            height: number;
+            /** Seq */
+            seq: number;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "size";
             /** Width */
             width: number;
         };
@@ -707,7 +811,7 @@ export interface components {
              * Engine
              * @enum {string}
              */
-            engine: "running" | "restarting" | "failed";
+            engine: "running" | "stuck" | "restarting" | "failed";
             /** Outputs */
             outputs: components["schemas"]["OutputState"][];
             /**
@@ -930,6 +1034,24 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    restart_api_engine_restart_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
     info_api_info_get: {
         parameters: {
             query?: never;
@@ -1185,6 +1307,41 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["OutputState"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    resize_api_sessions__id__size_put: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PictureSize"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SizeInForce"];
                 };
             };
             /** @description Validation Error */

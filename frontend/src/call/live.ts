@@ -1,4 +1,5 @@
 import {
+  type EngineState,
   type OutputState,
   Refused,
   type ServerMessage,
@@ -8,6 +9,7 @@ import {
 } from "@/api/client";
 
 import { PeerCall, type Viewer } from "./peer-call";
+import { type Size, same } from "./size";
 import { type Phase, afterMediaError, afterRefusal, backoff } from "./phase";
 
 /** Something that gives pictures: a camera, a screen, a file. */
@@ -22,6 +24,13 @@ export interface LiveState {
   source: Source | null;
   output: MediaStream | null;
   stats: Stats | null;
+  /** Of the restyled picture; null: the server's own. The old one is shown while another comes. */
+  size: Size | null;
+  resizing: boolean;
+  /** Why the size that was asked for is not to be had. */
+  sizeProblem: string | null;
+  /** Not running: the picture comes back untouched. */
+  engine: EngineState;
   /** Where else the server sends the picture. */
   outputs: readonly OutputState[];
   /** Lets an overlay watch this session; null while there is none. */
@@ -40,21 +49,25 @@ export interface StyleLink {
 }
 
 const PING = 2000; // ms
+const FIRST_SIZE = 1_000_000_000; // so that no refusal of a style is taken for one of a size
 
 /** Keeps a call up for as long as a source runs. Knows nothing of React. */
 export class Live {
   private state: LiveState = {
-    phase: { state: "idle" }, source: null, output: null, stats: null, outputs: [], viewer: null,
-    roundTrip: null, retryAt: null,
+    phase: { state: "idle" }, source: null, output: null, stats: null, outputs: [], size: null, resizing: false,
+    sizeProblem: null, engine: "running", viewer: null, roundTrip: null, retryAt: null,
   };
   private readonly listeners = new Set<() => void>();
   private readonly style: StyleLink;
   private call: PeerCall | null = null;
+  private resume: string | null = null;
   private attempt = 0;
   private timer = 0;
   private pinger = 0;
   private pings = new Map<number, number>();
   private pingSeq = 0;
+  private sizeSeq = FIRST_SIZE;
+  private wanted: Size | null = null;
 
   constructor(style: StyleLink) {
     this.style = style;
@@ -97,8 +110,18 @@ export class Live {
   /** Hang up and let the camera go. */
   stop(): void {
     this.hangUp();
+    this.resume = null;
     this.state.source?.stop();
     this.set({ phase: { state: "idle" }, source: null, output: null, stats: null });
+  }
+
+  /** Ask for a size, now and of every later call; the server's own needs no asking. */
+  resize(size: Size, own: Size): void {
+    if (!this.wanted && same(size, own)) return;
+    if (same(size, this.wanted)) return;
+    this.wanted = size;
+    this.set({ sizeProblem: null });
+    this.askSize();
   }
 
   unauthorised(): void {
@@ -130,7 +153,8 @@ export class Live {
     });
     this.call = call;
     try {
-      await call.start(track, this.style.values());
+      await call.start(track, this.style.values(), this.resume);
+      this.resume = call.resume;
     } catch (error) {
       if (this.call !== call) return; // hung up meanwhile
       call.close();
@@ -143,10 +167,17 @@ export class Live {
     }
   }
 
+  private askSize(): void {
+    if (!this.wanted || same(this.wanted, this.state.size)) return;
+    const resizing = this.call?.send({ type: "size", seq: ++this.sizeSeq, ...this.wanted }) ?? false;
+    this.set({ resizing });
+  }
+
   private opened(call: PeerCall): void {
     this.attempt = 0;
     this.set({ phase: { state: "live" }, viewer: call.viewer });
     this.style.connected((seq, style) => call.send({ type: "style", seq, style }));
+    this.askSize();
     this.pinger = window.setInterval(() => {
       this.pings = new Map([[++this.pingSeq, performance.now()]]);
       call.send({ type: "ping", seq: this.pingSeq });
@@ -158,11 +189,18 @@ export class Live {
       const stalled = message.state === "stalled" || message.state === "connecting";
       this.set({
         stats: message.stats,
+        engine: message.engine,
         outputs: message.outputs,
         phase: { state: stalled ? "stalled" : "live" },
       });
     } else if (message.type === "applied") {
       this.style.applied(message.seq, message.frame, message.hint ?? null);
+    } else if (message.type === "resized") {
+      const { width, height } = message;
+      this.set({ size: { width, height }, resizing: message.seq !== this.sizeSeq });
+    } else if (message.type === "error" && message.seq === this.sizeSeq) {
+      this.wanted = null;
+      this.set({ resizing: false, sizeProblem: message.detail });
     } else if (message.type === "pong") {
       const sent = this.pings.get(message.seq);
       if (sent !== undefined) this.set({ roundTrip: performance.now() - sent });
@@ -192,7 +230,10 @@ export class Live {
     const { call } = this;
     this.call = null;
     call?.close();
-    this.set({ retryAt: null, roundTrip: null, viewer: null, outputs: [] });
+    this.set({
+      retryAt: null, roundTrip: null, viewer: null, outputs: [], size: null, resizing: false,
+      engine: "running",
+    });
   }
 
   private set(change: Partial<LiveState>): void {

@@ -57,13 +57,13 @@ export class PeerCall {
     };
   }
 
-  /** Offer the track. Throws Refused. */
-  async start(track: MediaStreamTrack, style: StylePatch): Promise<void> {
+  /** Offer the track, for the session that `resume` names if there is one. Throws Refused. */
+  async start(track: MediaStreamTrack, style: StylePatch, resume: string | null): Promise<void> {
     const transceiver = this.connection.addTransceiver(track, { direction: "sendrecv" });
     preferCheapCodecs(transceiver);
     await this.connection.setLocalDescription();
     await this.gathered();
-    const answer = await postOffer(this.connection.localDescription?.sdp ?? "", style);
+    const answer = await postOffer(this.connection.localDescription?.sdp ?? "", style, resume);
     if (this.closed) {
       deleteSession(answer.id, answer.token); // closed while the offer was on its way
       return;
@@ -80,6 +80,11 @@ export class PeerCall {
   /** Which session this is and the token that lets watch it; null before the answer. */
   get viewer(): Viewer | null {
     return this.session && { id: this.session.id, token: this.session.viewer_token };
+  }
+
+  /** What brings this session back after its connection was lost; null before the answer. */
+  get resume(): string | null {
+    return this.session?.resume ?? null;
   }
 
   /** Send a control message; says whether the channel took it. */
@@ -99,7 +104,9 @@ export class PeerCall {
 
   private lose(): void {
     if (this.closed) return;
-    this.close();
+    this.closed = true;
+    window.clearInterval(this.watch);
+    this.connection.close(); // the session stays: it is brought back, or ends by itself
     this.events.lost();
   }
 

@@ -1,0 +1,57 @@
+"""What the page sends and at which size, in a real browser."""
+
+from itertools import pairwise
+
+import pytest
+from playwright.async_api import Page, expect
+
+from tests.e2e.conftest import go_live
+from tests.e2e.pictures import read_picture
+from tests.e2e.serving import Server
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+
+_WATCH = """() => {
+  const video = document.querySelector('[data-testid=video-out]');
+  window.shown = [];
+  const look = (now) => {
+    window.shown.push([now, video.videoWidth, video.videoHeight]);
+    video.requestVideoFrameCallback(look);
+  };
+  video.requestVideoFrameCallback(look);
+}"""
+_LONGEST = 1000  # milliseconds without a picture, beyond three times those of before
+
+
+def longest(shown: list[list[float]]) -> float:
+    """Give the longest time between two pictures."""
+    return max(b[0] - a[0] for a, b in pairwise(shown))
+
+
+async def test_the_size_changes_without_a_gap_and_takes_the_shape_of_the_camera(
+    page: Page, server: Server
+) -> None:
+    await go_live(page, server, "a pencil drawing")
+    await page.evaluate(_WATCH)
+    await page.wait_for_function("() => window.shown.length > 20", timeout=60_000)
+    calm = longest(await page.evaluate("() => window.shown"))  # the machine's own gaps
+
+    await page.get_by_test_id("shape").select_option("source")
+    await page.wait_for_function("() => window.shown.at(-1)?.[1] === 352", timeout=60_000)
+    await page.get_by_test_id("size").select_option("384")
+    await page.wait_for_function("() => window.shown.at(-1)?.[1] === 512", timeout=60_000)
+
+    shown = await page.evaluate("() => window.shown")
+    sizes = list(dict.fromkeys((width, height) for _, width, height in shown))
+    assert sizes == [(256, 256), (352, 256), (512, 384)]
+    assert longest(shown) < 3 * calm + _LONGEST
+    assert (await read_picture(page)).std() > 10
+    stage = await page.get_by_test_id("stage").bounding_box()
+    assert stage is not None
+    assert abs(stage["width"] / stage["height"] - 4 / 3) < 0.05
+
+    await page.reload()  # the choice is kept
+    await page.wait_for_function(
+        "() => document.querySelector('[data-testid=video-out]').videoWidth === 512", timeout=60_000
+    )
+    await expect(page.get_by_test_id("size")).to_have_value("384")

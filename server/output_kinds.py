@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from pydantic import SecretStr
 
+from pipeline.config import Size
 from server.errors import ApiError
 from server.schema import NewOutput, NewRecording, NewRtmp, NewSrt, NewVirtualCamera, OutputKind
 from server.settings import Settings
@@ -58,34 +59,34 @@ MISSING: dict[OutputKind, Callable[[Settings], str | None]] = {
 }
 
 
-def plan(wanted: NewOutput, settings: Settings) -> Plan:
-    """Check what is wanted. Raises ApiError 403 or 422."""
+def plan(wanted: NewOutput, size: Size, settings: Settings) -> Plan:
+    """Check what is wanted; pictures will have that size. Raises ApiError 403 or 422."""
     missing = MISSING[wanted.kind](settings)
     if missing is not None:
         raise ApiError("output_off", missing)
     match wanted:
         case NewRecording():
-            return _recording(settings)
+            return _recording(size, settings)
         case NewRtmp():
-            return _rtmp(wanted, settings)
+            return _rtmp(wanted, size, settings)
         case NewSrt():
-            return _srt(wanted, settings)
+            return _srt(wanted, size, settings)
         case NewVirtualCamera():
-            return _virtual_camera(settings)
+            return _virtual_camera(size, settings)
 
 
-def _recording(settings: Settings) -> Plan:
+def _recording(size: Size, settings: Settings) -> Plan:
     assert settings.recordings is not None
     path = recording_path(settings.recordings)
-    return Plan(path.name, lambda: Recording(path, settings.width, settings.height))
+    return Plan(path.name, lambda: Recording(path, *size))
 
 
-def _rtmp(wanted: NewRtmp, settings: Settings) -> Plan:
+def _rtmp(wanted: NewRtmp, size: Size, settings: Settings) -> Plan:
     target = _checked(("rtmp", "rtmps"), wanted.url, settings, _secret(wanted.key))
-    return _stream(target, None, settings)
+    return _stream(target, None, size, settings)
 
 
-def _srt(wanted: NewSrt, settings: Settings) -> Plan:
+def _srt(wanted: NewSrt, size: Size, settings: Settings) -> Plan:
     target = _checked(("srt",), wanted.url, settings)
     streamid, passphrase = _secret(wanted.streamid), _secret(wanted.passphrase)
     if passphrase and not 10 <= len(passphrase.encode()) <= 79:
@@ -93,24 +94,24 @@ def _srt(wanted: NewSrt, settings: Settings) -> Plan:
     if len(streamid.encode()) > 512:
         raise ApiError("invalid", "streamid: at most 512 characters")
     to = SrtStart(host=target.host, port=target.port, streamid=streamid, passphrase=passphrase)
-    return _stream(target, to, settings)
+    return _stream(target, to, size, settings)
 
 
-def _virtual_camera(settings: Settings) -> Plan:
+def _virtual_camera(size: Size, settings: Settings) -> Plan:
     device = settings.virtual_camera
     return Plan(
         device or "the first free one",
-        lambda: VirtualCamera(settings.width, settings.height, device),
+        lambda: VirtualCamera(*size, device),
         room=1,  # a camera shows the newest
     )
 
 
-def _stream(target: Target, srt: SrtStart | None, settings: Settings) -> Plan:
+def _stream(target: Target, srt: SrtStart | None, size: Size, settings: Settings) -> Plan:
     start = Start(
         url=target.url,
         srt=srt,
-        width=settings.width,
-        height=settings.height,
+        width=size[0],
+        height=size[1],
         kbps=settings.stream_kbps,
         deadline=DEADLINE,
     )

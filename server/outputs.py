@@ -4,6 +4,7 @@ import asyncio
 import secrets
 from dataclasses import dataclass
 
+from pipeline.config import Size
 from server.errors import ApiError
 from server.output_kinds import MISSING, plan
 from server.schema import NewOutput, OutputKind, OutputProblem, OutputState
@@ -51,9 +52,10 @@ class Outputs:
         """Say of each kind why it cannot be started here; None: it can."""
         return {kind: reason(self._settings) for kind, reason in MISSING.items()}
 
-    def start(self, wanted: NewOutput) -> OutputState:
+    def start(self, wanted: NewOutput, size: Size) -> OutputState:
         """Begin one; it opens by itself, so whether that worked is told by its state.
 
+        It keeps this size: pictures of another one, as after a change, are cut and scaled.
         Raises ApiError 403, 404 or 503; nothing was made then.
         """
         if self._closed:
@@ -61,10 +63,9 @@ class Outputs:
         most = self._settings.outputs
         if len(self._open) >= most:
             raise ApiError("full", f"all {most} outputs of this session are taken: end one first")
-        its = plan(wanted, self._settings)
+        its = plan(wanted, size, self._settings)
         id = secrets.token_urlsafe(8)
-        width, height = self._settings.width, self._settings.height
-        output = Output(id, its.open_sink, width, height, its.room)
+        output = Output(id, its.open_sink, *size, its.room)
         self._open[id] = _Open(id, wanted.kind, its.target, output)
         self._hub.add(output.put)
         return self._open[id].state()

@@ -116,9 +116,6 @@ class Output:
         """Write pictures until told to end. Raises SinkError."""
         elapsed, before, sent = Elapsed(), self._seconds, self._bytes
         with self._changed:
-            self._dropped += len(self._waiting) if self._frames else 0
-            if self._frames:
-                self._waiting.clear()  # they are from before the loss
             self._state = "live"
         try:
             while (shown := self._next()) is not None:

@@ -22,7 +22,7 @@ async def list_all(session: Owned) -> OutputList:
 @router.post("/outputs", status_code=201)
 async def start(wanted: NewOutput, session: Owned, response: Response) -> OutputState:
     """Begin an output. It opens by itself: its state tells whether that worked."""
-    begun = session.outputs.start(wanted)
+    begun = session.outputs.start(wanted, session.control.sizing.size)
     response.headers["Location"] = f"/api/sessions/{session.id}/outputs/{begun.id}"
     return begun
 

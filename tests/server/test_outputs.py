@@ -30,7 +30,7 @@ async def reaches(served: Served, path: str, **wanted: object) -> dict[str, Any]
 
 
 async def test_a_recording_holds_the_restyled_picture(serve: Serve, tmp_path: Path) -> None:
-    async with serve(recordings=tmp_path / "films", width=64, height=64) as served:
+    async with serve(recordings=tmp_path / "films") as served:
         browser = Browser()
         location = (await browser.connect(served.http)).headers["location"]
         await browser.level()
@@ -237,26 +237,26 @@ async def test_a_silent_server_leaves_the_picture_its_rate(
             location = (await browser.connect(served.http)).headers["location"]
             await browser.level()
             wanted = {"kind": "rtmp", "url": f"rtmp://127.0.0.1:{port}/live"}
-            shares = []
-            for _ in range(3):  # the machine may be slow for reasons of its own, a freeze is not
-                before = await rate(browser)
-                begun = await served.http.post(f"{location}/outputs", json=wanted)
-                await asyncio.sleep(1)  # the child has begun to connect
-                shares.append(await rate(browser) / before)
-                await served.http.delete(begun.headers["location"])
-                if shares[-1] >= 0.98:
-                    break
-            assert max(shares) >= 0.98, shares
+            before = (await served.http.get(location)).json()["stats"]
+            await served.http.post(f"{location}/outputs", json=wanted)
+            longest = await longest_freeze(4)
+            after = (await served.http.get(location)).json()["stats"]
+            # of what came in: the machine, and with it the camera, may be slow for its own reasons
+            came, went = (after[name] - before[name] for name in ("frames_in", "frames_out"))
+            assert longest < 1
+            assert came > 20
+            assert went >= 0.98 * came - 2  # two may be on their way
             await browser.close()
 
 
-async def rate(browser: Browser, seconds: float = 2.0) -> float:
-    """Count pictures that come in a while, per second."""
-    while not browser.pictures.empty():
-        browser.pictures.get_nowait()
-    began = asyncio.get_running_loop().time()
-    await asyncio.sleep(seconds)
-    return browser.pictures.qsize() / (asyncio.get_running_loop().time() - began)
+async def longest_freeze(seconds: float) -> float:
+    """Watch the event loop; give the longest time that it did not run, in seconds."""
+    clock = asyncio.get_running_loop().time
+    end, longest = clock() + seconds, 0.0
+    while (now := clock()) < end:
+        await asyncio.sleep(0.01)
+        longest = max(longest, clock() - now)
+    return longest
 
 
 async def test_a_virtual_camera_shows_the_picture_or_says_what_is_missing(
@@ -265,7 +265,7 @@ async def test_a_virtual_camera_shows_the_picture_or_says_what_is_missing(
     cameras: list[Memory] = []
 
     def open_camera(width: int, height: int, device: str | None) -> Memory:
-        assert (width, height, device) == (256, 256, "/dev/video9")
+        assert (width, height, device) == (64, 64, "/dev/video9")
         cameras.append(Memory())
         return cameras[-1]
 

@@ -73,7 +73,7 @@ function KindRow({ kind, outputs, missing, busy, said, onToggle }: KindRowProps)
       >
         <div className="min-w-52 flex-1 self-center text-sm">
           <h3 className="font-medium">{name}</h3>
-          <p className="text-muted">{missing ?? STRINGS.outputHints[kind]}</p>
+          <p className="text-muted first-letter:uppercase">{missing ?? STRINGS.outputHints[kind]}</p>
         </div>
         {!on && missing === null && (
           <InputFields kind={kind} fields={fields} onChange={setFields} />
@@ -91,7 +91,7 @@ function KindRow({ kind, outputs, missing, busy, said, onToggle }: KindRowProps)
         {outputs.map((output) => (
           <StateLine key={output.id} output={output} />
         ))}
-        {said !== "" && <p className="mt-1 wrap-anywhere text-muted">{said}</p>}
+        {said !== "" && <p className="mt-1 wrap-anywhere text-muted first-letter:uppercase">{said}</p>}
       </div>
     </li>
   );

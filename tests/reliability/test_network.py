@@ -1,13 +1,12 @@
 """The emulated link itself, and one short call over it. `make network` has every case."""
 
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.reliability.link import SERVER, Impairment, missing, network
+from tests.reliability.link import Impairment, missing, network
 from tests.reliability.network import run
 
 pytestmark = [
@@ -36,8 +35,6 @@ for n in range(2001): s.sendto(n.to_bytes(2, "big"), ("10.77.0.1", 9999)); time.
     ("link", "least", "most", "reorders"),
     [
         (Impairment(loss=0.2), 1520, 1680, False),  # three standard errors are 54
-        (Impairment(loss=0.2, burst=5), 1400, 1800, False),
-        (Impairment(delay=0.02, jitter=0.005), 1981, 2001, False),
         (Impairment(delay=0.02, jitter=0.005, reorders=True), 1981, 2001, True),
         (Impairment(down=True), 0, 0, False),
     ],
@@ -61,9 +58,6 @@ def test_the_dose_is_what_was_asked_for(
 
 
 def test_a_client_that_moves_to_another_address_gets_its_session_back(tmp_path: Path) -> None:
-    with socket.socket() as probe:  # the addresses of the link are not used by this machine
-        probe.settimeout(0.2)
-        assert probe.connect_ex((SERVER, 9)) != 0
     figures, kept = run(5, tmp_path, ["another address"])
     seen = figures["another address"]
     assert kept["another address: it is the same session"], seen

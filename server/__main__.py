@@ -15,7 +15,7 @@ _ENGINE = (
     ("--width", int, "pixels, a multiple of 8"),
     ("--height", int, "pixels, a multiple of 8"),
     ("--device", str, "auto, cpu or cuda"),
-    ("--backend", str, "auto, openvino, eager, compiled or graphs"),
+    ("--backend", str, "auto, openvino, eager, compiled, graphs or tensorrt"),
     ("--compile-mode", str, "of compiled: auto, default, reduce-overhead or max-autotune"),
     ("--threads", int, "inference threads on the CPU; 0: cores - 1"),
     ("--feature-bank", int, "frames that attention also looks at, 0 .. 4; 0: none; backend eager"),
@@ -84,6 +84,16 @@ def parser() -> argparse.ArgumentParser:
     bench = commands.add_parser("bench", help="measure the engine on this machine, as JSON")
     bench.add_argument("subject", choices=("engine",))
     bench.add_argument("--json", action="store_true", help="the only form there is")
+    bench.add_argument(
+        "--compare", action="store_true",
+        help="instead: a true architecture, random weights, beside diffusers and StreamDiffusion",
+    )  # fmt: skip
+    bench.add_argument("--architecture", help="of --compare: sd-turbo, sd15 or mini")
+    bench.add_argument("--streamdiffusion", type=Path, help="of --compare: its checkout's folder")
+    bench.add_argument("--steps", type=int, default=1, help="of --compare: 1 .. 8")
+    bench.add_argument("--rounds", type=int, default=200, help="of --compare: frames of each arm")
+    bench.add_argument("--compiled", action="store_true", help="of --compare: torch.compile, too")
+    bench.add_argument("--plots", type=Path, help="of --compare: a folder for PNG files")
     _add(bench, _ENGINE)
     top = commands.add_parser("top", help="show the sessions of a running server")
     top.add_argument("--url", help="its address; default: what --host and --port say")
@@ -132,9 +142,15 @@ def _run(command: str, given: dict[str, Any]) -> int:
         )
     if command == "bench":
         from server.bench import bench_engine
+        from server.bench_compare import Comparison, bench_compare
 
+        own = {name: given.pop(name) for name in Comparison.__slots__}
+        compare = given.pop("compare")
         given = {name: value for name, value in given.items() if name not in ("subject", "json")}
-        return bench_engine(load_settings(**given), _progress)
+        settings = load_settings(**given)
+        if compare:
+            return bench_compare(settings, Comparison(**own), _progress)
+        return bench_engine(settings, _progress)
     if command == "top":
         from server.top import top
 

@@ -227,6 +227,15 @@ class Applied(Message):
     hint: str | None = None
 
 
+class Changed(Message):
+    """Somebody else changed the style: over HTTP or OSC."""
+
+    type: Literal["changed"] = "changed"
+    frame: int  # in force from this input frame on
+    style: Style
+    hint: str | None = None
+
+
 class Pong(Message):
     """Answer a ping."""
 
@@ -261,6 +270,6 @@ class Ended(Message):
 
 ClientMessage = Annotated[StyleMessage | Ping, Field(discriminator="type")]
 ServerMessage = Annotated[
-    Applied | Pong | StatsMessage | ErrorMessage | Ended, Field(discriminator="type")
+    Applied | Changed | Pong | StatsMessage | ErrorMessage | Ended, Field(discriminator="type")
 ]
 parse_client_message = TypeAdapter[ClientMessage](ClientMessage).validate_json

@@ -14,7 +14,16 @@ from server.control import Control
 from server.errors import ApiError
 from server.logs import of_session
 from server.past import Past
-from server.schema import Ended, Percentiles, SessionState, Stats, StatsMessage, Style
+from server.schema import (
+    Changed,
+    Ended,
+    Percentiles,
+    SessionState,
+    Stats,
+    StatsMessage,
+    Style,
+    StylePatch,
+)
 from server.settings import Settings
 from server.viewers import Viewers
 from streams.frame import Frame, Restyled, SessionId
@@ -100,6 +109,13 @@ class Session:
             stages_ms=now.stages_ms,
             flicker=now.flicker,
         )
+
+    async def change_from_elsewhere(self, patch: StylePatch) -> tuple[Style, int]:
+        """Change the style for somebody who is not its page, and tell the page."""
+        style, frame = await self.control.change(patch)
+        message = Changed(style=style, frame=frame, hint=self.control.hint)
+        self.peer.send(message.model_dump_json())
+        return style, frame
 
     def tell_figures(self) -> None:
         """Send its figures to the page."""

@@ -40,6 +40,7 @@ _SERVE = (
     ("--hosts", str, "further Host names to answer to, by comma"),
     ("--origins", str, "further origins that may write, by comma"),
     ("--ice-addresses", str, "addresses that media may use, by comma; default: --host"),
+    ("--osc", int, "UDP port on 127.0.0.1 that takes style changes as OSC; 0: none"),
     ("--drain-s", float, "seconds that sessions get at SIGTERM"),
     ("--log-level", str, "debug, info, warning or error"),
     ("--log-format", str, "text or json"),

@@ -119,6 +119,7 @@ def _process(here: Context, answers: Answers) -> Iterator[Metric]:
     )
     lag.add_metric(("0.99",), here.loop_lag.p99_ms() / 1000)
     yield lag
+    yield _counters("osc_messages", "OSC messages", "result", here.osc)
     yield _gauge("threads", "Threads of the process, those of libraries too", _threads())
     told = CounterMetricFamily(
         "restyle_http_answers", "Answered requests", labels=("method", "status")

@@ -332,6 +332,15 @@ class Resized(Message):
     height: int
 
 
+class Changed(Message):
+    """Somebody else changed the style: over HTTP or OSC."""
+
+    type: Literal["changed"] = "changed"
+    frame: int  # in force from this input frame on
+    style: Style
+    hint: str | None = None
+
+
 class Pong(Message):
     """Answer a ping."""
 
@@ -368,6 +377,7 @@ class Ended(Message):
 
 ClientMessage = Annotated[StyleMessage | SizeMessage | Ping, Field(discriminator="type")]
 ServerMessage = Annotated[
-    Applied | Resized | Pong | StatsMessage | ErrorMessage | Ended, Field(discriminator="type")
+    Applied | Changed | Resized | Pong | StatsMessage | ErrorMessage | Ended,
+    Field(discriminator="type"),
 ]
 parse_client_message = TypeAdapter[ClientMessage](ClientMessage).validate_json

@@ -19,6 +19,7 @@ from pipeline.models.folder import open_folder
 from server.app import create_app
 from server.connections import Connection
 from server.logs import set_up
+from server.osc import bind
 from server.sessions import Sessions
 from server.settings import Settings
 from streams.aiortc_patches import TransportSettings, install
@@ -33,6 +34,7 @@ def serve(settings: Settings) -> int:
     open_folder(config)  # a wrong model is told now, not when the first page opens
     choose_backend(config)
     listener = _listen(settings)
+    osc = bind(settings.osc)
     addresses = tuple(settings.ice_addresses) or (settings.host,)
     everywhere = addresses in (("0.0.0.0",), ("::",))  # nosec B104 - compared, not bound
     install(
@@ -45,7 +47,7 @@ def serve(settings: Settings) -> int:
     build = partial(build_engine, config)
     apart = EngineProcess(build, _say_step) if settings.engine_process else None
     worker = Worker(apart.start if apart else lambda: build(_say_step))
-    app = create_app(settings, worker, _say)
+    app = create_app(settings, worker, _say, osc=osc)
     server = _Server(_uvicorn_config(app, settings), app, settings)
     worker.ready.add_done_callback(lambda ready: server.loaded(ready.exception()))
     try:

@@ -17,6 +17,7 @@ from server.outputs import Outputs
 from server.past import Past
 from server.resume import Identity, Lost
 from server.schema import (
+    Changed,
     Ended,
     Percentiles,
     SessionState,
@@ -124,6 +125,13 @@ class Session:
             stages_ms=now.stages_ms,
             flicker=now.flicker,
         )
+
+    async def change_from_elsewhere(self, patch: StylePatch) -> tuple[Style, int]:
+        """Change the style for somebody who is not its page, and tell the page."""
+        style, frame = await self.control.change(patch)
+        message = Changed(style=style, frame=frame, hint=self.control.hint)
+        self.peer.send(message.model_dump_json())
+        return style, frame
 
     def tell_figures(self) -> None:
         """Send its figures to the page."""

@@ -1,6 +1,7 @@
 """What routes share: the state of the app, and who is asking."""
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from typing import Annotated, NoReturn
 
 from fastapi import Depends, Request
@@ -24,6 +25,7 @@ class Context:
     codes: Codes
     guesses: Guesses
     loop_lag: LoopLag
+    osc: Counter[str] = field(default_factory=Counter)  # messages that were used, and ignored
 
 
 async def context(request: Request) -> Context:

@@ -52,7 +52,7 @@ async def look(session: Owned) -> SessionState:
 @router.patch("/{id}")
 async def restyle(patch: StylePatch, session: Owned) -> StyleInForce:
     """Change style values; those left out stay."""
-    style, frame = await session.control.change(patch)
+    style, frame = await session.change_from_elsewhere(patch)
     return StyleInForce(style=style, frame=frame, hint=session.control.hint)
 
 

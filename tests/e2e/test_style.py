@@ -2,6 +2,7 @@
 
 import re
 
+import numpy as np
 import pytest
 from playwright.async_api import Page, expect
 
@@ -98,3 +99,93 @@ async def prompt_in_force(page: Page, server: Server) -> str:
     await until_sessions(server, 1)  # that of a page before is gone
     (session,) = server.api("GET", "/api/sessions")["sessions"]
     return str(session["style"]["prompt"])
+
+
+_KNOB = """
+  const knob = {name: 'nano', state: 'connected', onmidimessage: null};
+  navigator.requestMIDIAccess = async () => ({inputs: new Map([['1', knob]]), onstatechange: null});
+  window.turn = (...data) => knob.onmidimessage({data: new Uint8Array(data)});
+"""
+
+
+async def test_knob_key_view_and_small_window(page: Page, server: Server) -> None:
+    await page.add_init_script(_KNOB)  # headless Chromium refuses MIDI
+    await go_live(page, server, "ink")
+    strength = page.get_by_test_id("strength")
+
+    await page.get_by_test_id("midi").locator("summary").click()
+    await page.get_by_test_id("midi-start").click()
+    await expect(page.get_by_test_id("midi-status")).to_have_text("Hears nano.")
+    await page.get_by_test_id("midi-learn-strength").click()
+    await page.evaluate("() => turn(0xb0, 21, 127)")
+    await expect(page.get_by_test_id("midi-strength")).to_have_text("CC 21 ch 1")
+    await expect(strength).to_have_value("1")
+
+    await page.get_by_test_id("bypass").focus()
+    await page.keyboard.press("-")
+    await expect(strength).to_have_value("0.96")
+    for view in ("side", "difference", "inset", "only", "wipe"):
+        await page.keyboard.press("v")
+        await expect(page.get_by_test_id(f"view-{view}")).to_have_attribute("aria-pressed", "true")
+        if view == "inset":
+            small, large = [
+                await page.get_by_test_id(f"video-{side}").bounding_box() for side in ("in", "out")
+            ]
+            assert small is not None
+            assert large is not None
+            assert small["width"] < large["width"] / 3
+            assert small["y"] > large["y"] + large["height"] / 2
+
+    async with page.context.expect_page() as opened:
+        await page.get_by_test_id("float").click()
+    small_window = await opened.value
+    await expect(small_window.get_by_test_id("float-video")).to_be_visible()
+    await small_window.get_by_test_id("float-prompt").fill("neon")
+    await small_window.get_by_test_id("float-prompt").press("Enter")
+    await expect(page.get_by_test_id("prompt")).to_have_value("neon")
+    await small_window.wait_for_function(
+        "() => document.querySelector('[data-testid=float-video]').videoWidth > 0"
+    )
+
+
+_CUTOUT = """([x, y]) => {
+  const canvas = document.querySelector('[data-testid=cutout]');
+  const at = [Math.floor(x * canvas.width), Math.floor(y * canvas.height)];
+  return Array.from(canvas.getContext('2d').getImageData(...at, 1, 1).data);
+}"""
+_CAMERA = """([x, y]) => {
+  const video = document.querySelector('[data-testid=video-in]'), side = video.videoHeight;
+  const canvas = document.createElement('canvas');
+  canvas.width = canvas.height = 64;
+  const context = canvas.getContext('2d');
+  context.drawImage(video, (video.videoWidth - side) / 2, 0, side, side, 0, 0, 64, 64);
+  return Array.from(context.getImageData(x * 64, y * 64, 1, 1).data);
+}"""
+_WALL, _FACE = [0.08, 0.5], [0.5, 0.6]  # places in the clip
+
+
+@pytest.mark.timeout(360)  # without a GPU a mask may take seconds
+async def test_the_person_is_cut_out(page: Page, server: Server) -> None:
+    await go_live(page, server, "a pencil drawing")
+    await page.get_by_test_id("cutout-panel").locator("summary").click()
+
+    async def choose(cut: str) -> None:
+        await page.get_by_test_id("cutout-choice").select_option(cut)
+        shown = page.get_by_test_id("cutout")
+        await expect(shown).to_have_attribute("data-cut", cut, timeout=90_000)
+
+    await choose("alone")
+    assert (await page.evaluate(_CUTOUT, _WALL))[3] < 30
+    assert (await page.evaluate(_CUTOUT, _FACE))[3] > 220
+    await choose("green")
+    assert (await page.evaluate(_CUTOUT, _WALL))[1] > 230
+    await choose("person")
+    wall, camera = [np.array(await page.evaluate(read, _WALL)) for read in (_CUTOUT, _CAMERA)]
+    assert np.abs(wall - camera).max() < 40  # the wall itself; the drawing of it is nearly white
+    await choose("background")
+    wall = np.array(await page.evaluate(_CUTOUT, _WALL))
+    assert np.abs(wall - camera).max() > 60
+    await expect(page.get_by_test_id("cutout-state")).to_contain_text("On in this page.")
+
+    await page.get_by_test_id("cutout-choice").select_option("")
+    await expect(page.get_by_test_id("cutout")).to_have_count(0)

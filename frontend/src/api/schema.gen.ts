@@ -396,6 +396,25 @@ export interface components {
              */
             type: "applied";
         };
+        /**
+         * Changed
+         * @description Somebody else changed the style: over HTTP or OSC.
+         */
+        Changed: {
+            /** Frame */
+            frame: number;
+            /**
+             * Hint
+             * @default null
+             */
+            hint: string | null;
+            style: components["schemas"]["Style"];
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "changed";
+        };
         ClientMessage: components["schemas"]["StyleMessage"] | components["schemas"]["SizeMessage"] | components["schemas"]["Ping"];
         /**
          * Code
@@ -714,7 +733,7 @@ export interface components {
             /** Width */
             width: number;
         };
-        ServerMessage: components["schemas"]["Applied"] | components["schemas"]["Resized"] | components["schemas"]["Pong"] | components["schemas"]["StatsMessage"] | components["schemas"]["ErrorMessage"] | components["schemas"]["Ended"];
+        ServerMessage: components["schemas"]["Applied"] | components["schemas"]["Changed"] | components["schemas"]["Resized"] | components["schemas"]["Pong"] | components["schemas"]["StatsMessage"] | components["schemas"]["ErrorMessage"] | components["schemas"]["Ended"];
         /**
          * SessionList
          * @description GET /api/sessions.

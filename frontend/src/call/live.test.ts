@@ -76,7 +76,7 @@ const source = {
 const style: StyleLink = {
   values: () => ({ prompt: "ink" }),
   connected: () => undefined,
-  applied: () => undefined,
+  applied: () => undefined, changed: () => undefined,
 };
 
 describe("Live", () => {

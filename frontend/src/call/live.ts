@@ -4,6 +4,7 @@ import {
   Refused,
   type ServerMessage,
   type Stats,
+  type Style,
   type StylePatch,
   forgetToken,
 } from "@/api/client";
@@ -45,7 +46,9 @@ export interface LiveState {
 export interface StyleLink {
   values(): StylePatch;
   connected(send: (seq: number, style: StylePatch) => boolean): void;
-  applied(seq: number, frame: number, hint: string | null): void;
+  applied(seq: number, frame: number, hint: string | null, style: Style): void;
+  /** Somebody else changed it: over HTTP or OSC. */
+  changed(frame: number, hint: string | null, style: Style): void;
 }
 
 const PING = 2000; // ms
@@ -194,7 +197,9 @@ export class Live {
         phase: { state: stalled ? "stalled" : "live" },
       });
     } else if (message.type === "applied") {
-      this.style.applied(message.seq, message.frame, message.hint ?? null);
+      this.style.applied(message.seq, message.frame, message.hint ?? null, message.style);
+    } else if (message.type === "changed") {
+      this.style.changed(message.frame, message.hint ?? null, message.style);
     } else if (message.type === "resized") {
       const { width, height } = message;
       this.set({ size: { width, height }, resizing: message.seq !== this.sizeSeq });

@@ -1,18 +1,23 @@
 import { useEffect, useState, useSyncExternalStore } from "react";
 
 import { STRINGS } from "@/strings";
+import type { KeptList } from "@/style/kept-list";
 import type { StyleStore } from "@/style/style-store";
 import { Button, Fold, INPUT } from "@/ui/controls";
 import { Icon } from "@/ui/icons";
 
-import { LONGEST_LEG, type Key, type Player, type Playing, lengthOf, newTimeline, putKey } from "./timeline";
+import { LONGEST_LEG, type Key, type Player, type Playing, lengthOf, putKey } from "./timeline";
 
 const TEXT = STRINGS.timeline;
 const GAP = 4; // seconds after the last key, where a new one goes
-const timeline = newTimeline();
+interface TimelinePanelProps {
+  store: StyleStore;
+  player: Player;
+  timeline: KeptList<Key>;
+}
 
 /** Prompts at times, and a play head that travels between them. */
-export function TimelinePanel({ store, player }: { store: StyleStore; player: Player }) {
+export function TimelinePanel({ store, player, timeline }: TimelinePanelProps) {
   const keys = useSyncExternalStore(timeline.subscribe, timeline.get);
   const { playing, at, loop } = usePlaying(player);
   const length = lengthOf(keys);
@@ -45,7 +50,7 @@ export function TimelinePanel({ store, player }: { store: StyleStore; player: Pl
           </Button>
         </div>
       )}
-      <KeyList keys={keys} disabled={playing} />
+      <KeyList keys={keys} disabled={playing} onChange={(next) => timeline.set(next)} />
       <div>
         <Button data-testid="timeline-add" disabled={playing} onClick={add}>
           <Icon name="plus" size={16} />
@@ -94,9 +99,14 @@ function Track({ keys, at, onSeek }: TrackProps) {
   );
 }
 
-function KeyList({ keys, disabled }: { keys: readonly Key[]; disabled: boolean }) {
-  const change = (old: Key, key: Key): void =>
-    timeline.set(putKey(keys.filter((one) => one !== old), key));
+interface KeyListProps {
+  keys: readonly Key[];
+  disabled: boolean;
+  onChange: (keys: readonly Key[]) => void;
+}
+
+function KeyList({ keys, disabled, onChange }: KeyListProps) {
+  const change = (old: Key, key: Key): void => onChange(putKey(keys.filter((one) => one !== old), key));
   if (keys.length === 0) return null;
   return (
     <ol className="grid gap-2">
@@ -131,7 +141,7 @@ function KeyList({ keys, disabled }: { keys: readonly Key[]; disabled: boolean }
             aria-label={TEXT.remove(index + 1)}
             title={TEXT.remove(index + 1)}
             disabled={disabled}
-            onClick={() => timeline.set(keys.filter((one) => one !== key))}
+            onClick={() => onChange(keys.filter((one) => one !== key))}
           >
             <Icon name="cross" size={16} />
           </Button>

@@ -24,7 +24,7 @@ STATUS: dict[str, int] = {
     "bad_host": 400,
     "unauthorised": 401,
     "code_used": 401,
-    "token_expired": 401,
+    "token_expired": 401,  # nosec B105 - a status
     "foreign_origin": 403,
     "output_off": 403,
     "target_not_allowed": 403,

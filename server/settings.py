@@ -48,6 +48,7 @@ class Settings(BaseSettings):
     threads: int = Field(default=0, ge=0)
     feature_bank: int = 0
     feature_fusion: float = 0.0
+    feature_anchor: bool = False
     max_rows: int = 8
     compile_mode: CompileMode = "auto"
     engine_process: bool = False  # a process of its own: `serve` outlives its crashes and hangs
@@ -104,6 +105,7 @@ class Settings(BaseSettings):
             threads=self.threads,
             feature_bank=self.feature_bank,
             feature_fusion=self.feature_fusion,
+            feature_anchor=self.feature_anchor,
             max_rows=self.max_rows,
             compile_mode=self.compile_mode,
             cache=_folder("XDG_CACHE_HOME", ".cache"),

@@ -31,7 +31,12 @@ class EagerNetworks:
         self._denoiser = load_denoiser(folder, config.width, config.height).to(self.device, dtype)
         self.bank: FeatureBank | None = None
         if config.feature_bank:
-            self.bank = FeatureBank(self._denoiser.unet, config.feature_bank, config.feature_fusion)
+            self.bank = FeatureBank(
+                self._denoiser.unet,
+                config.feature_bank,
+                config.feature_fusion,
+                anchored=config.feature_anchor,
+            )
             self.bank.inject()
 
     @torch.inference_mode()

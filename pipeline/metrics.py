@@ -148,7 +148,8 @@ class Consistency:
         for name in ("motion", "moving"):
             if f"{name}_input" in means:
                 found[f"{name}_ratio"] = means[f"{name}_output"] / max(means[f"{name}_input"], 1e-6)
-        return {name: round(value, 4) for name, value in found.items()}
+        # sharpness is of the order of 1e-4
+        return {n: round(value, 8 if n == "sharpness" else 4) for n, value in found.items()}
 
     def _look_back(self, lag: int) -> None:
         source, before = self._inputs[-1], self._inputs[-1 - lag]

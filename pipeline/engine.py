@@ -205,6 +205,8 @@ class Engine:
         )
         source = networks.encode(torch.from_numpy(image)[None])
         noise, motion = followed()
+        strength = state.motion_level.strength(image, params.strength, params.motion_noise)
+        steps = self._schedule.steps(strength, params.steps)
         prompt, negative = state.words(
             self._prompts.get(params.prompt), self._prompts.get(params.negative_prompt),
             params.travel, at,
@@ -226,7 +228,8 @@ class Engine:
                 guidance=guidance.choose(params),
                 scale=params.guidance_scale,
                 deflicker=params.deflicker,
-                look=replace(params, travel=0.0, similarity_filter=0.0, deflicker=0.0),
+                search=params.deflicker_search,
+                look=_look(params),
                 motion=motion,
                 scene=state.scenes.follow(image) if self._bank is not None else 0,
                 x=first.a * source + first.b * noise[:1],
@@ -348,15 +351,27 @@ class Engine:
 
     def _step(self, slot: Slot, outputs: Float[Tensor, "r c h w"]) -> None:
         """Finish one step of one frame: clean latent, guidance, noise of the next step."""
-        step = slot.steps[slot.index]
-        clean = self._schedule.clean(outputs.float(), slot.x, step)
+        clean = self._predict(slot, outputs)
+        if slot.index + 1 == len(slot.steps):
+            steady = slot.state.deflicker
+            motion = None if slot.motion is None else slot.motion.latents
+            guide = slot.source if slot.search else None
+            clean = steady(clean, motion, slot.deflicker, slot.look, guide)
+        self._renoise(slot, clean)
+
+    def _predict(self, slot: Slot, outputs: Float[Tensor, "r c h w"]) -> Float[Tensor, "1 c h w"]:
+        """Give the clean latent that a step predicts, guided."""
+        clean = self._schedule.clean(outputs.float(), slot.x, slot.steps[slot.index])
         if slot.rows == 2:
             slot.reference = clean[1:]
-        if slot.guidance != "none":
-            clean = guidance.guide(clean[:1], slot.reference, slot.scale)
+        if slot.guidance == "none":
+            return clean
+        return guidance.guide(clean[:1], slot.reference, slot.scale)
+
+    def _renoise(self, slot: Slot, clean: Float[Tensor, "1 c h w"]) -> None:
+        """Move a frame on to its next step, or leave it clean after the last one."""
+        step = slot.steps[slot.index]
         slot.index += 1
-        if slot.done:
-            clean = slot.state.deflicker(clean, slot.motion, slot.deflicker, slot.look)
         before, slot.x = slot.x, clean
         if not slot.done:
             after = slot.steps[slot.index]
@@ -368,12 +383,19 @@ class Engine:
     def _decode(self, slot: Slot) -> EngineResult:
         started = self._clock()
         image = slot.networks.decode(slot.x)[0].cpu().numpy()
+        motion = None if slot.motion is None else slot.motion.pixels
+        image = slot.state.picture_filter(image, motion, slot.deflicker, slot.look)
         slot.stages_ms["decode"] = self._ms_since(started)
         slot.state.shown = image
         return EngineResult(slot.session, slot.number, image, slot.stages_ms)
 
     def _ms_since(self, started: float) -> float:
         return (self._clock() - started) * 1000
+
+
+def _look(params: StyleParams) -> StyleParams:
+    """Give what the picture is meant to look like: the values without those that only steady it."""
+    return replace(params, travel=0.0, similarity_filter=0.0, deflicker=0.0, deflicker_search=False)
 
 
 def _aside(work: Callable[[], T], apart: bool) -> Callable[[], T]:

@@ -1,5 +1,7 @@
 """What lives between the frames of one session."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
@@ -7,10 +9,20 @@ from torch import Tensor
 
 from pipeline.deflicker import Deflicker, LatentMotion, to_latents
 from pipeline.feature_bank import Scenes
-from pipeline.flow import InputFlow
+from pipeline.flow import InputFlow, stilled
+from pipeline.motion_level import MotionLevel
 from pipeline.params import StyleParams
+from pipeline.picture_filter import PictureFilter, PictureMotion, to_pixels
 from pipeline.session_noise import SessionNoise
 from pipeline.similarity import SimilarityFilter
+
+
+@dataclass(frozen=True, slots=True)
+class Motions:
+    """A frame's motion since the last admitted one, on the grids of the two filters."""
+
+    latents: LatentMotion
+    pixels: PictureMotion
 
 
 class SessionState:
@@ -20,7 +32,9 @@ class SessionState:
         self.shape, self._device, self._factor = shape, device, factor
         self.noise = SessionNoise(shape, device, factor)
         self.deflicker = Deflicker()
+        self.picture_filter = PictureFilter()
         self.scenes = Scenes()
+        self.motion_level = MotionLevel()
         self._flow: InputFlow | None = None
         self._prompt, self._negative = Travel(), Travel()
         self._similarity = SimilarityFilter()
@@ -38,17 +52,23 @@ class SessionState:
 
     def follow(
         self, params: StyleParams, image: UInt8[np.ndarray, "h w 3"]
-    ) -> tuple[Float[Tensor, "n c y x"], LatentMotion | None]:
-        """Give an admitted frame's noise, and its motion on the latent grid if it is known."""
+    ) -> tuple[Float[Tensor, "n c y x"], Motions | None]:
+        """Give an admitted frame's noise, and its motion for the filters if it is known."""
         if params.noise != "warped" and not params.deflicker:
             self._flow = None
             return self.noise.pack(params, InputFlow(), None), None
-        self._flow = self._flow or InputFlow()
-        motion = self._flow.follow(image)
-        noise = self.noise.pack(params, self._flow, motion)
+        self._flow = flow = self._flow or InputFlow()
+        last = flow.grey
+        motion = flow.follow(image)
+        noise = self.noise.pack(params, flow, motion)
         if not params.deflicker or motion is None or motion.is_cut:
             return noise, None
-        return noise, to_latents(motion, *self.shape[1:], self._device)
+        assert last is not None
+        assert flow.grey is not None
+        still = stilled(motion, last, flow.grey, flow.noise)
+        return noise, Motions(
+            to_latents(still, *self.shape[1:], self._device), to_pixels(still, *image.shape[:2])
+        )
 
     def skips(self, image: UInt8[np.ndarray, "h w 3"], params: StyleParams, at: float) -> bool:
         """Say whether the last picture will do for this frame, too; never while values change."""

@@ -6,11 +6,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from pipeline.backends.protocol import Networks
-from pipeline.deflicker import LatentMotion
 from pipeline.guidance import Guidance, needs_negative_row
 from pipeline.params import StyleParams
 from pipeline.schedule import Step
-from pipeline.session_state import SessionState
+from pipeline.session_state import Motions, SessionState
 
 
 @dataclass(slots=True)
@@ -31,8 +30,9 @@ class Slot:
     guidance: Guidance
     scale: float
     deflicker: float
+    search: bool  # for what the motion lost
     look: StyleParams  # what the picture is meant to look like
-    motion: LatentMotion | None  # of the input since the last admitted frame
+    motion: Motions | None  # of the input since the last admitted frame
     x: Float[Tensor, "1 c h w"]  # the noisy latent of the step that comes next
     reference: Float[Tensor, "1 c h w"]  # what guidance leads away from
     scene: int = 0  # of the session: a cut begins another

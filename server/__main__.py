@@ -54,6 +54,7 @@ _STYLE = (
     ("--steps", int, "1 .. 8"),
     ("--noise", str, "fixed, warped (carried by the picture) or fresh"),
     ("--deflicker", float, "0 .. 1, how much of the past steadies the picture"),
+    ("--motion-noise", float, "0 .. 1, less noise while the picture moves"),
     ("--similarity-filter", float, "0 .. 1, skip frames that are so like the last; 0: none"),
 )
 
@@ -77,6 +78,24 @@ def parser() -> argparse.ArgumentParser:
     stylize.add_argument("input", type=Path)
     stylize.add_argument("output", type=Path)
     _add(stylize, _STYLE + _ENGINE)
+    stylize.add_argument(
+        "--deflicker-search",
+        action="store_true",
+        default=None,
+        help="look near by for what the motion lost",
+    )
+    stylize.add_argument(
+        "--quality",
+        choices=("live", "high"),
+        default="live",
+        help="high: blend frames with each other, minutes a second of film",
+    )
+    stylize.add_argument(
+        "--blending",
+        choices=("balanced", "accurate", "interpolation", "causal"),
+        help="of --quality high; default: balanced",
+    )
+    stylize.add_argument("--window", type=int, help="frames to each side, 1 .. 30; default: 2")
     stylize.add_argument("--force", action="store_true", help="overwrite the output")
     consistency = commands.add_parser("consistency", help="measure how still a result holds")
     consistency.add_argument("input", type=Path)

@@ -32,6 +32,8 @@ class Style(Message):
     noise: Noise = _DEFAULT.noise
     noise_warp: float = Field(default=_DEFAULT.noise_warp, ge=0, le=1)
     deflicker: float = Field(default=_DEFAULT.deflicker, ge=0, le=1)
+    deflicker_search: bool = _DEFAULT.deflicker_search
+    motion_noise: float = Field(default=_DEFAULT.motion_noise, ge=0, le=1)
     blend_seed: int = Field(default=_DEFAULT.blend_seed, ge=0, le=2**32 - 1)
     seed_blend: float = Field(default=_DEFAULT.seed_blend, ge=0, le=1)
     travel: float = Field(default=_DEFAULT.travel, ge=0, le=60)
@@ -55,6 +57,8 @@ class StylePatch(Message):
     noise: Noise | None = None
     noise_warp: float | None = Field(default=None, ge=0, le=1)
     deflicker: float | None = Field(default=None, ge=0, le=1)
+    deflicker_search: bool | None = None
+    motion_noise: float | None = Field(default=None, ge=0, le=1)
     blend_seed: int | None = Field(default=None, ge=0, le=2**32 - 1)
     seed_blend: float | None = Field(default=None, ge=0, le=1)
     travel: float | None = Field(default=None, ge=0, le=60)

@@ -49,6 +49,7 @@ class Settings(BaseSettings):
     threads: int = Field(default=0, ge=0)
     feature_bank: int = 0
     feature_fusion: float = 0.0
+    feature_anchor: bool = False
     max_rows: int = 8
     compile_mode: CompileMode = "auto"
     osc: int = Field(default=0, ge=0, le=65535)  # UDP port on loopback; 0: none
@@ -130,6 +131,7 @@ class Settings(BaseSettings):
             threads=self.threads,
             feature_bank=self.feature_bank,
             feature_fusion=self.feature_fusion,
+            feature_anchor=self.feature_anchor,
             max_rows=self.max_rows,
             compile_mode=self.compile_mode,
             cache=_folder("XDG_CACHE_HOME", ".cache"),

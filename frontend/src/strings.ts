@@ -39,6 +39,10 @@ export const STRINGS = {
   seedBlendHint: "How far the noise turns towards another seed",
   deflicker: "Deflicker",
   deflickerHint: "How much of the picture before steadies this one",
+  search: "Search for what was lost",
+  searchHint: "Where the motion is unknown, look near by for the same patch",
+  motionNoise: "Calm while moving",
+  motionNoiseHint: "How much less noise there is while the picture moves",
   noise: "Noise",
   noises: {
     fixed: "Fixed on the screen",

@@ -37,7 +37,12 @@ class EagerNetworks:
         self._text, self._times = denoiser.text, Times(denoiser.time, self.device)
         self.bank: FeatureBank | None = None
         if config.feature_bank:
-            self.bank = FeatureBank(self._denoiser.unet, config.feature_bank, config.feature_fusion)
+            self.bank = FeatureBank(
+                self._denoiser.unet,
+                config.feature_bank,
+                config.feature_fusion,
+                anchored=config.feature_anchor,
+            )
             self.bank.inject()
 
     def sized(self, width: int, height: int) -> "EagerNetworks":

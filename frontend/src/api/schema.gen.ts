@@ -866,10 +866,20 @@ export interface components {
              */
             deflicker: number;
             /**
+             * Deflicker Search
+             * @default false
+             */
+            deflicker_search: boolean;
+            /**
              * Guidance Scale
              * @default 1.2
              */
             guidance_scale: number;
+            /**
+             * Motion Noise
+             * @default 0
+             */
+            motion_noise: number;
             /**
              * Negative Prompt
              * @default
@@ -968,10 +978,20 @@ export interface components {
              */
             deflicker: number | null;
             /**
+             * Deflicker Search
+             * @default null
+             */
+            deflicker_search: boolean | null;
+            /**
              * Guidance Scale
              * @default null
              */
             guidance_scale: number | null;
+            /**
+             * Motion Noise
+             * @default null
+             */
+            motion_noise: number | null;
             /**
              * Negative Prompt
              * @default null

@@ -10,6 +10,8 @@ export const DEFAULTS: Style = {
   noise: "fixed",
   noise_warp: 1,
   deflicker: 0,
+  deflicker_search: false,
+  motion_noise: 0,
   blend_seed: 3,
   seed_blend: 0,
   travel: 0,

@@ -16,7 +16,7 @@ from server.access import Access
 from server.auth import Codes, Guesses, load_token
 from server.guard import Guard
 from server.loop_lag import LoopLag
-from server.routes import health, info, metrics, overlay, sessions, whep, whip
+from server.routes import health, info, metrics, overlay, sessions, sources, whep, whip
 from server.routes.context import Context
 from server.sessions import Sessions
 from server.settings import Settings, state_folder
@@ -70,7 +70,7 @@ def create_app(
     app.state.print_link = link_printer(settings, codes, say)
     app.state.say = say
     errors.install(app)
-    for subject in (health, info, metrics, sessions, whip, whep, overlay):
+    for subject in (health, info, metrics, sessions, sources, whip, whep, overlay):
         app.include_router(subject.router)
     _serve_client(app, client)
     app.add_middleware(Guard, settings=settings)

@@ -36,6 +36,11 @@ class Settings(BaseSettings):
     ice_servers: list[IceServer] = []
     ice_addresses: Annotated[list[str], NoDecode] = []  # empty: `host`
 
+    # what it may open for POST /api/sources: nothing, unless said here
+    source_urls: Annotated[list[str], NoDecode] = []  # rtsp://camera.local/live and what is below
+    source_devices: Annotated[list[str], NoDecode] = []  # /dev/video0
+    source_folder: Path | None = None  # of video files and images
+
     # what it runs
     model: str = "embedded"
     autoencoder: str | None = None
@@ -69,7 +74,15 @@ class Settings(BaseSettings):
     log_level: str = Field(default="warning", pattern="^(debug|info|warning|error)$")
     log_format: LogFormat = "text"
 
-    @field_validator("trusted_proxies", "origins", "hosts", "ice_addresses", mode="before")
+    @field_validator(
+        "trusted_proxies",
+        "origins",
+        "hosts",
+        "ice_addresses",
+        "source_urls",
+        "source_devices",
+        mode="before",
+    )
     @classmethod
     def _split(cls, value: object) -> object:
         return (

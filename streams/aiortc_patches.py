@@ -17,7 +17,7 @@ from typing import Any, cast
 import aioice.ice
 import aioice.stun
 import av
-from aiortc import RTCRtpSender, rtcrtpreceiver, rtcrtpsender
+from aiortc import RTCPeerConnection, RTCRtpSender, rtcrtpreceiver, rtcrtpsender
 from aiortc.codecs import get_decoder, get_encoder
 from aiortc.codecs.base import Decoder, Encoder
 from aiortc.codecs.h264 import H264Encoder
@@ -26,6 +26,7 @@ from aiortc.jitterbuffer import JitterBuffer, JitterFrame
 from aiortc.rate import RemoteBitrateEstimator
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 from aiortc.rtp import RtpPacket
+from aiortc.utils import uint16_gt
 from av.video.codeccontext import VideoCodecContext
 
 from streams.frame import Encoded
@@ -79,11 +80,25 @@ class MarkerJitterBuffer(JitterBuffer):
     frame ends at its marker, or at a change of timestamp as before. It is given out only when
     all packets from the oldest expected one on are there, so loss and reordering are waited for
     just as in aiortc.
+
+    Sound is given out packet by packet: aiortc holds four of them, 80 ms, and who plays it has a
+    buffer of his own. What comes after a later one is dropped.
     """
 
+    _newest: int | None = None  # sequence number of the last packet of sound
+
+    def add(self, packet: RtpPacket) -> tuple[bool, JitterFrame | None]:
+        """Take a packet; say whether a key frame is needed, and give a frame that is complete."""
+        if not self._prefetch:
+            flag, frame = super().add(packet)
+            return flag, frame
+        if self._newest is not None and uint16_gt(self._newest, packet.sequence_number):
+            return False, None
+        self._newest = packet.sequence_number
+        data: bytes = packet._data  # type: ignore[attr-defined]  # aiortc's
+        return False, JitterFrame(data=data, timestamp=packet.timestamp)
+
     def _remove_frame(self, sequence_number: int) -> JitterFrame | None:
-        if self._prefetch:  # audio
-            return super()._remove_frame(sequence_number)
         assert self._origin is not None
         packets: list[RtpPacket] = []
         for count in range(self.capacity):
@@ -122,6 +137,7 @@ class FlooredEstimator(RemoteBitrateEstimator):
 
 _MOST_WAITING = 4  # encoded frames before the decoder; more means that it is too slow
 _MOST_DECODED = 2  # pictures before a reader that drains at once
+_MOST_SOUND = 50  # packets of sound, a second
 
 
 def decode_frames(
@@ -144,6 +160,9 @@ def decode_frames(
             decode_error.set()
             continue
         codec, frame = task
+        if codec.mimeType.lower() == "audio/opus":
+            _call(loop, _replace_oldest, decoded, _as_it_came(frame), _MOST_SOUND)
+            continue
         if not frame.data or is_too_large(codec.name, frame.data):
             continue
         try:
@@ -155,7 +174,7 @@ def decode_frames(
             decode_error.set()
             continue
         for picture in pictures:
-            _call(loop, _replace_oldest, decoded, picture)
+            _call(loop, _replace_oldest, decoded, picture, _MOST_DECODED)
     _call(loop, decoded.put_nowait, None)
 
 
@@ -169,10 +188,17 @@ def _drop_waiting(encoded: "queue.Queue[Any]") -> bool:
         return False
 
 
-def _replace_oldest(decoded: "asyncio.Queue[Any]", picture: Any) -> None:
-    while decoded.qsize() >= _MOST_DECODED:
+def _replace_oldest(decoded: "asyncio.Queue[Any]", item: Any, most: int) -> None:
+    while decoded.qsize() >= most:
         decoded.get_nowait()
-    decoded.put_nowait(picture)
+    decoded.put_nowait(item)
+
+
+def _as_it_came(frame: JitterFrame) -> "av.Packet[Any]":
+    """Give sound as it is: it goes on unchanged, so decoding it would only cost quality."""
+    packet: av.Packet[Any] = av.Packet(frame.data)
+    packet.pts, packet.time_base = frame.timestamp, Fraction(1, 48000)
+    return packet
 
 
 def _call(loop: asyncio.AbstractEventLoop, function: Any, *arguments: Any) -> None:
@@ -314,6 +340,21 @@ def _begins_idr(payload: bytes) -> bool:
     elif kind == 28:  # part of a unit: the kind of the whole
         kind = payload[1] & 0x1F
     return kind in (5, 7)  # IDR, and SPS, which comes with each IDR
+
+
+def keep_opus(connection: RTCPeerConnection) -> bool:
+    """Agree on Opus and nothing else for sound, as far as it was offered; say whether it was.
+
+    For between the offer and the answer: with another codec first in the list, packets of Opus
+    would be sent under its name.
+    """
+    found = False
+    for transceiver in connection.getTransceivers():
+        opus = [c for c in transceiver._codecs if c.mimeType.lower() == "audio/opus"]
+        if transceiver.kind == "audio" and opus:
+            transceiver._codecs = opus  # its preferences count before the offer only
+            found = True
+    return found
 
 
 def on_key_request(sender: RTCRtpSender, ask: Callable[[], None]) -> None:

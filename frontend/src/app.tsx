@@ -7,7 +7,9 @@ import { CaptureButtons } from "@/output/capture-buttons";
 import { ObsLink } from "@/output/obs-link";
 import { StatusBadge } from "@/status-badge";
 import { openCamera } from "@/source/open-source";
+import { SeekBar } from "@/source/seek-bar";
 import { SizeChoice } from "@/source/size-choice";
+import { SoundChoice } from "@/source/sound-choice";
 import { CameraChoice, SourceButtons } from "@/source/source-bar";
 import { Stage, type View } from "@/stage/stage";
 import { StatsBar } from "@/stats/stats-bar";
@@ -73,6 +75,7 @@ export function App() {
               }}
             />
           </Stage>
+          {source?.video && <SeekBar video={source.video} />}
           {source && (
             <div className="tools flex flex-wrap items-center gap-1.5">
               <SourceButtons onOpen={open} active={source.kind} />
@@ -80,6 +83,7 @@ export function App() {
               {info?.size_step && (
                 <SizeChoice live={state} step={info.size_step} own={info} onChange={resize} />
               )}
+              <SoundChoice live={live} state={state} />
               <span className="grow" />
               <CaptureButtons output={state.output} />
               <ViewChoice view={view} onChange={setView} />

@@ -14,8 +14,13 @@ import { type Phase, afterMediaError, afterRefusal, backoff } from "./phase";
 export interface Source {
   readonly kind: "camera" | "screen" | "file";
   readonly stream: MediaStream;
+  /** Of a file: what plays it, so that one can seek. */
+  readonly video?: HTMLVideoElement;
   stop(): void;
 }
+
+/** Nothing, a microphone, or what the screen or the file gives. */
+export type Sound = "off" | "microphone" | "source";
 
 export interface LiveState {
   phase: Phase;
@@ -27,6 +32,9 @@ export interface LiveState {
   resizing: boolean;
   /** Why the size that was asked for is not to be had. */
   sizeProblem: string | null;
+  /** What is heard with the picture; it is never played here, only sent on and recorded. */
+  sound: Sound;
+  muted: boolean;
   /** Lets an overlay watch this session; null while there is none. */
   viewer: Viewer | null;
   /** Round trip of the control channel in milliseconds. */
@@ -49,7 +57,7 @@ const FIRST_SIZE = 1_000_000_000; // so that no refusal of a style is taken for 
 export class Live {
   private state: LiveState = {
     phase: { state: "idle" }, source: null, output: null, stats: null, size: null, resizing: false,
-    sizeProblem: null, viewer: null, roundTrip: null, retryAt: null,
+    sizeProblem: null, sound: "off", muted: false, viewer: null, roundTrip: null, retryAt: null,
   };
   private readonly listeners = new Set<() => void>();
   private readonly style: StyleLink;
@@ -61,6 +69,7 @@ export class Live {
   private pingSeq = 0;
   private sizeSeq = FIRST_SIZE;
   private wanted: Size | null = null;
+  private microphone: MediaStream | null = null;
 
   constructor(style: StyleLink) {
     this.style = style;
@@ -91,20 +100,41 @@ export class Live {
       return;
     }
     before?.stop();
-    this.set({ source });
+    const given = source.stream.getAudioTracks().length > 0;
+    const { sound } = this.state;
+    this.set({ source, sound: given ? "source" : sound === "source" ? "off" : sound });
     const [track] = source.stream.getVideoTracks();
     track?.addEventListener("ended", () => {
       if (this.state.source === source) this.stop();
     });
-    if (this.call && track && this.state.phase.state === "live") await this.call.replace(track);
-    else await this.connect();
+    if (this.call && track && this.state.phase.state === "live") {
+      await this.call.replace(track);
+      await this.sendSound();
+    } else await this.connect();
+  }
+
+  /** Choose what is heard with the picture. Throws what the browser says of a microphone. */
+  async hear(sound: Sound): Promise<void> {
+    if (sound === "microphone") {
+      this.microphone ??= await navigator.mediaDevices.getUserMedia({ audio: true });
+    } else this.dropMicrophone();
+    this.set({ sound });
+    await this.sendSound();
+  }
+
+  /** Send silence, or sound again. */
+  mute(muted: boolean): void {
+    this.set({ muted });
+    const track = this.soundTrack();
+    if (track) track.enabled = !muted;
   }
 
   /** Hang up and let the camera go. */
   stop(): void {
+    this.dropMicrophone();
     this.hangUp();
     this.state.source?.stop();
-    this.set({ phase: { state: "idle" }, source: null, output: null, stats: null });
+    this.set({ phase: { state: "idle" }, source: null, output: null, stats: null, sound: "off" });
   }
 
   /** Ask for a size, now and of every later call; the server's own needs no asking. */
@@ -145,7 +175,7 @@ export class Live {
     });
     this.call = call;
     try {
-      await call.start(track, this.style.values());
+      await call.start(track, this.soundTrack(), this.style.values());
     } catch (error) {
       if (this.call !== call) return; // hung up meanwhile
       call.close();
@@ -156,6 +186,22 @@ export class Live {
       if (after === null) this.set({ phase });
       else this.retry(phase, after);
     }
+  }
+
+  private soundTrack(): MediaStreamTrack | null {
+    const { sound, source } = this.state;
+    const from = { off: null, microphone: this.microphone, source: source?.stream }[sound];
+    return from?.getAudioTracks()[0] ?? null;
+  }
+
+  private async sendSound(): Promise<void> {
+    this.mute(this.state.muted);
+    await this.call?.replaceSound(this.soundTrack());
+  }
+
+  private dropMicrophone(): void {
+    for (const track of this.microphone?.getTracks() ?? []) track.stop();
+    this.microphone = null;
   }
 
   private askSize(): void {

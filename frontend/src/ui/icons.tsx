@@ -12,6 +12,7 @@ const PATHS = {
   pip: "M4 5.5h16v13H4zM12 12h6v4.5h-6z",
   copy: "M9 9h10v10H9zM15 9V5H5v10h4",
   done: "M5 12.5l4.5 4.5L19 7.5",
+  mute: "M5 10v4h3l4 3.5v-11L8 10zM16 10l4 4M20 10l-4 4",
   undo: "M5 5v5h5M5.5 10a7.5 7.5 0 1 1-1 5",
 } as const;
 

@@ -19,7 +19,18 @@ from server.auth import Codes, Guesses, load_token
 from server.guard import Guard
 from server.loop_lag import LoopLag
 from server.osc import Osc
-from server.routes import engine, health, info, metrics, outputs, overlay, sessions, whep, whip
+from server.routes import (
+    engine,
+    health,
+    info,
+    metrics,
+    outputs,
+    overlay,
+    sessions,
+    sources,
+    whep,
+    whip,
+)
 from server.routes.context import Context
 from server.sessions import Sessions
 from server.settings import Settings, state_folder
@@ -80,7 +91,9 @@ def create_app(
     app.state.print_link = link_printer(settings, codes, say)
     app.state.say = say
     errors.install(app)
-    for subject in (health, info, engine, metrics, sessions, outputs, whip, whep, overlay):
+    for subject in (
+        health, info, engine, metrics, sessions, sources, outputs, whip, whep, overlay,
+    ):  # fmt: skip
         app.include_router(subject.router)
     _serve_client(app, client)
     app.add_middleware(Guard, settings=settings)

@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect
 
 from pipeline.errors import ConfigError, NoRoom
 from server.schema import Problem
-from streams.errors import EngineAway, MalformedOffer, OfferRefused
+from streams.errors import EngineAway, MalformedOffer, OfferRefused, SourceError
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +28,7 @@ STATUS: dict[str, int] = {
     "foreign_origin": 403,
     "output_off": 403,
     "target_not_allowed": 403,
+    "source_not_allowed": 403,
     "viewer_only": 403,
     "not_found": 404,
     "method_not_allowed": 405,
@@ -39,6 +40,7 @@ STATUS: dict[str, int] = {
     "too_large": 413,
     "wrong_content_type": 415,
     "invalid": 422,
+    "source_failed": 422,
     "too_many_pending": 429,
     "too_many_bad_tokens": 429,
     "too_many_connections": 429,
@@ -121,6 +123,10 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(MalformedOffer)
     async def _malformed(request: Request, error: MalformedOffer) -> JSONResponse:
         return problem("malformed_sdp", str(error), id_of(request))
+
+    @app.exception_handler(SourceError)
+    async def _source(request: Request, error: SourceError) -> JSONResponse:
+        return problem("source_failed", str(error), id_of(request))
 
     @app.exception_handler(OfferRefused)
     async def _refused(request: Request, error: OfferRefused) -> JSONResponse:

@@ -106,6 +106,24 @@ class Answer(Message):
     hint: str | None = None
 
 
+class SourceOffer(Message):
+    """POST /api/sources: pictures that the server finds by itself."""
+
+    kind: Literal["file", "image", "url", "device"]
+    at: str = Field(min_length=1, max_length=2000)  # path in the folder, address, or device
+    style: StylePatch = StylePatch()
+
+
+class SessionMade(Message):
+    """201 of POST /api/sources."""
+
+    id: str
+    token: str  # opens this one session: GET, PATCH, DELETE
+    viewer_token: str  # lets watch it (POST /whep/{id}), nothing else
+    style: Style
+    hint: str | None = None
+
+
 class Percentiles(Message):
     """Of the last few seconds; null before the first frame."""
 
@@ -209,6 +227,7 @@ class SessionState(Message):
     height: int
     viewers: int  # who watch over WHEP
     viewer_token: str
+    muted: bool  # its sound does not pass on
     stats: Stats
 
 
@@ -231,6 +250,12 @@ class PictureSize(Message):
 
     width: int = Field(ge=256, le=1024)
     height: int = Field(ge=256, le=1024)
+
+
+class SoundChange(Message):
+    """PUT /api/sessions/{id}/sound."""
+
+    muted: bool
 
 
 class SizeInForce(Message):

@@ -32,6 +32,7 @@ from streams.frame import Frame, Restyled, SessionId
 from streams.hub import Hub
 from streams.peer import Callbacks, Peer
 from streams.protocol import EngineState
+from streams.sources.server import Place, ServerSource
 from streams.stats import SessionStats
 from streams.worker import Worker
 
@@ -77,10 +78,26 @@ class Session:
         self.hub.add(self.peer.show if sends else self._count_from_thread)
         self.hub.add(self._keep)
         self.newest: Restyled | None = None  # for a snapshot
-        self.viewers = Viewers(settings, self.hub)
+        self.source: ServerSource | None = None
+        self.viewers = Viewers(settings, self.hub, self.peer.sound)
         self.outputs = Outputs(settings, self.hub)
         self._loop = asyncio.get_running_loop()
         worker.open(self.id, style.params(), self.hub.put)
+
+    async def open_source(self, place: Place) -> None:
+        """Take pictures from the server's side from now on. Raises SourceError."""
+
+        def put(frame: Frame) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop has closed
+                self._loop.call_soon_threadsafe(self.stats.came_in)
+            self._worker.put(self.id, frame)
+
+        def ended() -> None:
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self.gone.set)
+
+        self.source = await asyncio.to_thread(ServerSource, place, put, ended)
+        self.source.start()
 
     @property
     def phase(self) -> Literal["connecting", "live", "stalled", "closed"]:
@@ -108,7 +125,7 @@ class Session:
         return SessionState(
             id=self.id, state=self.phase, style=self.control.style, hint=self.control.hint,
             width=width, height=height, stats=self.figures(),
-            viewers=len(self.viewers), viewer_token=self.viewer_token,
+            viewers=len(self.viewers), viewer_token=self.viewer_token, muted=self.peer.sound.muted,
         )  # fmt: skip
 
     def figures(self) -> Stats:
@@ -154,6 +171,8 @@ class Session:
 
     async def close(self) -> None:
         """Give the connections back; `leave` comes first."""
+        if self.source is not None:
+            await asyncio.to_thread(self.source.close)
         await asyncio.gather(self.peer.close(), self.viewers.close(), self.outputs.close())
 
     def _on_frame(self, frame: Frame) -> None:
@@ -285,6 +304,26 @@ class Sessions:
         self.past.opened += 1
         logger.info("session %s opened", session.id)
         return session, answer
+
+    async def create_from(self, place: Place, style: Style, address: str) -> Session:
+        """Open a session of a source on the server's side.
+
+        Raises ApiError, SourceError; nothing stays open then.
+        """
+        self.admit(address)
+        session = Session(self._settings, self._worker, style, address, sends=False)
+        of_session(session.id)
+        self._open[session.id] = session
+        try:
+            session.control.hint = await asyncio.to_thread(self._worker.prepare, style.params())
+            await session.open_source(place)
+        except BaseException:
+            self._open.pop(session.id, None)
+            self._close_aside(session)
+            raise
+        self.past.opened += 1
+        logger.info("session %s opened", session.id)
+        return session
 
     def end(self, session: Session, reason: Reason) -> None:
         """End a session: its slot is free at once, the connection closes aside."""

@@ -37,6 +37,11 @@ class Settings(BaseSettings):
     ice_servers: list[IceServer] = []
     ice_addresses: Annotated[list[str], NoDecode] = []  # empty: `host`
 
+    # what it may open for POST /api/sources: nothing, unless said here
+    source_urls: Annotated[list[str], NoDecode] = []  # rtsp://camera.local/live and what is below
+    source_devices: Annotated[list[str], NoDecode] = []  # /dev/video0
+    source_folder: Path | None = None  # of video files and images
+
     # what it runs
     model: str = "embedded"
     autoencoder: str | None = None
@@ -88,7 +93,14 @@ class Settings(BaseSettings):
     log_format: LogFormat = "text"
 
     @field_validator(
-        "trusted_proxies", "origins", "hosts", "ice_addresses", "stream_targets", mode="before"
+        "trusted_proxies",
+        "origins",
+        "hosts",
+        "ice_addresses",
+        "stream_targets",
+        "source_urls",
+        "source_devices",
+        mode="before",
     )
     @classmethod
     def _split(cls, value: object) -> object:

@@ -17,7 +17,7 @@ from typing import Any, cast
 import aioice.ice
 import aioice.stun
 import av
-from aiortc import RTCRtpSender, rtcrtpreceiver, rtcrtpsender
+from aiortc import RTCPeerConnection, RTCRtpSender, rtcrtpreceiver, rtcrtpsender
 from aiortc.codecs import get_decoder, get_encoder
 from aiortc.codecs.base import Decoder, Encoder
 from aiortc.codecs.h264 import H264Encoder
@@ -104,6 +104,7 @@ class FlooredEstimator(RemoteBitrateEstimator):
 
 _MOST_WAITING = 4  # encoded frames before the decoder; more means that it is too slow
 _MOST_DECODED = 2  # pictures before a reader that drains at once
+_MOST_SOUND = 50  # packets of sound, a second
 
 
 def decode_frames(
@@ -126,6 +127,9 @@ def decode_frames(
             decode_error.set()
             continue
         codec, waited = task
+        if codec.mimeType.lower() == "audio/opus":
+            _call(loop, _replace_oldest, decoded, _as_it_came(waited), _MOST_SOUND)
+            continue
         for frame in waited.all() if isinstance(waited, Frames) else [waited]:
             if not frame.data or is_too_large(codec.name, frame.data):
                 continue
@@ -138,7 +142,7 @@ def decode_frames(
                 decode_error.set()
                 continue
             for picture in pictures:
-                _call(loop, _replace_oldest, decoded, picture)
+                _call(loop, _replace_oldest, decoded, picture, _MOST_DECODED)
     _call(loop, decoded.put_nowait, None)
 
 
@@ -152,10 +156,17 @@ def _drop_waiting(encoded: "queue.Queue[Any]") -> bool:
         return False
 
 
-def _replace_oldest(decoded: "asyncio.Queue[Any]", picture: Any) -> None:
-    while decoded.qsize() >= _MOST_DECODED:
+def _replace_oldest(decoded: "asyncio.Queue[Any]", item: Any, most: int) -> None:
+    while decoded.qsize() >= most:
         decoded.get_nowait()
-    decoded.put_nowait(picture)
+    decoded.put_nowait(item)
+
+
+def _as_it_came(frame: JitterFrame) -> "av.Packet[Any]":
+    """Give sound as it is: it goes on unchanged, so decoding it would only cost quality."""
+    packet: av.Packet[Any] = av.Packet(frame.data)
+    packet.pts, packet.time_base = frame.timestamp, Fraction(1, 48000)
+    return packet
 
 
 def _call(loop: asyncio.AbstractEventLoop, function: Any, *arguments: Any) -> None:
@@ -347,6 +358,21 @@ def _begins_idr(payload: bytes) -> bool:
     elif kind == 28:  # part of a unit: the kind of the whole
         kind = payload[1] & 0x1F
     return kind in (5, 7)  # IDR, and SPS, which comes with each IDR
+
+
+def keep_opus(connection: RTCPeerConnection) -> bool:
+    """Agree on Opus and nothing else for sound, as far as it was offered; say whether it was.
+
+    For between the offer and the answer: with another codec first in the list, packets of Opus
+    would be sent under its name.
+    """
+    found = False
+    for transceiver in connection.getTransceivers():
+        opus = [c for c in transceiver._codecs if c.mimeType.lower() == "audio/opus"]
+        if transceiver.kind == "audio" and opus:
+            transceiver._codecs = opus  # its preferences count before the offer only
+            found = True
+    return found
 
 
 def on_key_request(sender: RTCRtpSender, ask: Callable[[], None]) -> None:

@@ -5,6 +5,7 @@ from typing import Literal
 import av
 import cv2
 import numpy as np
+from av.video.reformatter import ColorRange
 from numpy.typing import NDArray
 
 Image = NDArray[np.uint8]  # [h, w, 3] RGB
@@ -43,11 +44,13 @@ def to_image_file(picture: av.VideoFrame, kind: Literal["png", "jpeg"]) -> bytes
 
 
 def _i420(picture: av.VideoFrame) -> Image:
-    """Give the planes as one array [3h/2, w]; other formats and odd sizes are converted."""
+    """Give the planes as one array [3h/2, w]; other formats and odd sizes are converted, and
+    pictures that use all 256 levels (PNG, JPEG) are brought to the 16 .. 235 of video.
+    """
     width, height = picture.width & ~1, picture.height & ~1
     odd = (width, height) != (picture.width, picture.height)
-    if odd or picture.format.name not in ("yuv420p", "yuvj420p"):
-        picture = picture.reformat(width=width, height=height, format="yuv420p")
+    if odd or picture.format.name != "yuv420p" or picture.color_range == ColorRange.JPEG:
+        picture = picture.reformat(width, height, "yuv420p", dst_color_range=ColorRange.MPEG)
     planes: Image = picture.to_ndarray().astype(np.uint8, copy=False)
     return planes
 

@@ -49,6 +49,9 @@ class MarkerJitterBuffer(JitterBuffer):
     frame ends at its marker, or at a change of timestamp as before. It is given out only when
     all packets from the oldest expected one on are there, so loss and reordering are waited for
     just as in aiortc; but a whole key frame behind a hole needs nothing before it.
+
+    Sound is given out packet by packet: aiortc holds four of them, 80 ms, and who plays it has a
+    buffer of his own. What comes after a later one is dropped.
     """
 
     def __init__(
@@ -61,6 +64,7 @@ class MarkerJitterBuffer(JitterBuffer):
         super().__init__(capacity, prefetch, is_video)
         self._clock = clock
         self._newest = 0  # sequence number
+        self._heard: int | None = None  # sequence number of the last packet of sound
         self._given: int | None = None  # timestamp of the last frame
         self._blocked_at: float | None = None
         self._asked_at = -_KEY_AGAIN
@@ -68,7 +72,7 @@ class MarkerJitterBuffer(JitterBuffer):
     def add(self, packet: RtpPacket) -> tuple[bool, JitterFrame | None]:
         """Take a packet; say whether a key frame is needed, and give a frame if one is whole."""
         if not self._is_video:
-            return super().add(packet)
+            return False, self._sound(packet)
         if self._is_late(packet):
             return False, None
         if self._origin is None or uint16_gt(packet.sequence_number, self._newest):
@@ -81,6 +85,13 @@ class MarkerJitterBuffer(JitterBuffer):
             self._blocked_at = None
         return wants_key, frame and self._with_following(frame)
 
+    def _sound(self, packet: RtpPacket) -> JitterFrame | None:
+        if self._heard is not None and uint16_gt(self._heard, packet.sequence_number):
+            return None
+        self._heard = packet.sequence_number
+        data: bytes = packet._data  # type: ignore[attr-defined]  # aiortc's
+        return JitterFrame(data=data, timestamp=packet.timestamp)
+
     def _with_following(self, frame: JitterFrame) -> JitterFrame:
         frames = [frame]
         while (following := self._frame_from(0, ends_with_next=True)) is not None:
@@ -88,8 +99,6 @@ class MarkerJitterBuffer(JitterBuffer):
         return frame if len(frames) == 1 else Frames(frames)
 
     def _remove_frame(self, sequence_number: int) -> JitterFrame | None:
-        if self._prefetch:  # audio
-            return super()._remove_frame(sequence_number)
         return self._frame_from(0, ends_with_next=True)
 
     def _frame_from(self, start: int, ends_with_next: bool) -> JitterFrame | None:

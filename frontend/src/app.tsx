@@ -20,7 +20,9 @@ import { Player, newTimeline } from "@/play/timeline";
 import { TimelinePanel } from "@/play/timeline-panel";
 import { StatusBadge } from "@/status-badge";
 import { openCamera } from "@/source/open-source";
+import { SeekBar } from "@/source/seek-bar";
 import { SizeChoice } from "@/source/size-choice";
+import { SoundChoice } from "@/source/sound-choice";
 import { CameraChoice, SourceButtons } from "@/source/source-bar";
 import { Stage } from "@/stage/stage";
 import { type View, ViewChoice, nextView } from "@/stage/views";
@@ -104,6 +106,7 @@ export function App() {
               }}
             />
           </Stage>
+          {source?.video && <SeekBar video={source.video} />}
           {source && (
             <div className="tools flex flex-wrap items-center gap-1.5">
               <SourceButtons onOpen={open} active={source.kind} />
@@ -111,6 +114,7 @@ export function App() {
               {info?.size_step && (
                 <SizeChoice live={state} step={info.size_step} own={info} onChange={resize} />
               )}
+              <SoundChoice live={live} state={state} />
               <span className="grow" />
               <CaptureButtons output={state.output} />
               <FloatButton disabled={!state.output}>

@@ -11,6 +11,7 @@ from server.schema import (
     SessionList,
     SessionState,
     SizeInForce,
+    SoundChange,
     StyleInForce,
     StylePatch,
 )
@@ -61,6 +62,13 @@ async def resize(size: PictureSize, session: Owned) -> SizeInForce:
     """Change the picture's size; answers once it is warm, the old one serves until then."""
     (width, height), frame = await session.control.sizing.change((size.width, size.height))
     return SizeInForce(width=width, height=height, frame=frame)
+
+
+@router.put("/{id}/sound")
+async def mute(sound: SoundChange, session: Owned) -> SessionState:
+    """Let the session's sound pass on, or not."""
+    session.peer.sound.muted = sound.muted
+    return session.state()
 
 
 @router.delete("/{id}")

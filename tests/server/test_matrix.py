@@ -41,6 +41,8 @@ ROUTES: dict[tuple[str, str], tuple[int, int, int, int, int]] = {
     ("DELETE", "/api/sessions/{id}/outputs/{output}"): (401, 401, 404, 404, 404),
     ("GET", "/api/sessions/{id}/snapshot"): SESSION,
     ("PUT", "/api/sessions/{id}/size"): (401, 401, 404, 422, 422),  # no multiple of the step
+    ("PUT", "/api/sessions/{id}/sound"): SESSION,
+    ("POST", "/api/sources"): (401, 401, 401, 401, 403),  # no setting allows it
     ("POST", "/whip"): (401, 401, 401, 401, 415),  # no offer
     ("OPTIONS", "/whip"): OPEN,
     ("GET", "/whip"): (204, 204, 204, 204, 204),
@@ -61,6 +63,8 @@ BODIES: dict[tuple[str, str], dict[str, object]] = {
     ("POST", "/api/sessions"): {"sdp": "nonsense", "type": "offer"},
     ("PATCH", "/api/sessions/{id}"): {"prompt": "ink"},
     ("POST", "/api/sessions/{id}/outputs"): {"kind": "recording"},
+    ("POST", "/api/sources"): {"kind": "url", "at": "http://camera.local/"},
+    ("PUT", "/api/sessions/{id}/sound"): {"muted": True},
     ("PUT", "/api/sessions/{id}/size"): {"width": 257, "height": 256},
 }
 

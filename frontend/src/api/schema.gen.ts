@@ -180,6 +180,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/sessions/{id}/sound": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Mute
+         * @description Let the session's sound pass on, or not.
+         */
+        put: operations["mute_api_sessions__id__sound_put"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/sources": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Open Source
+         * @description Make a session of a file, an image, an address or a device that the settings allow.
+         */
+        post: operations["open_source_api_sources_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/token": {
         parameters: {
             query?: never;
@@ -743,6 +783,21 @@ export interface components {
             sessions: components["schemas"]["SessionState"][];
         };
         /**
+         * SessionMade
+         * @description 201 of POST /api/sources.
+         */
+        SessionMade: {
+            /** Hint */
+            hint?: string | null;
+            /** Id */
+            id: string;
+            style: components["schemas"]["Style"];
+            /** Token */
+            token: string;
+            /** Viewer Token */
+            viewer_token: string;
+        };
+        /**
          * SessionState
          * @description GET /api/sessions/{id}.
          */
@@ -753,6 +808,8 @@ export interface components {
             hint: string | null;
             /** Id */
             id: string;
+            /** Muted */
+            muted: boolean;
             /**
              * State
              * @enum {string}
@@ -795,6 +852,29 @@ export interface components {
             type: "size";
             /** Width */
             width: number;
+        };
+        /**
+         * SoundChange
+         * @description PUT /api/sessions/{id}/sound.
+         */
+        SoundChange: {
+            /** Muted */
+            muted: boolean;
+        };
+        /**
+         * SourceOffer
+         * @description POST /api/sources: pictures that the server finds by itself.
+         */
+        SourceOffer: {
+            /** At */
+            at: string;
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "file" | "image" | "url" | "device";
+            /** @default {} */
+            style: components["schemas"]["StylePatch"];
         };
         /**
          * Stats
@@ -1413,6 +1493,74 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    mute_api_sessions__id__sound_put: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SoundChange"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SessionState"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    open_source_api_sources_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SourceOffer"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SessionMade"];
+                };
             };
             /** @description Validation Error */
             422: {

@@ -30,7 +30,8 @@ class FakeConnection {
     return this.control;
   }
   addTransceiver() {
-    return { setCodecPreferences: () => undefined };
+    const replaceTrack = (): Promise<void> => Promise.resolve();
+    return { setCodecPreferences: () => undefined, sender: { replaceTrack } };
   }
   setLocalDescription() {
     return Promise.resolve();
@@ -69,7 +70,7 @@ const track = { addEventListener: () => undefined, stop: vi.fn() };
 const stopped = vi.fn();
 const source = {
   kind: "camera",
-  stream: { getVideoTracks: () => [track] },
+  stream: { getVideoTracks: () => [track], getAudioTracks: () => [] },
   stop: stopped,
 } as unknown as Source;
 

@@ -17,8 +17,13 @@ import { type Phase, afterMediaError, afterRefusal, backoff } from "./phase";
 export interface Source {
   readonly kind: "camera" | "screen" | "file";
   readonly stream: MediaStream;
+  /** Of a file: what plays it, so that one can seek. */
+  readonly video?: HTMLVideoElement;
   stop(): void;
 }
+
+/** Nothing, a microphone, or what the screen or the file gives. */
+export type Sound = "off" | "microphone" | "source";
 
 export interface LiveState {
   phase: Phase;
@@ -34,6 +39,9 @@ export interface LiveState {
   engine: EngineState;
   /** Where else the server sends the picture. */
   outputs: readonly OutputState[];
+  /** What is heard with the picture; it is never played here, only sent on and recorded. */
+  sound: Sound;
+  muted: boolean;
   /** Lets an overlay watch this session; null while there is none. */
   viewer: Viewer | null;
   /** Round trip of the control channel in milliseconds. */
@@ -58,7 +66,7 @@ const FIRST_SIZE = 1_000_000_000; // so that no refusal of a style is taken for 
 export class Live {
   private state: LiveState = {
     phase: { state: "idle" }, source: null, output: null, stats: null, outputs: [], size: null, resizing: false,
-    sizeProblem: null, engine: "running", viewer: null, roundTrip: null, retryAt: null,
+    sizeProblem: null, engine: "running", sound: "off", muted: false, viewer: null, roundTrip: null, retryAt: null,
   };
   private readonly listeners = new Set<() => void>();
   private readonly style: StyleLink;
@@ -71,6 +79,7 @@ export class Live {
   private pingSeq = 0;
   private sizeSeq = FIRST_SIZE;
   private wanted: Size | null = null;
+  private microphone: MediaStream | null = null;
 
   constructor(style: StyleLink) {
     this.style = style;
@@ -101,21 +110,42 @@ export class Live {
       return;
     }
     before?.stop();
-    this.set({ source });
+    const given = source.stream.getAudioTracks().length > 0;
+    const { sound } = this.state;
+    this.set({ source, sound: given ? "source" : sound === "source" ? "off" : sound });
     const [track] = source.stream.getVideoTracks();
     track?.addEventListener("ended", () => {
       if (this.state.source === source) this.stop();
     });
-    if (this.call && track && this.state.phase.state === "live") await this.call.replace(track);
-    else await this.connect();
+    if (this.call && track && this.state.phase.state === "live") {
+      await this.call.replace(track);
+      await this.sendSound();
+    } else await this.connect();
+  }
+
+  /** Choose what is heard with the picture. Throws what the browser says of a microphone. */
+  async hear(sound: Sound): Promise<void> {
+    if (sound === "microphone") {
+      this.microphone ??= await navigator.mediaDevices.getUserMedia({ audio: true });
+    } else this.dropMicrophone();
+    this.set({ sound });
+    await this.sendSound();
+  }
+
+  /** Send silence, or sound again. */
+  mute(muted: boolean): void {
+    this.set({ muted });
+    const track = this.soundTrack();
+    if (track) track.enabled = !muted;
   }
 
   /** Hang up and let the camera go. */
   stop(): void {
+    this.dropMicrophone();
     this.hangUp();
     this.resume = null;
     this.state.source?.stop();
-    this.set({ phase: { state: "idle" }, source: null, output: null, stats: null });
+    this.set({ phase: { state: "idle" }, source: null, output: null, stats: null, sound: "off" });
   }
 
   /** Ask for a size, now and of every later call; the server's own needs no asking. */
@@ -156,7 +186,7 @@ export class Live {
     });
     this.call = call;
     try {
-      await call.start(track, this.style.values(), this.resume);
+      await call.start(track, this.soundTrack(), this.style.values(), this.resume);
       this.resume = call.resume;
     } catch (error) {
       if (this.call !== call) return; // hung up meanwhile
@@ -168,6 +198,22 @@ export class Live {
       if (after === null) this.set({ phase });
       else this.retry(phase, after);
     }
+  }
+
+  private soundTrack(): MediaStreamTrack | null {
+    const { sound, source } = this.state;
+    const from = { off: null, microphone: this.microphone, source: source?.stream }[sound];
+    return from?.getAudioTracks()[0] ?? null;
+  }
+
+  private async sendSound(): Promise<void> {
+    this.mute(this.state.muted);
+    await this.call?.replaceSound(this.soundTrack());
+  }
+
+  private dropMicrophone(): void {
+    for (const track of this.microphone?.getTracks() ?? []) track.stop();
+    this.microphone = null;
   }
 
   private askSize(): void {

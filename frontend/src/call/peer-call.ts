@@ -30,6 +30,9 @@ export class PeerCall {
   private readonly connection = new RTCPeerConnection({ iceServers: [] });
   private readonly control: RTCDataChannel;
   private readonly events: PeerEvents;
+  private output = new MediaStream();
+  private picture: RTCRtpSender | null = null;
+  private sound: RTCRtpSender | null = null;
   private session: Answer | null = null;
   private closed = false;
   private heard = performance.now();
@@ -50,17 +53,26 @@ export class PeerCall {
     this.control.onclose = () => this.lose();
     this.connection.ontrack = ({ track, receiver }) => {
       if ("jitterBufferTarget" in receiver) receiver.jitterBufferTarget = 0; // newest frame wins
-      events.stream(new MediaStream([track]));
+      if (track.kind === "video") this.give(track);
+      // sound that never comes would keep a recorder waiting
+      else track.addEventListener("unmute", () => this.give(track), { once: true });
     };
     this.connection.onconnectionstatechange = () => {
       if (this.connection.connectionState === "failed") this.lose();
     };
   }
 
-  /** Offer the track, for the session that `resume` names if there is one. Throws Refused. */
-  async start(track: MediaStreamTrack, style: StylePatch, resume: string | null): Promise<void> {
+  /** Offer the track, and sound, which may come later, for the session that `resume` names. Throws Refused. */
+  async start(
+    track: MediaStreamTrack,
+    sound: MediaStreamTrack | null,
+    style: StylePatch,
+    resume: string | null,
+  ): Promise<void> {
     const transceiver = this.connection.addTransceiver(track, { direction: "sendrecv" });
     preferCheapCodecs(transceiver);
+    this.picture = transceiver.sender;
+    this.sound = this.connection.addTransceiver(sound ?? "audio", { direction: "sendrecv" }).sender;
     await this.connection.setLocalDescription();
     await this.gathered();
     const answer = await postOffer(this.connection.localDescription?.sdp ?? "", style, resume);
@@ -74,7 +86,12 @@ export class PeerCall {
 
   /** Change what is sent without a new call. */
   async replace(track: MediaStreamTrack): Promise<void> {
-    await this.connection.getSenders()[0]?.replaceTrack(track);
+    await this.picture?.replaceTrack(track);
+  }
+
+  /** Send other sound, or none, without a new call. */
+  async replaceSound(track: MediaStreamTrack | null): Promise<void> {
+    await this.sound?.replaceTrack(track);
   }
 
   /** Which session this is and the token that lets watch it; null before the answer. */
@@ -100,6 +117,11 @@ export class PeerCall {
     window.clearInterval(this.watch);
     if (this.session) deleteSession(this.session.id, this.session.token);
     this.connection.close();
+  }
+
+  private give(track: MediaStreamTrack): void {
+    this.output = new MediaStream([...this.output.getTracks(), track]);
+    this.events.stream(this.output);
   }
 
   private lose(): void {

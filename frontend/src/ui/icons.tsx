@@ -22,6 +22,7 @@ const PATHS = {
   cross: "M7 7l10 10M17 7L7 17",
   swap: "M7 8h11l-3-3M17 16H6l3 3",
   loop: "M7 7h8a4 4 0 0 1 4 4v1M17 17H9a4 4 0 0 1-4-4v-1M9.5 4.5L7 7l2.5 2.5M14.5 14.5L17 17l-2.5 2.5",
+  mute: "M5 10v4h3l4 3.5v-11L8 10zM16 10l4 4M20 10l-4 4",
   undo: "M5 5v5h5M5.5 10a7.5 7.5 0 1 1-1 5",
 } as const;
 

@@ -19,10 +19,10 @@ export function StatusBadge({ phase }: { phase: Phase }) {
       role="status"
       data-testid="status"
       data-state={state}
-      className="flex items-center gap-2 rounded-full border border-line bg-raised px-3 py-1.5 text-sm"
+      className="flex min-w-0 items-center gap-2 rounded-full border border-line bg-raised px-3 py-1.5 text-sm"
     >
-      <span aria-hidden="true" className={`size-2.5 rounded-full ${colour}`} />
-      {STRINGS.status[state]}
+      <span aria-hidden="true" className={`size-2.5 shrink-0 rounded-full ${colour}`} />
+      <span className="truncate">{STRINGS.status[state]}</span>
     </span>
   );
 }

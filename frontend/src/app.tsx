@@ -70,7 +70,7 @@ export function App() {
   const resize = useCallback((size: Size) => info && live.resize(size, info), [info]);
   return (
     <div className="mx-auto flex min-h-dvh max-w-7xl flex-col gap-4 p-4 sm:p-6">
-      <header className="flex items-center gap-3">
+      <header className="flex items-center gap-1 sm:gap-3">
         <img src="/icon.svg" alt="" className="size-9" />
         <h1 className="text-xl font-semibold tracking-tight">{STRINGS.name}</h1>
         <span className="grow" />

@@ -33,10 +33,10 @@ export function StatusBadge({ phase, engine }: { phase: Phase; engine: EngineSta
         data-testid="status"
         data-state={state}
         data-engine={engine}
-        className="flex items-center gap-2 rounded-full border border-line bg-raised px-3 py-1.5 text-sm"
+        className="flex min-w-0 items-center gap-2 rounded-full border border-line bg-raised px-3 py-1.5 text-sm"
       >
-        <span aria-hidden="true" className={`size-2.5 rounded-full ${colour}`} />
-        {untouched ? STRINGS.engine[untouched] : STRINGS.status[state]}
+        <span aria-hidden="true" className={`size-2.5 shrink-0 rounded-full ${colour}`} />
+        <span className="truncate">{untouched ? STRINGS.engine[untouched] : STRINGS.status[state]}</span>
       </span>
     </>
   );

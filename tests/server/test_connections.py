@@ -104,6 +104,19 @@ async def test_a_body_that_nobody_waits_for_ends_the_connection_too(serve: Serve
         assert 0.4 < seconds < 2
 
 
+async def test_a_body_that_turns_out_to_be_no_http_is_answered_once_and_is_no_fault(
+    serve: Serve,
+) -> None:
+    async with listening(serve) as port:
+        reader, writer = await port.connect()
+        chunked = b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+        writer.write(b"POST /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n" + chunked + b"no\r\n")
+        assert (await reader.read()).startswith(b"HTTP/1.1 400")
+        writer.close()
+        await asyncio.sleep(0.1)
+        assert not [s for _, s in port.served.app.state.answers if s >= 500]
+
+
 async def test_a_connection_is_kept_between_requests(serve: Serve) -> None:
     async with listening(serve, header_s=1.5) as port:
         reader, writer = await port.connect()

@@ -1,6 +1,5 @@
 """The arms of a comparison and its arithmetic, on SD-Turbo's layout at a hundredth of its size."""
 
-import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -150,27 +149,22 @@ def test_the_ceiling_is_the_arithmetic_of_a_product_by_its_time(
     assert measuring.matmul_ceiling(subject) == 2 * 1024**3 / 0.002
 
 
-@pytest.mark.slow
-def test_the_command_says_what_it_measured_and_what_not(tmp_path: Path) -> None:
-    import json
+def test_plots_are_pictures_of_what_was_measured(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    from server.plots import draw
 
-    ran = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "server", "bench", "engine", "--json", "--compare",
-         "--width", "64", "--height", "64", "--rounds", "2", "--threads", "1", "--device", "cpu",
-         "--plots", str(tmp_path / "plots")],
-        capture_output=True, text=True, timeout=170, check=True,
-        env={"PATH": "", "XDG_CACHE_HOME": str(tmp_path), "HOME": str(tmp_path)},
-    )  # fmt: skip
+    found = {"one prompt": {"fps_together": 3.0}}
+    figures = {
+        "architecture": "mini", "size": "64x64", "steps": 1, "machine": {"device": "cpu"},
+        "ms_per_frame": {"restyle eager": {"median": 3.0, "iqr": 1.0}},
+        "sessions": {"restyle eager": {"1": found, "2": found}},
+    }  # fmt: skip
+    for path in draw(figures, tmp_path / "plots"):
+        assert path.read_bytes().startswith(b"\x89PNG")
 
-    found = json.loads(ran.stdout)
-    assert found["architecture"] == "mini"
-    assert found["missing"] == {
-        "streamdiffusion": "not measured: give --streamdiffusion and its checkout"
-    }
-    assert set(found["ms_per_frame"]) == {"restyle eager", "restyle openvino", "diffusers"}
-    assert found["levels_apart"]["restyle openvino"] < 2
-    for share in found["share_of_ceiling"].values():
-        assert 0 < share < 1
-    assert set(found["sessions"]["restyle eager"]) == {"1", "2", "4"}
-    for name in ("frames.png", "sessions.png"):
-        assert (tmp_path / "plots" / name).read_bytes().startswith(b"\x89PNG")
+
+def test_ratios_say_how_many_times_as_fast_restyle_is() -> None:
+    from server.bench_compare import _ratios
+
+    taken = {"restyle eager": [2.0, 2.0, 9.0], "diffusers": [8.0], "streamdiffusion": [3.0]}
+    assert _ratios(taken) == {"restyle eager": {"diffusers": 4.0, "streamdiffusion": 1.5}}

@@ -1,11 +1,14 @@
 """What the page sends and at which size, in a real browser."""
 
 from itertools import pairwise
+from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.e2e.conftest import go_live
+from tests.e2e.conftest import CLIP, go_live, until_live
 from tests.e2e.pictures import read_picture
 from tests.e2e.serving import Server
 
@@ -55,3 +58,25 @@ async def test_the_size_changes_without_a_gap_and_takes_the_shape_of_the_camera(
         "() => document.querySelector('[data-testid=video-out]').videoWidth === 512", timeout=60_000
     )
     await expect(page.get_by_test_id("size")).to_have_value("384")
+
+
+async def test_an_image_is_a_source_and_a_video_can_be_sought(
+    page: Page, server: Server, tmp_path: Path
+) -> None:
+    cv2.imwrite(str(tmp_path / "still.png"), np.tile(np.arange(256, dtype=np.uint8), (256, 1)))
+    await page.goto(server.url)
+    await page.get_by_test_id("file-picker").first.set_input_files(tmp_path / "still.png")
+    await until_live(page, 60)
+    assert (await read_picture(page)).std() > 10
+    await expect(page.get_by_test_id("seek")).to_be_hidden()
+
+    await page.get_by_test_id("file-picker").first.set_input_files(CLIP)
+    seek = page.get_by_test_id("seek")
+    await expect(seek).to_be_visible(timeout=30_000)
+    end = float(await seek.get_attribute("max") or 0)
+    await seek.fill("3")
+    assert 2.5 < float(await seek.input_value()) < min(end, 6)
+
+    await page.get_by_test_id("sound").select_option("microphone")
+    await page.get_by_test_id("mute").click()
+    await expect(page.get_by_test_id("mute")).to_have_attribute("aria-pressed", "true")

@@ -27,7 +27,10 @@ const SILENCE = 4000; // ms without figures (they come twice a second): the serv
 
 /** One WebRTC call to the server. Made, used, closed; never reused. */
 export class PeerCall {
-  private readonly connection = new RTCPeerConnection({ iceServers: [] });
+  private readonly connection = new RTCPeerConnection({
+    iceServers: [],
+    bundlePolicy: "max-bundle", // else addresses are gathered for picture, sound and control each
+  });
   private readonly control: RTCDataChannel;
   private readonly events: PeerEvents;
   private output = new MediaStream();

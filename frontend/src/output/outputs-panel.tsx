@@ -72,7 +72,7 @@ function KindRow({ kind, outputs, missing, busy, said, onToggle }: KindRowProps)
         }}
       >
         <div className="min-w-52 flex-1 self-center text-sm">
-          <h3 className="font-medium">{name}</h3>
+          <h2 className="font-medium">{name}</h2>
           <p className="text-muted first-letter:uppercase">{missing ?? STRINGS.outputHints[kind]}</p>
         </div>
         {!on && missing === null && (

@@ -53,6 +53,9 @@ class OpenVinoNetworks:
             "INFERENCE_NUM_THREADS": inference_threads(config),
             "CACHE_DIR": str(cache),
         }
+        if "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+            # 2026.4 crashes the process on AVX2 when it compiles the UNet's attention as a snippet
+            settings["SNIPPETS_MODE"] = "DISABLE"
         requests = [
             core.compile_model(cache / f"{name}.xml", "CPU", settings).create_infer_request()
             for name in ("encoder", "denoiser", "decoder")

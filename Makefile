@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run setup test check bench bench-consistency fuzz soak churn chaos sbom client \
+.PHONY: help run setup test check bench bench-consistency fuzz soak churn chaos network engine sbom client \
 	client-types lock browser clean fixtures docker-lint
 
 PYTHON ?= python3
@@ -76,7 +76,7 @@ bench-consistency: setup ## how steady each part makes the picture; table, plot 
 fuzz: setup ## mutate the corpus; ARGS="--minutes 10", crashers are kept in it
 	@$(PY) -m tests.fuzz $(ARGS)
 
-soak churn chaos: setup ## leaks, visits, bad neighbours: a verdict and a plot; ARGS="--seconds 600"
+soak churn chaos network engine: setup ## leaks, visits, bad neighbours, bad links, a dying engine: a verdict and a plot; ARGS="--seconds 600"
 	@$(PY) -m tests.reliability $@ $(ARGS)
 
 sbom: .venv/.ready ## what is installed, as CycloneDX in build/sbom.json

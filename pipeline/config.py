@@ -7,8 +7,9 @@ from typing import Literal
 from pipeline.errors import ConfigError
 
 Device = Literal["auto", "cpu", "cuda"]
-BackendName = Literal["auto", "openvino", "eager", "compiled", "graphs"]
+BackendName = Literal["auto", "openvino", "eager", "compiled", "graphs", "tensorrt"]
 CompileMode = Literal["auto", "default", "reduce-overhead", "max-autotune"]
+Size = tuple[int, int]  # width and height in pixels
 ScheduleName = Literal["auto", "step-major", "stream-batch"]
 
 
@@ -28,6 +29,7 @@ class EngineConfig:
     max_rows: int = 8  # rows of one UNet call
     feature_bank: int = 0  # 0 .. 4 frames that attention also looks at; 0: none
     feature_fusion: float = 0.0  # 0 .. 1: how far features are drawn to those of the bank
+    feature_anchor: bool = False  # the first frame of a look stays in the bank, besides the others
     compile_mode: CompileMode = "auto"  # of the compiled backend: max-autotune on a GPU
     cache: Path = Path.home() / ".cache" / "restyle"  # converted models
 
@@ -41,6 +43,8 @@ class EngineConfig:
             raise ConfigError(f"feature_fusion {self.feature_fusion}: give 0 to 1")
         if self.feature_fusion and not self.feature_bank:
             raise ConfigError(f"feature_fusion {self.feature_fusion}: give feature_bank, too")
+        if self.feature_anchor and not self.feature_bank:
+            raise ConfigError("feature_anchor: give feature_bank, too")
         if self.feature_bank and self.backend not in ("auto", "eager"):
             raise ConfigError(
                 f"feature_bank {self.feature_bank}: backend {self.backend} runs one compiled "

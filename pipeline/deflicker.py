@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from pipeline import nearest_neighbours
 from pipeline.flow import FrameMotion
 
 MOST = 0.8  # of the past in the blend; more leaves ghosts
 RAMP = 10  # frames after a change of the look, over which the past comes back
 _LIGHT = 8.0  # grey levels of unexplained change at which trust falls to 1/e
-_LEAST_SPREAD = 1e-3  # so that equal frames divide by something
+_LEAST_SPREAD = 0.1  # latents of unit variance: what is below three times this cannot be seen
 _OUTLIER = 3.0  # times the usual change, from which on a change is meant
 
 
@@ -43,9 +44,33 @@ def to_latents(motion: FrameMotion, height: int, width: int, device: torch.devic
 
     rows, columns = motion.valid.shape
     scale = torch.tensor([width / columns, height / rows], device=device)[:, None, None]
-    light = np.exp(-motion.residual / _LIGHT)
-    trust = averaged((motion.valid * light)[None].astype(np.float32))
-    return LatentMotion(averaged(motion.backward.transpose(2, 0, 1)) * scale, trust)
+    return LatentMotion(
+        averaged(motion.backward.transpose(2, 0, 1)) * scale, averaged(trusted(motion)[None])
+    )
+
+
+def trusted(motion: FrameMotion) -> NDArray[np.float32]:
+    """Say how far each pixel's motion can be trusted, 0 .. 1: both ways agree, light stayed."""
+    return np.asarray(motion.valid * np.exp(-motion.residual / _LIGHT), np.float32)
+
+
+class Ramp:
+    """Lets the past come back over some frames after a change of the look."""
+
+    def __init__(self) -> None:
+        self._look: object = None
+        self.frames = RAMP  # since the look changed; the first look replaces none
+
+    def share(self, look: object) -> float:
+        """Give the share of its weight that the past has under a look, 0 .. 1."""
+        if look != self._look:
+            self.frames = 0 if self._look is not None else self.frames
+            self._look = look
+        return min(1.0, self.frames / RAMP)
+
+    def advance(self) -> None:
+        """Count a frame that was filtered."""
+        self.frames += 1
 
 
 class Deflicker:
@@ -53,8 +78,8 @@ class Deflicker:
 
     def __init__(self) -> None:
         self._past: Float[Tensor, "1 c h w"] | None = None
-        self._look: object = None
-        self._frames = 0  # since the look changed
+        self._past_guide: Float[Tensor, "1 g h w"] | None = None
+        self._ramp = Ramp()
         self._spread = torch.zeros(())  # running median of how much a latent changes
 
     def reset(self) -> None:
@@ -67,37 +92,42 @@ class Deflicker:
         motion: LatentMotion | None,
         strength: float,
         look: object,
+        guide: Float[Tensor, "1 g h w"] | None = None,
     ) -> Float[Tensor, "1 c h w"]:
         """Blend the past into a frame's clean latents.
 
         Without motion (a first frame, a cut) or at strength 0 they pass unchanged. `look` is what
         the picture is meant to look like: when it changes, the past comes back over some frames.
+        With `guide`, the latents of the input, what the motion lost is searched for.
         """
-        if look != self._look:
-            self._look, self._frames = look, 0
+        past_guide, self._past_guide = self._past_guide, guide
+        share = self._ramp.share(look)
         past, usable = self._past, motion is not None and strength > 0
         if past is None or past.shape != clean.shape or not usable:
             self._past = clean if strength > 0 else None
             return clean
         assert motion is not None
-        moved, inside = _moved(past, motion.back)
+        moved, inside = fetch(past, motion.back)
+        trust = (motion.trust * inside)[None]
+        if guide is not None and past_guide is not None:
+            moved, trust = nearest_neighbours.fill(moved, trust, past, guide, past_guide)
         change = torch.linalg.vector_norm(clean - moved, dim=1, keepdim=True)
-        weight = MOST * strength * min(1.0, self._frames / RAMP)
-        weights = weight * (motion.trust * inside)[None] * self._meant(change)
+        weights = MOST * strength * share * trust * self._meant(change)
         # this form is exact for equal inputs
         self._past = clean + weights * (moved - clean)
-        self._frames += 1
+        self._ramp.advance()
         return self._past
 
     def _meant(self, change: Float[Tensor, "1 1 h w"]) -> Float[Tensor, "1 1 h w"]:
         """Give less weight where the change is far above what is usual: it is meant."""
         median = change.median()
-        self._spread = torch.lerp(self._spread, median, 0.1) if self._frames else median
+        known = self._spread is not None and self._ramp.frames > 0
+        self._spread = torch.lerp(self._spread, median, 0.1) if known else median
         usual = _OUTLIER * self._spread.clamp(min=_LEAST_SPREAD)
         return 1 / (1 + (change / usual) ** 4)
 
 
-def _moved(
+def fetch(
     past: Float[Tensor, "1 c h w"], back: Float[Tensor, "2 h w"]
 ) -> tuple[Float[Tensor, "1 c h w"], Float[Tensor, "1 h w"]]:
     """Fetch the past where it was, bicubic; copy what did not move; say what was in the picture."""

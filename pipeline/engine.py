@@ -24,7 +24,7 @@ from torch import Tensor
 from pipeline import guidance, scheduler
 from pipeline.backends import choose_device, make_networks
 from pipeline.backends.protocol import Banked, Networks
-from pipeline.config import EngineConfig
+from pipeline.config import EngineConfig, Size
 from pipeline.feature_bank import Row
 from pipeline.models import vram
 from pipeline.models.folder import ModelFolder, Preset, open_folder
@@ -33,6 +33,7 @@ from pipeline.params import StyleParams
 from pipeline.prompts import Prompts
 from pipeline.schedule import read_schedule
 from pipeline.session_state import SessionState
+from pipeline.sizes import Sizes
 from pipeline.slots import Slot
 
 T = TypeVar("T")
@@ -66,6 +67,7 @@ class EngineInfo:
     places: int | None = (
         None  # sessions whose state fits into the device's memory, if that is fixed
     )
+    size_step: int | None = None  # of sides while it runs; None: it has one size only
 
 
 def build_engine(
@@ -99,13 +101,12 @@ class Engine:
         self._bank = networks.bank if isinstance(networks, Banked) else None
         self._schedule = read_schedule(folder.scheduler)
         self._prompts = Prompts(
-            load_text(folder, networks.device), tuple(preset.name for preset in folder.presets)
+            load_text(folder, networks.device),
+            tuple(preset.name for preset in folder.presets),
+            networks.condition,
         )
-        self._latent_shape = (
-            folder.latent_channels,
-            config.height // folder.downscale,
-            config.width // folder.downscale,
-        )
+        self._own_size: Size = (config.width, config.height)
+        self._sizes = Sizes(folder, config, networks)
         self._sessions: dict[str, SessionState] = {}
         self._slots: list[Slot] = []
         self._finished: list[EngineResult] = []
@@ -123,7 +124,7 @@ class Engine:
         return EngineInfo(
             self._folder.name, str(self.networks.device), self.networks.name,
             self._schedule.prediction_type, self.config.width, self.config.height,
-            self._ms_per_frame, self._folder.presets, self.places,
+            self._ms_per_frame, self._folder.presets, self.places, self._sizes.step,
         )  # fmt: skip
 
     @property
@@ -140,14 +141,23 @@ class Engine:
         self._prompts.get(params.negative_prompt)
         return self._prompts.hint(params.prompt)
 
+    def prepare_size(self, session: str, size: Size) -> None:
+        """Make a size ready for a session, so that no frame waits for it. Any thread may call.
+
+        Until its first frame of that size everything stays as it is. Raises ConfigError, NoRoom.
+        """
+        self._sizes.prepare(session, size)
+
     def open(self, session: str) -> None:
         """Make room for a session's state."""
-        self._sessions[session] = SessionState(self._latent_shape, self.networks.device)
+        shape = self._latent_shape(self._own_size)
+        self._sessions[session] = SessionState(shape, self.networks.device)
 
     def close(self, session: str) -> None:
         """Drop a session's state and its frames in flight."""
         self._sessions.pop(session, None)
         self._busy.pop(session, None)
+        self._sizes.forget(session)
         if self._bank is not None:
             self._bank.forget(session)
         self._slots = [slot for slot in self._slots if slot.session != session]
@@ -171,7 +181,7 @@ class Engine:
         params: StyleParams,
         arrived: float | None = None,
     ) -> None:
-        """Admit a frame of the configured size under the values in force now.
+        """Admit a frame under the values in force now, of a size that is prepared for its session.
 
         `arrived` is when its turn began to be due, in seconds of the engine's clock
         (time.monotonic): frames that came first go first. At strength 0 there is nothing to do: the
@@ -181,7 +191,7 @@ class Engine:
         if not steps:
             self._finished.append(EngineResult(session, number, image, {}))
             return
-        state = self._sessions[session]
+        networks, state = self._of_size(session, (image.shape[1], image.shape[0]))
         at = self._clock() if arrived is None else arrived
         if state.skips(image, params, at) and state.shown is not None:
             self._finished.append(EngineResult(session, number, state.shown, {}, skipped=True))
@@ -193,8 +203,10 @@ class Engine:
             lambda: state.follow(params, image),
             params.noise == "warped" or params.deflicker > 0,
         )
-        source = self.networks.encode(torch.from_numpy(image)[None])
+        source = networks.encode(torch.from_numpy(image)[None])
         noise, motion = followed()
+        strength = state.motion_level.strength(image, params.strength, params.motion_noise)
+        steps = self._schedule.steps(strength, params.steps)
         prompt, negative = state.words(
             self._prompts.get(params.prompt), self._prompts.get(params.negative_prompt),
             params.travel, at,
@@ -203,6 +215,8 @@ class Engine:
         self._slots.append(
             Slot(
                 session=session,
+                state=state,
+                networks=networks,
                 number=number,
                 order=self._admitted,
                 deadline=at + scheduler.PERIOD,
@@ -214,7 +228,8 @@ class Engine:
                 guidance=guidance.choose(params),
                 scale=params.guidance_scale,
                 deflicker=params.deflicker,
-                look=replace(params, travel=0.0, similarity_filter=0.0, deflicker=0.0),
+                search=params.deflicker_search,
+                look=_look(params),
                 motion=motion,
                 scene=state.scenes.follow(image) if self._bank is not None else 0,
                 x=first.a * source + first.b * noise[:1],
@@ -228,7 +243,8 @@ class Engine:
         """Move frames one step on with one UNet call; give back those that are finished."""
         if self._slots:
             chosen = scheduler.pick(self._slots, self.config.max_rows)
-            self._advance(chosen)
+            for networks in {id(slot.networks): slot.networks for slot in chosen}.values():
+                self._advance(networks, [s for s in chosen if s.networks is networks])
             self._finished += [self._decode(slot) for slot in chosen if slot.done]
             self._slots = [slot for slot in self._slots if not slot.done]
         return self._release()
@@ -276,15 +292,27 @@ class Engine:
         row = min(max(min(calls) - one, 0.0), one)
         return scheduler.Load(one - row, row)
 
+    def _latent_shape(self, size: Size) -> tuple[int, int, int]:
+        downscale = self._folder.downscale
+        return (self._folder.latent_channels, size[1] // downscale, size[0] // downscale)
+
+    def _of_size(self, session: str, size: Size) -> tuple[Networks, SessionState]:
+        """Give what a frame of a size needs; a session's state begins anew with another size."""
+        networks, state = self._sizes.use(session, size), self._sessions[session]
+        shape = self._latent_shape(size)
+        if state.shape != shape:
+            state = self._sessions[session] = state.resized(shape)
+        return networks, state
+
     def _load(self) -> scheduler.Load:
         recent = self._clock() - 1
         sessions = sum(sent > recent for sent in self._busy.values())
         return scheduler.Load(self._cost.once, self._cost.row, max(1, sessions))
 
-    def _advance(self, chosen: Sequence[Slot]) -> None:
+    def _advance(self, networks: Networks, chosen: Sequence[Slot]) -> None:
         started = self._clock()
         with self._recall(chosen):
-            outputs = self.networks.denoise(*self._rows(chosen))
+            outputs = networks.denoise(*self._rows(chosen))
         if self._timing and outputs.is_cuda:
             torch.cuda.synchronize(outputs.device)
         spent = self._ms_since(started)
@@ -301,7 +329,7 @@ class Engine:
             return nullcontext()
         return self._bank.rows(
             [
-                Row(slot.session, slot.index, part, (slot.look, slot.scene))
+                Row(slot.session, slot.index, part, (slot.look, slot.scene, slot.x.shape))
                 for slot in chosen
                 for part in range(slot.rows)
             ]
@@ -309,31 +337,41 @@ class Engine:
 
     def _rows(
         self, chosen: Sequence[Slot]
-    ) -> tuple[Float[Tensor, "b i h w"], Float[Tensor, "b"], Float[Tensor, "b t d"]]:
-        latents, timesteps, words = [], [], []
+    ) -> tuple[Float[Tensor, "b i h w"], list[float], Float[Tensor, "b s k"]]:
+        latents, timesteps, prompts = [], [], []
         for slot in chosen:
             x = slot.x
             if self._folder.sees_source:
                 x = torch.cat([x, slot.source / self._folder.source_divisor], 1)
             for prompt in (slot.prompt, slot.negative)[: slot.rows]:
                 latents.append(x)
-                timesteps.append(float(slot.steps[slot.index].timestep))
-                words.append(prompt)
-        device = self.networks.device
-        return torch.cat(latents), torch.tensor(timesteps, device=device), torch.cat(words)
+                timesteps.append(slot.steps[slot.index].timestep)
+                prompts.append(prompt)
+        return torch.cat(latents), timesteps, torch.cat(prompts)
 
     def _step(self, slot: Slot, outputs: Float[Tensor, "r c h w"]) -> None:
         """Finish one step of one frame: clean latent, guidance, noise of the next step."""
-        step = slot.steps[slot.index]
-        clean = self._schedule.clean(outputs.float(), slot.x, step)
+        clean = self._predict(slot, outputs)
+        if slot.index + 1 == len(slot.steps):
+            steady = slot.state.deflicker
+            motion = None if slot.motion is None else slot.motion.latents
+            guide = slot.source if slot.search else None
+            clean = steady(clean, motion, slot.deflicker, slot.look, guide)
+        self._renoise(slot, clean)
+
+    def _predict(self, slot: Slot, outputs: Float[Tensor, "r c h w"]) -> Float[Tensor, "1 c h w"]:
+        """Give the clean latent that a step predicts, guided."""
+        clean = self._schedule.clean(outputs.float(), slot.x, slot.steps[slot.index])
         if slot.rows == 2:
             slot.reference = clean[1:]
-        if slot.guidance != "none":
-            clean = guidance.guide(clean[:1], slot.reference, slot.scale)
+        if slot.guidance == "none":
+            return clean
+        return guidance.guide(clean[:1], slot.reference, slot.scale)
+
+    def _renoise(self, slot: Slot, clean: Float[Tensor, "1 c h w"]) -> None:
+        """Move a frame on to its next step, or leave it clean after the last one."""
+        step = slot.steps[slot.index]
         slot.index += 1
-        if slot.done:
-            steady = self._sessions[slot.session].deflicker
-            clean = steady(clean, slot.motion, slot.deflicker, slot.look)
         before, slot.x = slot.x, clean
         if not slot.done:
             after = slot.steps[slot.index]
@@ -344,13 +382,20 @@ class Engine:
 
     def _decode(self, slot: Slot) -> EngineResult:
         started = self._clock()
-        image = self.networks.decode(slot.x)[0].cpu().numpy()
+        image = slot.networks.decode(slot.x)[0].cpu().numpy()
+        motion = None if slot.motion is None else slot.motion.pixels
+        image = slot.state.picture_filter(image, motion, slot.deflicker, slot.look)
         slot.stages_ms["decode"] = self._ms_since(started)
-        self._sessions[slot.session].shown = image
+        slot.state.shown = image
         return EngineResult(slot.session, slot.number, image, slot.stages_ms)
 
     def _ms_since(self, started: float) -> float:
         return (self._clock() - started) * 1000
+
+
+def _look(params: StyleParams) -> StyleParams:
+    """Give what the picture is meant to look like: the values without those that only steady it."""
+    return replace(params, travel=0.0, similarity_filter=0.0, deflicker=0.0, deflicker_search=False)
 
 
 def _aside(work: Callable[[], T], apart: bool) -> Callable[[], T]:

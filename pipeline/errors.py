@@ -2,6 +2,7 @@
 
 PipelineError
 ├── ConfigError         a setting no engine could honour; raised before any weight loads
+│   └── NoRoom          one that this machine's memory has no room for
 ├── ModelError          a model folder that is missing, incomplete, unsafe or inconsistent
 └── BackendUnavailable  the package or device a backend needs is not there
 """
@@ -13,6 +14,10 @@ class PipelineError(Exception):
 
 class ConfigError(PipelineError, ValueError):
     """A setting that no engine could honour."""
+
+
+class NoRoom(ConfigError):
+    """A setting for which the memory is not there; the message has both numbers."""
 
 
 class ModelError(PipelineError):

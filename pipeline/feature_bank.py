@@ -48,20 +48,52 @@ class Features:
     output: Float[Tensor, "1 tokens width"] | None  # for fusion
 
 
+class Kept:
+    """One layer's frames: the last ones and, with an anchor, the first one for good.
+
+    The anchor is StreamDiffusionV2's sink (2025, arXiv:2511.07399): what the look began with does
+    not drift out of sight.
+    """
+
+    def __init__(self, most: int, anchored: bool = False) -> None:
+        self._rolling: deque[Features] = deque(maxlen=most)
+        self._anchor: list[Features] = []
+        self._anchored = anchored
+
+    def append(self, features: Features) -> None:
+        """Keep a frame; the oldest one that is no anchor goes."""
+        if self._anchored and not self._anchor:
+            self._anchor.append(features)
+        else:
+            self._rolling.append(features)
+
+    def __iter__(self) -> Iterator[Features]:
+        yield from self._anchor
+        yield from self._rolling
+
+    def __len__(self) -> int:
+        return len(self._anchor) + len(self._rolling)
+
+
 @dataclass(slots=True)
 class _Shelf:
     """The last frames of one session at one step, by layer."""
 
     look: Hashable
-    layers: dict[str, deque[Features]] = field(default_factory=dict)
+    layers: dict[str, Kept] = field(default_factory=dict)
 
 
 class FeatureBank:
     """Holds features for all sessions, and puts itself into a UNet and out again."""
 
     def __init__(
-        self, unet: Any, frames: int, fusion: float = 0.0, likeness: float = LIKENESS
-    ) -> None:  # diffusers has no types
+        self,
+        unet: Any,  # diffusers has no types
+        frames: int,
+        fusion: float = 0.0,
+        likeness: float = LIKENESS,
+        anchored: bool = False,
+    ) -> None:
         self._layers = {
             name: module
             for name, module in unet.named_modules()
@@ -70,6 +102,7 @@ class FeatureBank:
         if not self._layers:
             raise ConfigError(f"feature_bank {frames}: this model has no self-attention; give 0")
         self._frames, self._fusion, self._likeness = frames, fusion, likeness
+        self._anchored = anchored
         self._shelves: dict[tuple[str, int, int], _Shelf] = {}
         self._replaced: dict[str, Any] = {}
         self._rows: tuple[Row, ...] = ()
@@ -116,14 +149,16 @@ class FeatureBank:
             if tensor is not None
         )
 
-    def recall(self, layer: str, batch: int) -> list[deque[Features]] | None:
+    def recall(self, layer: str, batch: int) -> list[Kept] | None:
         """Give each row's queue of a layer; None outside of `rows`."""
         if not self._rows:
             return None
         if len(self._rows) != batch:
             raise ValueError(f"{batch} rows in the call, {len(self._rows)} were announced")
         shelves = [self._shelves[row.session, row.step, row.part] for row in self._rows]
-        return [s.layers.setdefault(layer, deque(maxlen=self._frames)) for s in shelves]
+        return [
+            shelf.layers.setdefault(layer, Kept(self._frames, self._anchored)) for shelf in shelves
+        ]
 
     def fuses(self, layer: str) -> bool:
         """Say whether features of a layer are fused; at likeness 1 there is nothing to fuse."""
@@ -168,7 +203,7 @@ class _Extended:
         scaled: Tensor = output / attn.rescale_output_factor
         return scaled
 
-    def _fused(self, output: Tensor, queue: deque[Features]) -> Tensor:
+    def _fused(self, output: Tensor, queue: Kept) -> Tensor:
         past = [features.output for features in queue if features.output is not None]
         return self._bank.fuse(output, torch.cat(past, 1)) if past else output
 
@@ -183,7 +218,7 @@ def _attend(
     queries: Float[Tensor, "b heads t dim"],
     keys: Float[Tensor, "b heads t dim"],
     values: Float[Tensor, "b heads t dim"],
-    queues: Sequence[deque[Features]],
+    queues: Sequence[Kept],
 ) -> Float[Tensor, "b heads t dim"]:
     """Attend row by row's own past; rows whose banks are as full share a call."""
     output = torch.empty_like(queries)
@@ -197,7 +232,7 @@ def _attend(
     return output
 
 
-def _past(queue: deque[Features], name: str) -> Float[Tensor, "1 heads n dim"]:
+def _past(queue: Kept, name: str) -> Float[Tensor, "1 heads n dim"]:
     return torch.cat([getattr(features, name) for features in queue], 2)
 
 

@@ -35,13 +35,13 @@ class FlickerMeter:
         self._source, self._shown = reduce(source), reduce(shown)
         if last is None or last_shown is None or last.shape != self._source.shape:
             return None
-        still = _still(last, self._source)
+        still = stands(last, self._source)
         if cv2.countNonZero(still) < _LEAST_STILL * still.size:
             return None
         return float(cv2.mean(cv2.absdiff(last_shown, self._shown), mask=still)[0])
 
 
-def _still(last: Grey, source: Grey) -> NDArray[np.uint8]:
+def stands(last: Grey, source: Grey) -> NDArray[np.uint8]:
     """Mark with 255 where the input stands still."""
     change = cv2.blur(cv2.absdiff(last, source), (_WINDOW, _WINDOW))
     _, moves = cv2.threshold(change, _STILL, 255, cv2.THRESH_BINARY)

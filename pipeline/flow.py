@@ -20,6 +20,7 @@ SIDE = 256  # pixels of the longer side at which motion is estimated
 _CUT_RESIDUAL, _CUT_VALID = 0.15, 0.4
 _LEAST_NOISE = 0.5  # grey levels: a camera without any would open the gate for rounding errors
 _WINDOW = 9  # pixels a side over which the gate compares
+_AVERAGED = 5  # pixels a side over which the residual of what stands is averaged
 _GATE = 0.45  # of the sensor's standard deviation, that a motion must explain more than standing
 
 Grey = UInt8[np.ndarray, "h w"]
@@ -59,6 +60,26 @@ class InputFlow:
 
     def _learn(self, noise: float) -> None:
         self.noise = noise if not self.noise else 0.9 * self.noise + 0.1 * noise
+
+
+def stilled(motion: FrameMotion, last: Grey, grey: Grey, noise: float) -> FrameMotion:
+    """Let stand what the motion explains no better than standing still, for the filters in time.
+
+    On bare walls motion found in sensor noise would make them fetch from anywhere. `noise` is the
+    sensor's in grey levels; the residual is averaged, and what is noise of it taken off. Motion of
+    less than about 0.3 pixels a frame stands, too: the filters look back one frame only. Carried
+    noise, which lives for many, has a gate of its own (Gate).
+    """
+    now, before = grey.astype(np.float32), last.astype(np.float32)
+    still, moved = np.abs(now - before), motion.residual
+    window = (_WINDOW, _WINDOW)
+    gain = cv2.blur(still, window) - cv2.blur(moved, window)
+    passes = gain > _GATE * max(noise, _LEAST_NOISE)
+    residual = cv2.blur(np.where(passes, moved, still), (_AVERAGED, _AVERAGED)) - noise
+    backward = np.where(passes[..., None], motion.backward, np.float32(0))
+    return FrameMotion(
+        motion.forward, backward, motion.valid | ~passes, np.maximum(residual, 0), motion.is_cut
+    )
 
 
 def reduce(image: UInt8[np.ndarray, "rows columns 3"]) -> Grey:

@@ -6,12 +6,17 @@ after Ruder et al. 2016, arXiv:1604.08610.
 """
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.flicker import stands
+from pipeline.flow import FrameMotion, reduce, sensor_noise, stilled
+
+_MOVES = 0.5  # pixels a frame
 Image = NDArray[np.uint8]
 Flow = NDArray[np.float32]  # [h, w, 2] in pixels
 
@@ -72,6 +77,16 @@ def flicker(before: Image, image: Image, after: Image, back: Motion, ahead: Moti
     return float(squared[valid].mean()) if valid.any() else float("nan")
 
 
+def _moving(frame: Image, earlier: Image, motion: Motion) -> NDArray[np.bool_]:
+    """Mark where the input moves by half a pixel and more, and standing still explains it worse."""
+    grey, last = (cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in (frame, earlier))
+    residual = np.abs(grey.astype(np.float32) - warp(last.astype(np.float32), motion.flow))
+    found = FrameMotion(motion.flow, motion.flow, motion.valid, residual, is_cut=False)
+    gated = stilled(found, last, grey, sensor_noise(last, grey))
+    moves: NDArray[np.bool_] = motion.valid & (np.linalg.norm(gated.backward, axis=-1) > _MOVES)
+    return moves
+
+
 def _unit(image: Image) -> NDArray[np.float32]:
     return image.astype(np.float32) / np.float32(255)
 
@@ -87,7 +102,9 @@ class Consistency:
 
     LAGS = (1, 5, 30)
 
-    def __init__(self) -> None:
+    def __init__(self, motion: Callable[[Image, Image], Motion] = motion_between) -> None:
+        """`motion` finds that of the input: whoever compares many outputs may remember it."""
+        self._motion = motion
         self._inputs: deque[Image] = deque(maxlen=max(self.LAGS) + 1)
         self._outputs: deque[Image] = deque(maxlen=max(self.LAGS) + 1)
         self._errors: dict[str, list[float]] = {}
@@ -111,9 +128,12 @@ class Consistency:
         warp_error_1, _5, _30   E_warp of the output at a distance of so many frames
         …_input                 the same of the input: what the method itself finds
         flicker, flicker_input  what a frame shows and neither neighbour does, as energy × 1e4
+        flicker_still           the same where the input stands still over the three frames
         tof                     mean difference of the output's motion from the input's, in pixels
         motion_ratio            mean motion of the output over that of the input: a frozen output
                                 has less, a boiling one more
+        moving_ratio            the same where the input surely moves: on bare walls the motion of
+                                the input is mostly found in noise, and a steadier output has less
         sharpness               variance of the Laplacian: to compare with the unsmoothed output
         """
         means = {name: float(np.nanmean(values)) for name, values in self._errors.items()}
@@ -123,16 +143,18 @@ class Consistency:
                 found[name] = 255 * value**0.5
             elif name.startswith("flicker"):
                 found[name] = 1e4 * value
-            elif not name.startswith("motion"):
+            elif not name.startswith(("motion", "moving")):
                 found[name] = value
-        if "motion_input" in means:
-            found["motion_ratio"] = means["motion_output"] / max(means["motion_input"], 1e-6)
-        return {name: round(value, 4) for name, value in found.items()}
+        for name in ("motion", "moving"):
+            if f"{name}_input" in means:
+                found[f"{name}_ratio"] = means[f"{name}_output"] / max(means[f"{name}_input"], 1e-6)
+        # sharpness is of the order of 1e-4
+        return {n: round(value, 8 if n == "sharpness" else 4) for n, value in found.items()}
 
     def _look_back(self, lag: int) -> None:
         source, before = self._inputs[-1], self._inputs[-1 - lag]
         shown, shown_before = self._outputs[-1], self._outputs[-1 - lag]
-        motion = motion_between(source, before)
+        motion = self._motion(source, before)
         self._note(f"warp_error_{lag}", warp_error(shown, shown_before, motion))
         self._note(f"warp_error_{lag}_input", warp_error(source, before, motion))
         if lag == 1:
@@ -140,12 +162,23 @@ class Consistency:
             self._note("tof", float(np.abs(own.flow - motion.flow).sum(-1).mean()))
             for name, flow in (("motion_output", own.flow), ("motion_input", motion.flow)):
                 self._note(name, float(np.linalg.norm(flow, axis=-1).mean()))
+            moving = _moving(source, before, motion)
+            for name, flow in (("moving_output", own.flow), ("moving_input", motion.flow)):
+                self._note(name, float(np.linalg.norm(flow, axis=-1)[moving].sum() / moving.size))
 
     def _look_around(self) -> None:
-        back = motion_between(self._inputs[-2], self._inputs[-3])
-        ahead = motion_between(self._inputs[-2], self._inputs[-1])
+        back = self._motion(self._inputs[-2], self._inputs[-3])
+        ahead = self._motion(self._inputs[-2], self._inputs[-1])
         for name, videos in (("flicker", self._outputs), ("flicker_input", self._inputs)):
             self._note(name, flicker(videos[-3], videos[-2], videos[-1], back, ahead))
+        greys = [reduce(image) for image in list(self._inputs)[-3:]]
+        if greys[0].shape != back.valid.shape:
+            return  # larger than what the mask is found at
+        still = (stands(greys[0], greys[1]) > 0) & (stands(greys[1], greys[2]) > 0)
+        only = [Motion(motion.flow, motion.valid & still) for motion in (back, ahead)]
+        if (only[0].valid & only[1].valid).any():
+            before, shown, after = list(self._outputs)[-3:]
+            self._note("flicker_still", flicker(before, shown, after, *only))
 
     def _note(self, name: str, value: float) -> None:
         self._errors.setdefault(name, []).append(value)

@@ -1,5 +1,7 @@
 """What lives between the frames of one session."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
@@ -7,39 +9,66 @@ from torch import Tensor
 
 from pipeline.deflicker import Deflicker, LatentMotion, to_latents
 from pipeline.feature_bank import Scenes
-from pipeline.flow import InputFlow
+from pipeline.flow import InputFlow, stilled
+from pipeline.motion_level import MotionLevel
 from pipeline.params import StyleParams
+from pipeline.picture_filter import PictureFilter, PictureMotion, to_pixels
 from pipeline.session_noise import SessionNoise
 from pipeline.similarity import SimilarityFilter
+
+
+@dataclass(frozen=True, slots=True)
+class Motions:
+    """A frame's motion since the last admitted one, on the grids of the two filters."""
+
+    latents: LatentMotion
+    pixels: PictureMotion
 
 
 class SessionState:
     """A session's noise, the prompts it travels between, and what it showed last."""
 
     def __init__(self, shape: tuple[int, int, int], device: torch.device, factor: int = 4) -> None:
-        self._shape, self._device = shape, device
+        self.shape, self._device, self._factor = shape, device, factor
         self.noise = SessionNoise(shape, device, factor)
         self.deflicker = Deflicker()
+        self.picture_filter = PictureFilter()
         self.scenes = Scenes()
+        self.motion_level = MotionLevel()
         self._flow: InputFlow | None = None
         self._prompt, self._negative = Travel(), Travel()
         self._similarity = SimilarityFilter()
         self._admitted: StyleParams | None = None  # values of the last admitted frame
         self.shown: UInt8[np.ndarray, "h w 3"] | None = None  # the last finished picture
 
+    def resized(self, shape: tuple[int, int, int]) -> "SessionState":
+        """Give the state to go on with at another size: prompts on their way stay on it.
+
+        Fixed noise is there at once; motion, and what follows it, from the second frame on.
+        """
+        other = SessionState(shape, self._device, self._factor)
+        other._prompt, other._negative = self._prompt, self._negative
+        return other
+
     def follow(
         self, params: StyleParams, image: UInt8[np.ndarray, "h w 3"]
-    ) -> tuple[Float[Tensor, "n c y x"], LatentMotion | None]:
-        """Give an admitted frame's noise, and its motion on the latent grid if it is known."""
+    ) -> tuple[Float[Tensor, "n c y x"], Motions | None]:
+        """Give an admitted frame's noise, and its motion for the filters if it is known."""
         if params.noise != "warped" and not params.deflicker:
             self._flow = None
             return self.noise.pack(params, InputFlow(), None), None
-        self._flow = self._flow or InputFlow()
-        motion = self._flow.follow(image)
-        noise = self.noise.pack(params, self._flow, motion)
+        self._flow = flow = self._flow or InputFlow()
+        last = flow.grey
+        motion = flow.follow(image)
+        noise = self.noise.pack(params, flow, motion)
         if not params.deflicker or motion is None or motion.is_cut:
             return noise, None
-        return noise, to_latents(motion, *self._shape[1:], self._device)
+        assert last is not None
+        assert flow.grey is not None
+        still = stilled(motion, last, flow.grey, flow.noise)
+        return noise, Motions(
+            to_latents(still, *self.shape[1:], self._device), to_pixels(still, *image.shape[:2])
+        )
 
     def skips(self, image: UInt8[np.ndarray, "h w 3"], params: StyleParams, at: float) -> bool:
         """Say whether the last picture will do for this frame, too; never while values change."""
@@ -50,8 +79,8 @@ class SessionState:
 
     def words(
         self, prompt: Tensor, negative: Tensor, travel: float, at: float
-    ) -> tuple[Float[Tensor, "1 t d"], Float[Tensor, "1 t d"]]:
-        """Give the embeddings of a frame at a time in seconds: on the way, while there is one."""
+    ) -> tuple[Float[Tensor, "1 s k"], Float[Tensor, "1 s k"]]:
+        """Give the prompts of a frame at a time in seconds: on the way, while there is one."""
         return self._prompt.towards(prompt, travel, at), self._negative.towards(
             negative, travel, at
         )

@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 from jaxtyping import Float
 from torch import Tensor
 
-from pipeline.deflicker import LatentMotion
+from pipeline.backends.protocol import Networks
 from pipeline.guidance import Guidance, needs_negative_row
 from pipeline.params import StyleParams
 from pipeline.schedule import Step
+from pipeline.session_state import Motions, SessionState
 
 
 @dataclass(slots=True)
@@ -16,19 +17,22 @@ class Slot:
     """One admitted frame on its way through the denoising steps."""
 
     session: str
+    state: SessionState  # of this frame's size
+    networks: Networks  # of this frame's size
     number: int  # of the input frame
     order: int  # of admission, over all sessions
     deadline: float  # seconds of the engine's clock
     source: Float[Tensor, "1 c h w"]  # clean latent of the input
     noise: Float[Tensor, "n c h w"]  # one field for each step
     steps: tuple[Step, ...]
-    prompt: Float[Tensor, "1 t d"]
-    negative: Float[Tensor, "1 t d"]
+    prompt: Float[Tensor, "1 s k"]  # as Networks.condition gives it
+    negative: Float[Tensor, "1 s k"]
     guidance: Guidance
     scale: float
     deflicker: float
+    search: bool  # for what the motion lost
     look: StyleParams  # what the picture is meant to look like
-    motion: LatentMotion | None  # of the input since the last admitted frame
+    motion: Motions | None  # of the input since the last admitted frame
     x: Float[Tensor, "1 c h w"]  # the noisy latent of the step that comes next
     reference: Float[Tensor, "1 c h w"]  # what guidance leads away from
     scene: int = 0  # of the session: a cut begins another

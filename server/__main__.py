@@ -15,7 +15,7 @@ _ENGINE = (
     ("--width", int, "pixels, a multiple of 8"),
     ("--height", int, "pixels, a multiple of 8"),
     ("--device", str, "auto, cpu or cuda"),
-    ("--backend", str, "auto, openvino, eager, compiled or graphs"),
+    ("--backend", str, "auto, openvino, eager, compiled, graphs or tensorrt"),
     ("--compile-mode", str, "of compiled: auto, default, reduce-overhead or max-autotune"),
     ("--threads", int, "inference threads on the CPU; 0: cores - 1"),
     ("--feature-bank", int, "frames that attention also looks at, 0 .. 4; 0: none; backend eager"),
@@ -29,6 +29,10 @@ _SERVE = (
     ("--token", str, "token that opens the API; else one is made and kept"),
     ("--sessions", int, "how many at once; 0: from the measured speed"),
     ("--viewers", int, "how many may watch one session over WHEP"),
+    ("--recordings", Path, "folder that sessions may record into; without it none is recorded"),
+    ("--stream-targets", str, "servers that sessions may stream to, rtmp[s]://host/path, by comma"),
+    ("--stream-kbps", int, "bitrate of a stream to such a server"),
+    ("--virtual-camera", str, "device of the virtual camera; default: the first that is free"),
     ("--schedule", str, "step-major or stream-batch"),
     ("--tls-cert", Path, "certificate file"),
     ("--tls-key", Path, "key file"),
@@ -36,6 +40,10 @@ _SERVE = (
     ("--hosts", str, "further Host names to answer to, by comma"),
     ("--origins", str, "further origins that may write, by comma"),
     ("--ice-addresses", str, "addresses that media may use, by comma; default: --host"),
+    ("--osc", int, "UDP port on 127.0.0.1 that takes style changes as OSC; 0: none"),
+    ("--source-urls", str, "addresses that POST /api/sources may pull, by comma; default: none"),
+    ("--source-devices", str, "cameras of this machine that it may open, by comma; default: none"),
+    ("--source-folder", Path, "folder whose videos and images it may play; default: none"),
     ("--drain-s", float, "seconds that sessions get at SIGTERM"),
     ("--log-level", str, "debug, info, warning or error"),
     ("--log-format", str, "text or json"),
@@ -49,6 +57,7 @@ _STYLE = (
     ("--steps", int, "1 .. 8"),
     ("--noise", str, "fixed, warped (carried by the picture) or fresh"),
     ("--deflicker", float, "0 .. 1, how much of the past steadies the picture"),
+    ("--motion-noise", float, "0 .. 1, less noise while the picture moves"),
     ("--similarity-filter", float, "0 .. 1, skip frames that are so like the last; 0: none"),
 )
 
@@ -72,6 +81,24 @@ def parser() -> argparse.ArgumentParser:
     stylize.add_argument("input", type=Path)
     stylize.add_argument("output", type=Path)
     _add(stylize, _STYLE + _ENGINE)
+    stylize.add_argument(
+        "--deflicker-search",
+        action="store_true",
+        default=None,
+        help="look near by for what the motion lost",
+    )
+    stylize.add_argument(
+        "--quality",
+        choices=("live", "high"),
+        default="live",
+        help="high: blend frames with each other, minutes a second of film",
+    )
+    stylize.add_argument(
+        "--blending",
+        choices=("balanced", "accurate", "interpolation", "causal"),
+        help="of --quality high; default: balanced",
+    )
+    stylize.add_argument("--window", type=int, help="frames to each side, 1 .. 30; default: 2")
     stylize.add_argument("--force", action="store_true", help="overwrite the output")
     consistency = commands.add_parser("consistency", help="measure how still a result holds")
     consistency.add_argument("input", type=Path)
@@ -80,6 +107,16 @@ def parser() -> argparse.ArgumentParser:
     bench = commands.add_parser("bench", help="measure the engine on this machine, as JSON")
     bench.add_argument("subject", choices=("engine",))
     bench.add_argument("--json", action="store_true", help="the only form there is")
+    bench.add_argument(
+        "--compare", action="store_true",
+        help="instead: a true architecture, random weights, beside diffusers and StreamDiffusion",
+    )  # fmt: skip
+    bench.add_argument("--architecture", help="of --compare: sd-turbo, sd15 or mini")
+    bench.add_argument("--streamdiffusion", type=Path, help="of --compare: its checkout's folder")
+    bench.add_argument("--steps", type=int, default=1, help="of --compare: 1 .. 8")
+    bench.add_argument("--rounds", type=int, default=200, help="of --compare: frames of each arm")
+    bench.add_argument("--compiled", action="store_true", help="of --compare: torch.compile, too")
+    bench.add_argument("--plots", type=Path, help="of --compare: a folder for PNG files")
     _add(bench, _ENGINE)
     top = commands.add_parser("top", help="show the sessions of a running server")
     top.add_argument("--url", help="its address; default: what --host and --port say")
@@ -128,9 +165,15 @@ def _run(command: str, given: dict[str, Any]) -> int:
         )
     if command == "bench":
         from server.bench import bench_engine
+        from server.bench_compare import Comparison, bench_compare
 
+        own = {name: given.pop(name) for name in Comparison.__slots__}
+        compare = given.pop("compare")
         given = {name: value for name, value in given.items() if name not in ("subject", "json")}
-        return bench_engine(load_settings(**given), _progress)
+        settings = load_settings(**given)
+        if compare:
+            return bench_compare(settings, Comparison(**own), _progress)
+        return bench_engine(settings, _progress)
     if command == "top":
         from server.top import top
 

@@ -5,7 +5,9 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
+from socket import socket
 
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, Response
@@ -16,7 +18,19 @@ from server.access import Access
 from server.auth import Codes, Guesses, load_token
 from server.guard import Guard
 from server.loop_lag import LoopLag
-from server.routes import health, info, metrics, overlay, sessions, whep, whip
+from server.osc import Osc
+from server.routes import (
+    engine,
+    health,
+    info,
+    metrics,
+    outputs,
+    overlay,
+    sessions,
+    sources,
+    whep,
+    whip,
+)
 from server.routes.context import Context
 from server.sessions import Sessions
 from server.settings import Settings, state_folder
@@ -32,8 +46,12 @@ def create_app(
     worker: Worker,
     say: Callable[[str], None] = lambda line: None,
     client: Path = CLIENT,
+    osc: socket | None = None,
 ) -> FastAPI:
-    """Make the app; it starts and ends the worker. `say` prints a line for who runs it."""
+    """Make the app; it starts and ends the worker. `say` prints a line for who runs it.
+
+    `osc` is a bound UDP socket that takes style changes.
+    """
     codes = Codes()
 
     @asynccontextmanager
@@ -51,9 +69,12 @@ def create_app(
         worker.start()
         here.sessions.start()
         watching = asyncio.create_task(lag.watch())
+        hearing = await _hear_osc(here, osc) if osc else None
         try:
             yield
         finally:
+            if hearing:
+                hearing.close()
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
             await here.sessions.close()
@@ -70,13 +91,22 @@ def create_app(
     app.state.print_link = link_printer(settings, codes, say)
     app.state.say = say
     errors.install(app)
-    for subject in (health, info, metrics, sessions, whip, whep, overlay):
+    for subject in (
+        health, info, engine, metrics, sessions, sources, outputs, whip, whep, overlay,
+    ):  # fmt: skip
         app.include_router(subject.router)
     _serve_client(app, client)
     app.add_middleware(Guard, settings=settings)
     app.state.answers = Counter()
     app.add_middleware(Access, answers=app.state.answers)  # the last added is outermost
     return app
+
+
+async def _hear_osc(here: Context, osc: socket) -> asyncio.DatagramTransport:
+    loop = asyncio.get_running_loop()
+    make = partial(Osc, here.sessions, here.osc)
+    transport, _ = await loop.create_datagram_endpoint(make, sock=osc)
+    return transport
 
 
 def link_printer(

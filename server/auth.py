@@ -1,16 +1,20 @@
 """Who may do what: the main token, one-time codes, and the limit on wrong guesses."""
 
+import hashlib
+import hmac
 import secrets
 import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 from fastapi import Request
 
 from server.errors import ApiError
 
 _CODE_LIFE = 600.0  # seconds; set-up and a browser's start fit in
+_KIND = "page"  # how tokens begin that stand for the main one
 
 
 def load_token(given: str | None, folder: Path) -> str:
@@ -74,6 +78,32 @@ class Guesses:
         if len(self._wrong) > 1000:  # many addresses: forget the oldest
             self._wrong.pop(next(iter(self._wrong)))
         self._wrong.setdefault(address, deque(maxlen=self._most)).append(self._clock())
+
+
+def issue(main: str, seconds: float, clock: Callable[[], float] = time.time) -> str:
+    """Make a token that stands for the main one until its time is over.
+
+    It says its end and is signed with the main token, so it survives a restart and is stored
+    nowhere; another main token ends every one at once.
+    """
+    body = f"{_KIND}.{int(clock() + seconds)}.{secrets.token_urlsafe(16)}"
+    return f"{body}.{_signature(main, body)}"
+
+
+def judge(
+    token: str, main: str, clock: Callable[[], float] = time.time
+) -> Literal["good", "expired", "unknown"]:
+    """Say whether a token is the main one, or stands for it."""
+    if same(token, main):
+        return "good"
+    body, _, signature = token.rpartition(".")
+    if not body.startswith(f"{_KIND}.") or not same(signature, _signature(main, body)):
+        return "unknown"
+    return "good" if int(body.split(".")[1]) > clock() else "expired"
+
+
+def _signature(main: str, body: str) -> str:
+    return hmac.new(main.encode(), body.encode(), hashlib.sha256).hexdigest()
 
 
 def bearer(request: Request) -> str:

@@ -36,6 +36,7 @@ from streams.sources.file import FileSource
 Image = NDArray[np.uint8]  # [h, w, 3] RGB
 _CLOCK = 90000  # of RTP video
 _PATIENCE = 15.0  # seconds for the connection, and for an answer
+_WARM_UP = 120.0  # seconds until another size must be warm
 
 
 class Refused(Exception):
@@ -126,15 +127,25 @@ class Client:
 
         Raises Refused, TimeoutError.
         """
-        seq = len(self._answers) + 1
-        answer = self._answers[seq] = asyncio.get_running_loop().create_future()
-        self._control.send(json.dumps({"type": "style", "seq": seq, "style": style}))
-        return await asyncio.wait_for(answer, _PATIENCE)
+        return await self._ask(_PATIENCE, type="style", style=style)
+
+    async def resize(self, width: int, height: int) -> dict[str, Any]:
+        """Change the size of the pictures; the old one comes until the new one is warm.
+
+        Raises Refused, TimeoutError.
+        """
+        return await self._ask(_WARM_UP, type="size", width=width, height=height)
 
     async def state(self) -> dict[str, Any]:
         """Give the session's state and live figures. Raises Refused."""
         found: dict[str, Any] = _checked(await self._http.get(self._path)).json()
         return found
+
+    async def _ask(self, patience: float, **message: object) -> dict[str, Any]:
+        seq = len(self._answers) + 1
+        answer = self._answers[seq] = asyncio.get_running_loop().create_future()
+        self._control.send(json.dumps(message | {"seq": seq}))
+        return await asyncio.wait_for(answer, patience)
 
     def _on_message(self, text: str) -> None:
         message = json.loads(text)

@@ -1,4 +1,4 @@
-"""Style changes of one session: quick ones coalesce, the last wins, each is acknowledged."""
+"""What one session is told while it lives: of quick changes the last wins, each is acknowledged."""
 
 import asyncio
 import json
@@ -6,17 +6,23 @@ import time
 
 from pydantic import ValidationError
 
-from server.errors import describe
+from pipeline.config import Size
+from pipeline.errors import ConfigError
+from server.errors import code_of, describe
 from server.schema import (
     Applied,
     ErrorMessage,
     Ping,
     Pong,
+    Resized,
     ServerMessage,
+    SizeMessage,
     Style,
     StylePatch,
     parse_client_message,
 )
+from server.sizing import Sizing
+from streams.errors import EngineAway
 from streams.frame import SessionId
 from streams.peer import Peer
 from streams.worker import Worker
@@ -26,8 +32,14 @@ class Control:
     """Changes a session's style; the frame never waits, the old values serve until all is ready."""
 
     def __init__(
-        self, session: SessionId, style: Style, worker: Worker, messages_per_second: int
+        self,
+        session: SessionId,
+        style: Style,
+        size: Size,
+        worker: Worker,
+        messages_per_second: int,
     ) -> None:
+        self.sizing = Sizing(session, size, worker)
         self.style = style  # in force
         self.hint: str | None = None  # what a user should know of its prompt
         self._session, self._worker = session, worker
@@ -60,7 +72,11 @@ class Control:
         if isinstance(message, Ping):
             _send(peer, Pong(seq=message.seq))
             return
-        task = asyncio.create_task(self._acknowledge(message.seq, message.style, peer))
+        if isinstance(message, SizeMessage):
+            work = self._resize(message, peer)
+        else:
+            work = self._acknowledge(message.seq, message.style, peer)
+        task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -72,6 +88,14 @@ class Control:
     async def _acknowledge(self, seq: int, patch: StylePatch, peer: Peer) -> None:
         style, frame = await self.change(patch)
         _send(peer, Applied(seq=seq, frame=frame, style=style, hint=self.hint))
+
+    async def _resize(self, message: SizeMessage, peer: Peer) -> None:
+        try:
+            (width, height), frame = await self.sizing.change((message.width, message.height))
+        except (ConfigError, EngineAway) as error:
+            _send(peer, ErrorMessage(seq=message.seq, code=code_of(error), detail=str(error)))
+        else:
+            _send(peer, Resized(seq=message.seq, frame=frame, width=width, height=height))
 
     async def _apply(self) -> None:
         while self._waiting:

@@ -10,9 +10,11 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
+from pipeline.errors import ConfigError, NoRoom
 from server.schema import Problem
-from streams.errors import MalformedOffer, OfferRefused
+from streams.errors import EngineAway, MalformedOffer, OfferRefused, SourceError
 
 logger = logging.getLogger(__name__)
 
@@ -22,25 +24,36 @@ STATUS: dict[str, int] = {
     "bad_host": 400,
     "unauthorised": 401,
     "code_used": 401,
+    "token_expired": 401,  # nosec B105 - a status
     "foreign_origin": 403,
+    "output_off": 403,
+    "target_not_allowed": 403,
+    "source_not_allowed": 403,
     "viewer_only": 403,
     "not_found": 404,
     "method_not_allowed": 405,
     "no_trickle": 405,
     "unsupported_codec": 406,
+    "too_slow": 408,
+    "no_picture": 409,
     "not_live": 409,
     "too_large": 413,
     "wrong_content_type": 415,
     "invalid": 422,
+    "source_failed": 422,
     "too_many_pending": 429,
     "too_many_bad_tokens": 429,
+    "too_many_connections": 429,
     "headers_too_large": 431,
     "internal": 500,
     "full": 503,
+    "busy": 503,
     "loading": 503,
     "draining": 503,
     "engine_failed": 503,
     "client_not_built": 503,
+    "engine_away": 503,
+    "no_room": 507,
 }
 
 
@@ -72,13 +85,22 @@ def problem(
     return JSONResponse(body.model_dump(), status, headers, media_type="application/problem+json")
 
 
+def code_of(error: ConfigError | EngineAway) -> str:
+    """Give the code of a change that the engine refused."""
+    if isinstance(error, EngineAway):
+        return "engine_away"
+    return "no_room" if isinstance(error, NoRoom) else "invalid"
+
+
 def describe(errors: Sequence[Any]) -> str:
     """Say what was wrong with which field, what was given and what is allowed."""
     sentences = []
     for error in errors[:5]:
         where = ".".join(str(part) for part in error["loc"] if part not in ("body", "style_patch"))
         given = error.get("input")
-        shown = "" if isinstance(given, dict | list) else f" (given: {str(given)[:80]!r})"
+        # an unknown key's value means nothing here, and may be a secret under a wrong name
+        hidden = isinstance(given, dict | list) or error["type"] == "extra_forbidden"
+        shown = "" if hidden else f" (given: {str(given)[:80]!r})"
         sentences.append(f"{where or 'body'}: {error['msg']}{shown}")
     return "; ".join(sentences)
 
@@ -102,9 +124,23 @@ def install(app: FastAPI) -> None:
     async def _malformed(request: Request, error: MalformedOffer) -> JSONResponse:
         return problem("malformed_sdp", str(error), id_of(request))
 
+    @app.exception_handler(SourceError)
+    async def _source(request: Request, error: SourceError) -> JSONResponse:
+        return problem("source_failed", str(error), id_of(request))
+
     @app.exception_handler(OfferRefused)
     async def _refused(request: Request, error: OfferRefused) -> JSONResponse:
         return problem(error.code, error.detail, id_of(request), status=422)
+
+    @app.exception_handler(ConfigError)
+    @app.exception_handler(EngineAway)
+    async def _engine(request: Request, error: ConfigError | EngineAway) -> JSONResponse:
+        return problem(code_of(error), str(error), id_of(request))
+
+    @app.exception_handler(ClientDisconnect)
+    async def _left(request: Request, error: ClientDisconnect) -> JSONResponse:
+        # nobody hears it; it is counted, and not as a fault of ours
+        return problem("too_slow", "the connection ended within the body", id_of(request))
 
     @app.exception_handler(RequestValidationError)
     async def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:

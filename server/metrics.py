@@ -59,6 +59,9 @@ def _engine(here: Context) -> Iterator[Metric]:
     info = GaugeMetricFamily("restyle_info", "What serves here; always 1", labels=labels)
     info.add_metric((VERSION, engine.model, engine.backend, engine.device), 1)
     yield info
+    yield _gauge("engine_running", "0 while it is away", here.worker.engine_state == "running")
+    lost = "How often the engine's process died or was killed"
+    yield _counter("engine_losses", lost, here.worker.engine_losses)
     name = "engine_seconds_per_frame"
     yield _gauge(name, "A frame's cost, measured at warm-up", engine.ms_per_frame / 1000)
 
@@ -116,6 +119,7 @@ def _process(here: Context, answers: Answers) -> Iterator[Metric]:
     )
     lag.add_metric(("0.99",), here.loop_lag.p99_ms() / 1000)
     yield lag
+    yield _counters("osc_messages", "OSC messages", "result", here.osc)
     yield _gauge("threads", "Threads of the process, those of libraries too", _threads())
     told = CounterMetricFamily(
         "restyle_http_answers", "Answered requests", labels=("method", "status")

@@ -6,7 +6,7 @@ default comes from pipeline.params.StyleParams.
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, TypeAdapter
 
 from pipeline.params import Noise, StyleParams
 
@@ -32,6 +32,8 @@ class Style(Message):
     noise: Noise = _DEFAULT.noise
     noise_warp: float = Field(default=_DEFAULT.noise_warp, ge=0, le=1)
     deflicker: float = Field(default=_DEFAULT.deflicker, ge=0, le=1)
+    deflicker_search: bool = _DEFAULT.deflicker_search
+    motion_noise: float = Field(default=_DEFAULT.motion_noise, ge=0, le=1)
     blend_seed: int = Field(default=_DEFAULT.blend_seed, ge=0, le=2**32 - 1)
     seed_blend: float = Field(default=_DEFAULT.seed_blend, ge=0, le=1)
     travel: float = Field(default=_DEFAULT.travel, ge=0, le=60)
@@ -55,6 +57,8 @@ class StylePatch(Message):
     noise: Noise | None = None
     noise_warp: float | None = Field(default=None, ge=0, le=1)
     deflicker: float | None = Field(default=None, ge=0, le=1)
+    deflicker_search: bool | None = None
+    motion_noise: float | None = Field(default=None, ge=0, le=1)
     blend_seed: int | None = Field(default=None, ge=0, le=2**32 - 1)
     seed_blend: float | None = Field(default=None, ge=0, le=1)
     travel: float | None = Field(default=None, ge=0, le=60)
@@ -75,6 +79,9 @@ class Offer(Message):
     sdp: str = Field(max_length=65536)
     type: Literal["offer"]
     style: StylePatch = StylePatch()
+    # of the answer before: brings the session back, with its id, viewers' link and style, on which
+    # `style` is put. One that is not known any more is no error: a new session is made.
+    resume: str | None = Field(default=None, max_length=128)
 
 
 class IceServer(Message):
@@ -91,9 +98,28 @@ class Answer(Message):
     id: str
     token: str  # opens this one session: GET, PATCH, DELETE
     viewer_token: str  # lets watch it (POST /whep/{id}), nothing else
+    resume: str  # send it with the next offer when the connection is lost; see Offer
     sdp: str
     type: Literal["answer"] = "answer"
     ice_servers: list[IceServer]
+    style: Style
+    hint: str | None = None
+
+
+class SourceOffer(Message):
+    """POST /api/sources: pictures that the server finds by itself."""
+
+    kind: Literal["file", "image", "url", "device"]
+    at: str = Field(min_length=1, max_length=2000)  # path in the folder, address, or device
+    style: StylePatch = StylePatch()
+
+
+class SessionMade(Message):
+    """201 of POST /api/sources."""
+
+    id: str
+    token: str  # opens this one session: GET, PATCH, DELETE
+    viewer_token: str  # lets watch it (POST /whep/{id}), nothing else
     style: Style
     hint: str | None = None
 
@@ -122,6 +148,74 @@ class Stats(Message):
     flicker: float | None
 
 
+OutputKind = Literal["recording", "rtmp", "srt", "virtual_camera"]
+
+
+class OutputProblem(Message):
+    """What went wrong with an output last."""
+
+    id: str  # the log has the same one
+    detail: str
+
+
+class OutputState(Message):
+    """One more place that a session's pictures go to."""
+
+    id: str
+    kind: OutputKind
+    target: str  # a file's name, a server without path and key, or a device
+    # retrying: it is away and will be tried again; failed: it ended by itself, `problem` says why
+    state: Literal["starting", "live", "retrying", "failed", "ended"]
+    frames: int  # written
+    dropped: int  # pictures that came while it was behind or away
+    seconds: float  # of pictures written, by the camera's clock
+    bytes: int
+    problem: OutputProblem | None
+
+
+class NewRecording(Message):
+    """Record, in the folder that the server was given."""
+
+    kind: Literal["recording"]
+
+
+class NewRtmp(Message):
+    """Stream to a server that the setting `stream_targets` allows."""
+
+    kind: Literal["rtmp"]
+    url: SecretStr  # rtmp:// or rtmps://; may hold the key already. Not shown again anywhere
+    key: SecretStr | None = None  # joined to it with a slash
+
+
+class NewSrt(Message):
+    """Call a server of SRT that the setting `stream_targets` allows; it gets MPEG-TS."""
+
+    kind: Literal["srt"]
+    url: SecretStr  # srt://host:port
+    streamid: SecretStr | None = None
+    passphrase: SecretStr | None = None  # 10 .. 79 characters; without it nothing is encrypted
+
+
+class NewVirtualCamera(Message):
+    """Show the picture as a camera of the server's machine."""
+
+    kind: Literal["virtual_camera"]
+
+
+# POST /api/sessions/{id}/outputs
+NewOutput = Annotated[
+    NewRecording | NewRtmp | NewSrt | NewVirtualCamera, Field(discriminator="kind")
+]
+
+
+class OutputList(Message):
+    """GET /api/sessions/{id}/outputs."""
+
+    outputs: list[OutputState]
+    # each kind, and why it cannot be started here; null: it can
+    kinds: dict[OutputKind, str | None]
+
+
 class SessionState(Message):
     """GET /api/sessions/{id}."""
 
@@ -133,6 +227,7 @@ class SessionState(Message):
     height: int
     viewers: int  # who watch over WHEP
     viewer_token: str
+    muted: bool  # its sound does not pass on
     stats: Stats
 
 
@@ -148,6 +243,27 @@ class StyleInForce(Message):
     style: Style
     frame: int  # number of the first input frame that it holds for
     hint: str | None = None
+
+
+class PictureSize(Message):
+    """Of the restyled picture, in pixels; the camera's centre is cut to its shape."""
+
+    width: int = Field(ge=256, le=1024)
+    height: int = Field(ge=256, le=1024)
+
+
+class SoundChange(Message):
+    """PUT /api/sessions/{id}/sound."""
+
+    muted: bool
+
+
+class SizeInForce(Message):
+    """Answer of PUT /api/sessions/{id}/size."""
+
+    width: int
+    height: int
+    frame: int  # number of the first input frame that it holds for
 
 
 class Preset(Message):
@@ -168,6 +284,7 @@ class Info(Message):
     backend: str
     width: int
     height: int
+    size_step: int | None  # sides of a live size are multiples of it; null: there is one size only
     slots: int
     sessions: int
     presets: list[Preset]
@@ -210,6 +327,13 @@ class StyleMessage(Message):
     style: StylePatch
 
 
+class SizeMessage(PictureSize):
+    """Change the picture's size."""
+
+    type: Literal["size"]
+    seq: int = Field(ge=0)
+
+
 class Ping(Message):
     """Measure the way there and back."""
 
@@ -227,6 +351,25 @@ class Applied(Message):
     hint: str | None = None
 
 
+class Resized(Message):
+    """Acknowledge a size message, once the size is warm: in force from this input frame on."""
+
+    type: Literal["resized"] = "resized"
+    seq: int
+    frame: int
+    width: int
+    height: int
+
+
+class Changed(Message):
+    """Somebody else changed the style: over HTTP or OSC."""
+
+    type: Literal["changed"] = "changed"
+    frame: int  # in force from this input frame on
+    style: Style
+    hint: str | None = None
+
+
 class Pong(Message):
     """Answer a ping."""
 
@@ -239,8 +382,10 @@ class StatsMessage(Message):
 
     type: Literal["stats"] = "stats"
     state: Literal["connecting", "live", "stalled", "closed"]
-    engine: Literal["running", "restarting", "failed"]  # not running: the picture is untouched
+    # not running: the picture is untouched. stuck: no answer yet; failed: restarts are given up
+    engine: Literal["running", "stuck", "restarting", "failed"]
     stats: Stats
+    outputs: list[OutputState]
 
 
 class ErrorMessage(Message):
@@ -259,8 +404,9 @@ class Ended(Message):
     reason: Literal["draining", "lifetime", "idle", "deleted", "engine_failed"]
 
 
-ClientMessage = Annotated[StyleMessage | Ping, Field(discriminator="type")]
+ClientMessage = Annotated[StyleMessage | SizeMessage | Ping, Field(discriminator="type")]
 ServerMessage = Annotated[
-    Applied | Pong | StatsMessage | ErrorMessage | Ended, Field(discriminator="type")
+    Applied | Changed | Resized | Pong | StatsMessage | ErrorMessage | Ended,
+    Field(discriminator="type"),
 ]
 parse_client_message = TypeAdapter[ClientMessage](ClientMessage).validate_json

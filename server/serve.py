@@ -8,7 +8,7 @@ import sys
 import threading
 from functools import partial
 from types import FrameType
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
 from fastapi import FastAPI
@@ -17,7 +17,9 @@ from pipeline.backends import choose_backend
 from pipeline.engine import build_engine
 from pipeline.models.folder import open_folder
 from server.app import create_app
+from server.connections import Connection
 from server.logs import set_up
+from server.osc import bind
 from server.sessions import Sessions
 from server.settings import Settings
 from streams.aiortc_patches import TransportSettings, install
@@ -32,6 +34,7 @@ def serve(settings: Settings) -> int:
     open_folder(config)  # a wrong model is told now, not when the first page opens
     choose_backend(config)
     listener = _listen(settings)
+    osc = bind(settings.osc)
     addresses = tuple(settings.ice_addresses) or (settings.host,)
     everywhere = addresses in (("0.0.0.0",), ("::",))  # nosec B104 - compared, not bound
     install(
@@ -44,7 +47,7 @@ def serve(settings: Settings) -> int:
     build = partial(build_engine, config)
     apart = EngineProcess(build, _say_step) if settings.engine_process else None
     worker = Worker(apart.start if apart else lambda: build(_say_step))
-    app = create_app(settings, worker, _say)
+    app = create_app(settings, worker, _say, osc=osc)
     server = _Server(_uvicorn_config(app, settings), app, settings)
     worker.ready.add_done_callback(lambda ready: server.loaded(ready.exception()))
     try:
@@ -113,7 +116,7 @@ def _uvicorn_config(app: Any, settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         ws="none",
-        http="h11",
+        http=cast(Any, partial(Connection, settings=settings)),  # called like a class
         h11_max_incomplete_event_size=settings.max_headers,
         log_config=None,
         access_log=False,

@@ -13,13 +13,26 @@ from aiortc import RTCIceServer
 from server.control import Control
 from server.errors import ApiError
 from server.logs import of_session
+from server.outputs import Outputs
 from server.past import Past
-from server.schema import Ended, Percentiles, SessionState, Stats, StatsMessage, Style
+from server.resume import Identity, Lost
+from server.schema import (
+    Changed,
+    Ended,
+    Percentiles,
+    SessionState,
+    Stats,
+    StatsMessage,
+    Style,
+    StylePatch,
+)
 from server.settings import Settings
 from server.viewers import Viewers
 from streams.frame import Frame, Restyled, SessionId
 from streams.hub import Hub
 from streams.peer import Callbacks, Peer
+from streams.protocol import EngineState
+from streams.sources.server import Place, ServerSource
 from streams.stats import SessionStats
 from streams.worker import Worker
 
@@ -35,17 +48,27 @@ class Session:
     """One browser's place on the server, or one publisher's: it only sends (WHIP)."""
 
     def __init__(
-        self, settings: Settings, worker: Worker, style: Style, address: str, sends: bool = True
+        self,
+        settings: Settings,
+        worker: Worker,
+        style: Style,
+        address: str,
+        sends: bool = True,
+        identity: Identity | None = None,
     ) -> None:
-        self.id = SessionId(secrets.token_urlsafe(16))
-        self.token = secrets.token_urlsafe(32)
-        self.viewer_token = secrets.token_urlsafe(32)
+        self.identity = identity or Identity()
+        self.id, self.token = self.identity.id, self.identity.token
+        self.viewer_token = self.identity.viewer_token
         self.address = address
         self.started = time.monotonic()
         self.stats = SessionStats()
-        self.control = Control(self.id, style, worker, settings.messages_per_second)
+        engine = worker.ready.result()  # nobody is let in before
+        size = (engine.width, engine.height)
+        self.control = Control(self.id, style, size, worker, settings.messages_per_second)
         self.gone = asyncio.Event()  # the connection ended by itself
         self._settings, self._worker = settings, worker
+        self._left = False
+        self._told_engine: EngineState = "running"
         self.peer = Peer(
             Callbacks(self._on_frame, self._on_message, self.gone.set),
             self.stats,
@@ -53,9 +76,28 @@ class Session:
         )
         self.hub = Hub()
         self.hub.add(self.peer.show if sends else self._count_from_thread)
-        self.viewers = Viewers(settings, self.hub)
+        self.hub.add(self._keep)
+        self.newest: Restyled | None = None  # for a snapshot
+        self.source: ServerSource | None = None
+        self.viewers = Viewers(settings, self.hub, self.peer.sound)
+        self.outputs = Outputs(settings, self.hub)
         self._loop = asyncio.get_running_loop()
         worker.open(self.id, style.params(), self.hub.put)
+
+    async def open_source(self, place: Place) -> None:
+        """Take pictures from the server's side from now on. Raises SourceError."""
+
+        def put(frame: Frame) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop has closed
+                self._loop.call_soon_threadsafe(self.stats.came_in)
+            self._worker.put(self.id, frame)
+
+        def ended() -> None:
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self.gone.set)
+
+        self.source = await asyncio.to_thread(ServerSource, place, put, ended)
+        self.source.start()
 
     @property
     def phase(self) -> Literal["connecting", "live", "stalled", "closed"]:
@@ -79,11 +121,11 @@ class Session:
 
     def state(self) -> SessionState:
         """Describe it."""
-        config = self._settings
+        width, height = self.control.sizing.size
         return SessionState(
             id=self.id, state=self.phase, style=self.control.style, hint=self.control.hint,
-            width=config.width, height=config.height, stats=self.figures(),
-            viewers=len(self.viewers), viewer_token=self.viewer_token,
+            width=width, height=height, stats=self.figures(),
+            viewers=len(self.viewers), viewer_token=self.viewer_token, muted=self.peer.sound.muted,
         )  # fmt: skip
 
     def figures(self) -> Stats:
@@ -101,25 +143,47 @@ class Session:
             flicker=now.flicker,
         )
 
+    async def change_from_elsewhere(self, patch: StylePatch) -> tuple[Style, int]:
+        """Change the style for somebody who is not its page, and tell the page."""
+        style, frame = await self.control.change(patch)
+        message = Changed(style=style, frame=frame, hint=self.control.hint)
+        self.peer.send(message.model_dump_json())
+        return style, frame
+
     def tell_figures(self) -> None:
         """Send its figures to the page."""
+        self._told_engine = self._worker.engine_state
         message = StatsMessage(
-            state=self.phase, engine=self._worker.engine_state, stats=self.figures()
-        )
+            state=self.phase, engine=self._told_engine, stats=self.figures(),
+            outputs=self.outputs.states(),
+        )  # fmt: skip
         self.peer.send(message.model_dump_json())
 
     def tell_end(self, reason: Reason) -> None:
         """Tell the page that it ends."""
         self.peer.send(Ended(reason=reason).model_dump_json())
 
-    async def close(self) -> None:
-        """Give everything back."""
+    def leave(self) -> None:
+        """Leave the engine: from now on another session may have this id."""
+        self._left = True
         self.control.close()
         self._worker.close_session(self.id)
-        await asyncio.gather(self.peer.close(), self.viewers.close())
+
+    async def close(self) -> None:
+        """Give the connections back; `leave` comes first."""
+        if self.source is not None:
+            await asyncio.to_thread(self.source.close)
+        await asyncio.gather(self.peer.close(), self.viewers.close(), self.outputs.close())
 
     def _on_frame(self, frame: Frame) -> None:
+        if self._left:
+            return  # its connection takes a moment to close
         self._worker.put(self.id, frame)
+        if self._worker.engine_state != self._told_engine:
+            self.tell_figures()  # a person should know at once why the picture is untouched
+
+    def _keep(self, restyled: Restyled) -> None:
+        self.newest = restyled
 
     def _count_from_thread(self, restyled: Restyled) -> None:
         """Count a picture where no track of the publisher's own does."""
@@ -144,6 +208,7 @@ class Sessions:
         self._watch: asyncio.Task[None] | None = None
         self.past = Past()
         self.draining = False
+        self.lost = Lost(settings.resume_s, settings.resumable)
         self._empty = asyncio.Event()  # while draining: the last session left
 
     def start(self) -> None:
@@ -202,14 +267,25 @@ class Sessions:
             raise ApiError("full", "too many unfinished offers", _RETRY)
 
     async def create(
-        self, offer: str, style: Style, address: str, sends: bool = True
+        self,
+        offer: str,
+        patch: StylePatch,
+        address: str,
+        sends: bool = True,
+        resume: str | None = None,
     ) -> tuple[Session, str]:
         """Open a session; give it and the SDP answer. Without `sends` nothing goes back.
 
+        `resume` brings a lost session back, also one whose loss was not noticed yet.
         Raises ApiError, MalformedOffer, OfferRefused; nothing stays open then.
         """
+        if resume is not None:
+            self._give_up(resume)
         self.admit(address)
-        session = Session(self._settings, self._worker, style, address, sends)
+        found = None if resume is None else self.lost.take(resume)
+        identity, style = found or (None, Style())
+        style = patch.apply(style)
+        session = Session(self._settings, self._worker, style, address, sends, identity)
         of_session(session.id)
         self._open[session.id] = session
         try:
@@ -217,24 +293,56 @@ class Sessions:
             answer = await asyncio.wait_for(
                 session.peer.accept(offer, sends), self._settings.setup_s
             )
+        except BaseException as error:
+            self._open.pop(session.id, None)
+            self._close_aside(session)
+            if identity is not None:
+                self.lost.keep(identity, style)  # it may be tried again
+            if isinstance(error, TimeoutError):
+                raise ApiError("busy", "no answer to the offer in time", _RETRY) from error
+            raise
+        self.past.opened += 1
+        logger.info("session %s opened", session.id)
+        return session, answer
+
+    async def create_from(self, place: Place, style: Style, address: str) -> Session:
+        """Open a session of a source on the server's side.
+
+        Raises ApiError, SourceError; nothing stays open then.
+        """
+        self.admit(address)
+        session = Session(self._settings, self._worker, style, address, sends=False)
+        of_session(session.id)
+        self._open[session.id] = session
+        try:
+            session.control.hint = await asyncio.to_thread(self._worker.prepare, style.params())
+            await session.open_source(place)
         except BaseException:
             self._open.pop(session.id, None)
             self._close_aside(session)
             raise
         self.past.opened += 1
         logger.info("session %s opened", session.id)
-        return session, answer
+        return session
 
     def end(self, session: Session, reason: Reason) -> None:
         """End a session: its slot is free at once, the connection closes aside."""
         if self._open.pop(session.id, None) is None:
             return
         self.past.end(reason, session.figures())
+        if reason == "idle":
+            self.lost.keep(session.identity, session.control.style)
         logger.info("session %s ends: %s", session.id, reason, extra={"session": session.id})
         session.tell_end(reason)
         self._close_aside(session)
         if self.draining and not self._open:
             self._empty.set()
+
+    def _give_up(self, resume: str) -> None:
+        """End the session that is to be brought back, if it is still open: its peer left it."""
+        for session in self:
+            if secrets.compare_digest(session.identity.resume.encode(), resume.encode()):
+                self.end(session, "idle")
 
     async def drain(self) -> None:
         """Let nobody in, tell everyone, give them time to leave."""
@@ -257,6 +365,7 @@ class Sessions:
         await asyncio.gather(*self._closing, return_exceptions=True)
 
     def _close_aside(self, session: Session) -> None:
+        session.leave()
         task = asyncio.create_task(session.close())
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)

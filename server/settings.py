@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from pipeline.config import BackendName, CompileMode, Device, EngineConfig, ScheduleName
 from server.logs import LogFormat
 from server.schema import IceServer
+from server.stream_targets import parse_target
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -36,6 +37,11 @@ class Settings(BaseSettings):
     ice_servers: list[IceServer] = []
     ice_addresses: Annotated[list[str], NoDecode] = []  # empty: `host`
 
+    # what it may open for POST /api/sources: nothing, unless said here
+    source_urls: Annotated[list[str], NoDecode] = []  # rtsp://camera.local/live and what is below
+    source_devices: Annotated[list[str], NoDecode] = []  # /dev/video0
+    source_folder: Path | None = None  # of video files and images
+
     # what it runs
     model: str = "embedded"
     autoencoder: str | None = None
@@ -48,28 +54,54 @@ class Settings(BaseSettings):
     threads: int = Field(default=0, ge=0)
     feature_bank: int = 0
     feature_fusion: float = 0.0
+    feature_anchor: bool = False
     max_rows: int = 8
     compile_mode: CompileMode = "auto"
+    osc: int = Field(default=0, ge=0, le=65535)  # UDP port on loopback; 0: none
     engine_process: bool = False  # a process of its own: `serve` outlives its crashes and hangs
+
+    # where pictures may go besides the page and viewers
+    recordings: Path | None = None  # the folder of recordings; None: none are made
+    stream_targets: Annotated[
+        list[str], NoDecode
+    ] = []  # rtmp[s]://host[:port][/path] and below, srt://host:port
+    virtual_camera: str | None = None  # its device; None: the first that is free
+    stream_kbps: int = Field(default=2500, ge=100, le=50_000)
 
     # limits
     sessions: int = Field(default=0, ge=0, le=256)  # 0: from the measured speed
     viewers: int = Field(default=20, ge=0, le=256)  # of one session; they share its encode
+    outputs: int = Field(default=4, ge=0, le=64)  # of one session
     setup_s: float = Field(default=10, gt=0)  # from offer to first frame
     no_media_s: float = Field(default=10, gt=0)  # without a frame, until the place is free
+    resume_s: float = Field(default=60, ge=0)  # that a lost session can be brought back
+    resumable: int = Field(default=64, ge=1)  # lost sessions that are kept
     session_s: float = Field(default=4 * 3600, gt=0)
     drain_s: float = Field(default=30, ge=0)
     pending_per_peer: int = Field(default=4, ge=1)
     pending: int = Field(default=16, ge=1)
     bad_tokens_per_minute: int = Field(default=10, ge=1)
     messages_per_second: int = Field(default=100, ge=1)
+    token_s: float = Field(default=12 * 3600, gt=0)  # life of what a printed link is exchanged for
+    connections_per_address: int = Field(default=32, ge=1)  # HTTP; not counted behind a proxy
+    header_s: float = Field(default=5, gt=0)  # until a request's headers are there
+    body_s: float = Field(default=10, gt=0)  # … and then its body
     max_body: int = 256 * 1024  # bytes
     max_headers: int = 16 * 1024  # bytes
 
     log_level: str = Field(default="warning", pattern="^(debug|info|warning|error)$")
     log_format: LogFormat = "text"
 
-    @field_validator("trusted_proxies", "origins", "hosts", "ice_addresses", mode="before")
+    @field_validator(
+        "trusted_proxies",
+        "origins",
+        "hosts",
+        "ice_addresses",
+        "stream_targets",
+        "source_urls",
+        "source_devices",
+        mode="before",
+    )
     @classmethod
     def _split(cls, value: object) -> object:
         return (
@@ -77,6 +109,13 @@ class Settings(BaseSettings):
             if isinstance(value, str)
             else value
         )
+
+    @field_validator("stream_targets")
+    @classmethod
+    def _are_targets(cls, value: list[str]) -> list[str]:
+        for each in value:
+            parse_target(each)
+        return value
 
     @model_validator(mode="after")
     def _safe(self) -> "Settings":
@@ -104,6 +143,7 @@ class Settings(BaseSettings):
             threads=self.threads,
             feature_bank=self.feature_bank,
             feature_fusion=self.feature_fusion,
+            feature_anchor=self.feature_anchor,
             max_rows=self.max_rows,
             compile_mode=self.compile_mode,
             cache=_folder("XDG_CACHE_HOME", ".cache"),

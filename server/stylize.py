@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from tqdm import tqdm
 
 from pipeline.engine import build_engine
+from pipeline.patch_blending import Blending
 from server.errors import describe
 from server.schema import Style, StylePatch
 from server.settings import SettingsError, load_settings
@@ -22,6 +23,7 @@ def stylize(given: dict[str, object]) -> int:
     """Restyle a file and print what it took. Raises errors with one sentence for the user."""
     source_path, output = Path(str(given.pop("input"))), Path(str(given.pop("output")))
     force = given.pop("force")
+    blending = _blending(str(given.pop("quality")), given.pop("blending"), given.pop("window"))
     style = _style({key: given.pop(key) for key in _STYLE if key in given})
     settings = load_settings(**given)
     if output.exists() and not force:
@@ -41,7 +43,7 @@ def stylize(given: dict[str, object]) -> int:
             progress.update()
 
         started = time.perf_counter()
-        frames = stylize_file(engine, source, output, style.params(), count)
+        frames = stylize_file(engine, source, output, style.params(), count, blending)
         seconds = time.perf_counter() - started
         progress.close()
     finally:
@@ -51,6 +53,15 @@ def stylize(given: dict[str, object]) -> int:
         f"{output}: {frames} frames in {seconds:.1f} s, {frames / seconds:.1f} fps (ms: {stages})"
     )
     return 0
+
+
+def _blending(quality: str, mode: object, window: object) -> Blending | None:
+    if quality == "live":
+        if mode is not None or window is not None:
+            raise SettingsError("blending, window: give --quality high, too")
+        return None
+    # argparse takes no other mode
+    return Blending(mode or "balanced", window if isinstance(window, int) else 2)  # type: ignore[arg-type]
 
 
 def _style(given: dict[str, object]) -> Style:

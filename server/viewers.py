@@ -9,6 +9,7 @@ from server.errors import ApiError
 from server.settings import Settings
 from streams.broadcast import Broadcast
 from streams.hub import Hub
+from streams.sound import LipSync
 from streams.viewer import Viewer
 
 _RETRY = 3  # seconds that a refused viewer should wait
@@ -17,8 +18,8 @@ _RETRY = 3  # seconds that a refused viewer should wait
 class Viewers:
     """The viewers of one session. Lives on the loop."""
 
-    def __init__(self, settings: Settings, hub: Hub) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, hub: Hub, sound: LipSync) -> None:
+        self._settings, self._sound = settings, sound
         self._broadcast = Broadcast(hub)
         self._open: dict[str, Viewer] = {}
         self._closing: set[asyncio.Task[None]] = set()
@@ -38,13 +39,16 @@ class Viewers:
         id = secrets.token_urlsafe(16)
         viewer = self._open[id] = Viewer(
             self._broadcast,
+            self._sound,
             lambda: self._close_aside(id),
             [RTCIceServer(**s.model_dump(exclude_none=True)) for s in self._settings.ice_servers],
         )
         try:
             answer = await asyncio.wait_for(viewer.accept(offer), self._settings.setup_s)
-        except BaseException:
+        except BaseException as error:
             self._close_aside(id)
+            if isinstance(error, TimeoutError):
+                raise ApiError("busy", "no answer to the offer in time", _RETRY) from error
             raise
         if self._closed:
             self._close_aside(id)

@@ -17,18 +17,19 @@ from typing import Any, cast
 import aioice.ice
 import aioice.stun
 import av
-from aiortc import RTCRtpSender, rtcrtpreceiver, rtcrtpsender
+from aiortc import RTCPeerConnection, RTCRtpSender, rtcrtpreceiver, rtcrtpsender
 from aiortc.codecs import get_decoder, get_encoder
 from aiortc.codecs.base import Decoder, Encoder
 from aiortc.codecs.h264 import H264Encoder
 from aiortc.codecs.vpx import Vp8Encoder, VpxPayloadDescriptor
-from aiortc.jitterbuffer import JitterBuffer, JitterFrame
-from aiortc.rate import RemoteBitrateEstimator
+from aiortc.jitterbuffer import JitterFrame
+from aiortc.rate import BandwidthUsage, RemoteBitrateEstimator
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters
-from aiortc.rtp import RtpPacket
+from aiortc.rtp import RtcpRrPacket, RtcpSrPacket
 from av.video.codeccontext import VideoCodecContext
 
 from streams.frame import Encoded
+from streams.jitter import Frames, MarkerJitterBuffer, PatientNackGenerator
 
 logger = logging.getLogger(__name__)
 
@@ -62,9 +63,11 @@ def install(settings: TransportSettings) -> None:
     global _settings
     _settings = settings
     vars(rtcrtpreceiver)["JitterBuffer"] = MarkerJitterBuffer
+    vars(rtcrtpreceiver)["NackGenerator"] = PatientNackGenerator
     vars(rtcrtpreceiver)["RemoteBitrateEstimator"] = FlooredEstimator
     vars(rtcrtpreceiver)["decoder_worker"] = decode_frames
     vars(rtcrtpsender)["get_encoder"] = make_encoder
+    setattr(RTCRtpSender, "_handle_rtcp_packet", handle_feedback)  # noqa: B010 - a method of aiortc
     aioice.ice.get_host_addresses = host_addresses
     aioice.ice.StunProtocol.datagram_received = receive_datagram
 
@@ -72,56 +75,36 @@ def install(settings: TransportSettings) -> None:
 # --- receiving ---------------------------------------------------------------------------------
 
 
-class MarkerJitterBuffer(JitterBuffer):
-    """Gives a frame out when its last packet is there, not when the next frame begins.
-
-    aiortc ignores the RTP marker bit, which costs one frame interval (33 ms at 30 fps). Here a
-    frame ends at its marker, or at a change of timestamp as before. It is given out only when
-    all packets from the oldest expected one on are there, so loss and reordering are waited for
-    just as in aiortc.
-    """
-
-    def _remove_frame(self, sequence_number: int) -> JitterFrame | None:
-        if self._prefetch:  # audio
-            return super()._remove_frame(sequence_number)
-        assert self._origin is not None
-        packets: list[RtpPacket] = []
-        for count in range(self.capacity):
-            packet = self._packets[(self._origin + count) % self.capacity]
-            if packet is None:
-                return None
-            if packets and packet.timestamp != packets[0].timestamp:
-                return self._give(packets)
-            packets.append(packet)
-            if packet.marker:
-                return self._give(packets)
-        return None
-
-    def _give(self, packets: list[RtpPacket]) -> JitterFrame:
-        self.remove(len(packets))
-        data = b"".join(packet._data for packet in packets)  # type: ignore[attr-defined]  # aiortc's
-        return JitterFrame(data=data, timestamp=packets[0].timestamp)
+_NARROW_MS = 10_000  # that a link counts as narrow after packets piled up
 
 
 class FlooredEstimator(RemoteBitrateEstimator):
-    """Never tells a browser to send less than the floor.
+    """Never tells a browser to send less than the floor, unless its packets pile up on the way.
 
     aiortc's estimate starts at what came in the first second and grows by 8 % a second, so Chrome
-    would shrink a 512 × 512 camera to 384 × 384 for a quarter of a minute.
+    would shrink a 512 × 512 camera to 384 × 384 for a quarter of a minute. A link that is narrow
+    shows by delay that grows; then the estimate holds, or a deep buffer on the way would fill.
     """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._narrow_until_ms = 0
 
     def add(
         self, arrival_time_ms: int, abs_send_time: int, payload_size: int, ssrc: int
     ) -> tuple[int, list[int]] | None:
         """Estimate as aiortc does, and raise the result to the floor."""
         estimate = super().add(arrival_time_ms, abs_send_time, payload_size, ssrc)
-        if estimate is None:
-            return None
+        if self.detector.state() == BandwidthUsage.OVERUSING:
+            self._narrow_until_ms = arrival_time_ms + _NARROW_MS
+        if estimate is None or arrival_time_ms < self._narrow_until_ms:
+            return estimate
         return max(estimate[0], _settings.remb_floor), estimate[1]
 
 
 _MOST_WAITING = 4  # encoded frames before the decoder; more means that it is too slow
 _MOST_DECODED = 2  # pictures before a reader that drains at once
+_MOST_SOUND = 50  # packets of sound, a second
 
 
 def decode_frames(
@@ -143,19 +126,23 @@ def decode_frames(
                 break
             decode_error.set()
             continue
-        codec, frame = task
-        if not frame.data or is_too_large(codec.name, frame.data):
+        codec, waited = task
+        if codec.mimeType.lower() == "audio/opus":
+            _call(loop, _replace_oldest, decoded, _as_it_came(waited), _MOST_SOUND)
             continue
-        try:
-            if decoder is None or codec.name != codec_name:
-                codec_name, decoder = codec.name, _make_decoder(codec)
-            pictures = decoder.decode(frame)
-        except Exception as error:  # noqa: BLE001 - whatever a hostile bitstream makes it raise
-            logger.debug("a frame was not decoded: %s", error)
-            decode_error.set()
-            continue
-        for picture in pictures:
-            _call(loop, _replace_oldest, decoded, picture)
+        for frame in waited.all() if isinstance(waited, Frames) else [waited]:
+            if not frame.data or is_too_large(codec.name, frame.data):
+                continue
+            try:
+                if decoder is None or codec.name != codec_name:
+                    codec_name, decoder = codec.name, _make_decoder(codec)
+                pictures = decoder.decode(frame)
+            except Exception as error:  # noqa: BLE001 - whatever a hostile bitstream makes it raise
+                logger.debug("a frame was not decoded: %s", error)
+                decode_error.set()
+                continue
+            for picture in pictures:
+                _call(loop, _replace_oldest, decoded, picture, _MOST_DECODED)
     _call(loop, decoded.put_nowait, None)
 
 
@@ -169,10 +156,17 @@ def _drop_waiting(encoded: "queue.Queue[Any]") -> bool:
         return False
 
 
-def _replace_oldest(decoded: "asyncio.Queue[Any]", picture: Any) -> None:
-    while decoded.qsize() >= _MOST_DECODED:
+def _replace_oldest(decoded: "asyncio.Queue[Any]", item: Any, most: int) -> None:
+    while decoded.qsize() >= most:
         decoded.get_nowait()
-    decoded.put_nowait(picture)
+    decoded.put_nowait(item)
+
+
+def _as_it_came(frame: JitterFrame) -> "av.Packet[Any]":
+    """Give sound as it is: it goes on unchanged, so decoding it would only cost quality."""
+    packet: av.Packet[Any] = av.Packet(frame.data)
+    packet.pts, packet.time_base = frame.timestamp, Fraction(1, 48000)
+    return packet
 
 
 def _call(loop: asyncio.AbstractEventLoop, function: Any, *arguments: Any) -> None:
@@ -219,21 +213,63 @@ def _limited(bitrate: int, current: int) -> int:
     return wanted if abs(wanted - current) > _STEP * current else current
 
 
+class Bitrate:
+    """What a sender may use: as much as the receiver estimates, and less where packets are lost.
+
+    A receiver sees delay that grows, but not a short buffer that overflows; that only its loss
+    reports tell, which aiortc does not heed. Source: draft-ietf-rmcat-gcc-02, section 6.
+    """
+
+    def __init__(self) -> None:
+        self.current = _settings.start_bitrate
+        self._estimated = _settings.start_bitrate
+        self._by_loss = float(_settings.max_bitrate)
+
+    def estimate(self, bitrate: int) -> None:
+        """Take the receiver's estimate, bits per second."""
+        self._estimated = bitrate
+        self.current = _limited(int(min(bitrate, self._by_loss)), self.current)
+
+    def report(self, lost: float) -> None:
+        """Take the share of packets that was lost since the last report."""
+        if lost > 0.1:
+            self._by_loss = min(self._by_loss, self.current) * (1 - lost / 2)
+        elif lost < 0.02:
+            self._by_loss *= 1.08
+        self._by_loss = max(_settings.min_bitrate, min(self._by_loss, _settings.max_bitrate))
+        self.estimate(self._estimated)
+
+
+_handle_feedback = RTCRtpSender._handle_rtcp_packet
+
+
+async def handle_feedback(self: RTCRtpSender, packet: Any) -> None:
+    """Heed loss reports, then do as aiortc does."""
+    encoder = vars(self).get("_RTCRtpSender__encoder")
+    if isinstance(encoder, FastH264Encoder | WideVp8Encoder) and isinstance(
+        packet, RtcpRrPacket | RtcpSrPacket
+    ):
+        for report in packet.reports:
+            if report.ssrc == self._ssrc:
+                encoder.bitrate.report(report.fraction_lost / 256)
+    await _handle_feedback(self, packet)
+
+
 class FastH264Encoder(H264Encoder):
     """x264 for live pictures: aiortc sets no preset, and "medium" costs nine times as much."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._bitrate = _settings.start_bitrate
+        self.bitrate = Bitrate()
 
     @property
     def target_bitrate(self) -> int:
         """Bits per second; the receiver's REMB sets it."""
-        return self._bitrate
+        return self.bitrate.current
 
     @target_bitrate.setter
     def target_bitrate(self, bitrate: int) -> None:
-        self._bitrate = _limited(bitrate, self._bitrate)
+        self.bitrate.estimate(bitrate)
 
     def pack(self, packet: Any) -> tuple[list[bytes], int]:
         """Pass on what was encoded and cut for several viewers."""
@@ -247,7 +283,7 @@ class FastH264Encoder(H264Encoder):
             frame = frame.reformat(format="yuv420p")
         codec = self.codec
         if codec is None or (codec.width, codec.height, codec.bit_rate) != (
-            frame.width, frame.height, self._bitrate,
+            frame.width, frame.height, self.target_bitrate,
         ):  # fmt: skip
             codec = self.codec = self._open(frame.width, frame.height)
         kinds = av.video.frame.PictureType
@@ -259,7 +295,7 @@ class FastH264Encoder(H264Encoder):
     def _open(self, width: int, height: int) -> VideoCodecContext:
         codec = av.CodecContext.create("libx264", "w")
         codec.width, codec.height = width, height
-        codec.bit_rate = self._bitrate
+        codec.bit_rate = self.target_bitrate
         codec.pix_fmt = "yuv420p"
         codec.framerate = Fraction(30, 1)
         codec.time_base = Fraction(1, 90000)  # aiortc's 1/30 is off by two at 60 fps
@@ -268,8 +304,8 @@ class FastH264Encoder(H264Encoder):
         codec.options = {
             "preset": "superfast",
             "tune": "zerolatency",
-            "maxrate": str(self._bitrate),
-            "bufsize": str(self._bitrate // 2),
+            "maxrate": str(self.target_bitrate),
+            "bufsize": str(self.target_bitrate // 2),
         }
         codec.profile = "Baseline"
         return codec
@@ -280,16 +316,24 @@ class WideVp8Encoder(Vp8Encoder):
 
     def __init__(self) -> None:
         super().__init__()
-        self._Vp8Encoder__target_bitrate = _settings.start_bitrate
+        self.bitrate = Bitrate()
 
     @property
     def target_bitrate(self) -> int:
         """Bits per second; the receiver's REMB sets it."""
-        return self._Vp8Encoder__target_bitrate
+        return self.bitrate.current
 
     @target_bitrate.setter
     def target_bitrate(self, bitrate: int) -> None:
-        self._Vp8Encoder__target_bitrate = _limited(bitrate, self._Vp8Encoder__target_bitrate)
+        self.bitrate.estimate(bitrate)
+
+    def _ours(self) -> int:
+        return self.bitrate.current
+
+    def _aiortcs(self, bitrate: int) -> None:
+        """Ignore the bitrate that aiortc's constructor sets."""
+
+    _Vp8Encoder__target_bitrate = property(_ours, _aiortcs)  # what aiortc's own methods read
 
     def pack(self, packet: Any) -> tuple[list[bytes], int]:
         """Pass on what was encoded and cut for several viewers."""
@@ -314,6 +358,21 @@ def _begins_idr(payload: bytes) -> bool:
     elif kind == 28:  # part of a unit: the kind of the whole
         kind = payload[1] & 0x1F
     return kind in (5, 7)  # IDR, and SPS, which comes with each IDR
+
+
+def keep_opus(connection: RTCPeerConnection) -> bool:
+    """Agree on Opus and nothing else for sound, as far as it was offered; say whether it was.
+
+    For between the offer and the answer: with another codec first in the list, packets of Opus
+    would be sent under its name.
+    """
+    found = False
+    for transceiver in connection.getTransceivers():
+        opus = [c for c in transceiver._codecs if c.mimeType.lower() == "audio/opus"]
+        if transceiver.kind == "audio" and opus:
+            transceiver._codecs = opus  # its preferences count before the offer only
+            found = True
+    return found
 
 
 def on_key_request(sender: RTCRtpSender, ask: Callable[[], None]) -> None:

@@ -1,8 +1,11 @@
 """PyAV frame ↔ RGB bytes: the only place where pixels change size or layout. Never on the loop."""
 
+from typing import Literal
+
 import av
 import cv2
 import numpy as np
+from av.video.reformatter import ColorRange
 from numpy.typing import NDArray
 
 Image = NDArray[np.uint8]  # [h, w, 3] RGB
@@ -26,12 +29,28 @@ def to_picture(image: Image) -> av.VideoFrame:
     return av.VideoFrame.from_ndarray(planes, format="yuv420p")
 
 
+def fit(picture: av.VideoFrame, width: int, height: int) -> av.VideoFrame:
+    """Give an I420 copy of a picture, cut and scaled where its size is another."""
+    if (picture.width, picture.height) != (width, height):
+        return to_picture(to_rgb(picture, width, height))
+    return av.VideoFrame.from_ndarray(_i420(picture), format="yuv420p")
+
+
+def to_image_file(picture: av.VideoFrame, kind: Literal["png", "jpeg"]) -> bytes:
+    """Give a picture as the bytes of an image file."""
+    image = cv2.cvtColor(_i420(picture), cv2.COLOR_YUV2BGR_I420)
+    _, data = cv2.imencode(".png" if kind == "png" else ".jpg", image)
+    return bytes(data)
+
+
 def _i420(picture: av.VideoFrame) -> Image:
-    """Give the planes as one array [3h/2, w]; other formats and odd sizes are converted."""
+    """Give the planes as one array [3h/2, w]; other formats and odd sizes are converted, and
+    pictures that use all 256 levels (PNG, JPEG) are brought to the 16 .. 235 of video.
+    """
     width, height = picture.width & ~1, picture.height & ~1
     odd = (width, height) != (picture.width, picture.height)
-    if odd or picture.format.name not in ("yuv420p", "yuvj420p"):
-        picture = picture.reformat(width=width, height=height, format="yuv420p")
+    if odd or picture.format.name != "yuv420p" or picture.color_range == ColorRange.JPEG:
+        picture = picture.reformat(width, height, "yuv420p", dst_color_range=ColorRange.MPEG)
     planes: Image = picture.to_ndarray().astype(np.uint8, copy=False)
     return planes
 

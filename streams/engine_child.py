@@ -1,5 +1,6 @@
 """The other side of engine_process.py: what runs in the process that holds the engine."""
 
+import math
 import os
 import signal
 import threading
@@ -10,16 +11,23 @@ from multiprocessing.shared_memory import SharedMemory
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from pipeline.config import EngineConfig
 from streams.protocol import Result, Stylizer
 
 Progress = Callable[[str], None]
+Bytes = NDArray[np.uint8]
 Build = Callable[[Progress], Stylizer]
 RESULTS = 8  # finished frames that cross in one reply
+_LARGEST = 1024 * 1024  # pixels; memory that no picture reaches is never touched
 _MOST_STEPS = 8
+# After these the device's state or the free memory cannot be trusted: only a new process has them
+# anew. By name, as torch is not known here.
+_FATAL = ("OutOfMemoryError", "MemoryError", "AcceleratorError")
 
 
-def run(build: Build, calls: Connection, aside: Connection) -> None:
+def run(build: Build, calls: Connection, prompts: Connection, sizes: Connection) -> None:
     """Build the engine and answer calls until the pipe closes or the parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C: the parent ends this process
     threading.Thread(target=_die_with_parent, daemon=True).start()
@@ -31,7 +39,8 @@ def run(build: Build, calls: Connection, aside: Connection) -> None:
     calls.send(("built", (engine.config, engine.info)))
     memory = SharedMemory(calls.recv())
     calls.send(("attached", None))
-    threading.Thread(target=_prepare, args=(engine, aside), daemon=True).start()
+    for prepare, asked in ((engine.prepare, prompts), (engine.prepare_size, sizes)):
+        threading.Thread(target=_prepare, args=(prepare, asked), daemon=True).start()
     _Desk(engine, memory).serve(calls)
     os._exit(0)  # views of the memory are still held: an orderly end would complain
 
@@ -43,8 +52,9 @@ class _Desk:
         self._engine = engine
         self._open: set[str] = set()
         self._held: list[Result] = []  # finished, but there was no room in the last reply
-        shape = (1 + RESULTS, engine.config.height, engine.config.width, 3)
-        self._pictures = np.ndarray(shape, np.uint8, memory.buf)
+        self._pictures = np.ndarray(
+            (1 + RESULTS, picture_bytes(engine.config)), np.uint8, memory.buf
+        )
 
     def serve(self, calls: Connection) -> None:
         while True:
@@ -55,6 +65,9 @@ class _Desk:
             try:
                 answer = ("done", getattr(self, f"_{name}")(*given))
             except Exception as error:  # noqa: BLE001  # told to the parent
+                if type(error).__name__ in _FATAL:
+                    calls.send(("fatal", type(error).__name__, 0, {}))
+                    return
                 answer = ("failed", _portable(error))
             calls.send((*answer, *self._look()))
 
@@ -77,27 +90,37 @@ class _Desk:
         self._open.discard(session)
         self._held = [result for result in self._held if result.session != session]
 
-    def _submit(self, session: str, number: int, *rest: Any) -> None:
+    def _submit(self, session: str, number: int, shape: tuple[int, ...], *rest: Any) -> None:
         # a copy: the engine keeps pictures for the motion between frames
-        self._engine.submit(session, number, self._pictures[0].copy(), *rest)
+        self._engine.submit(session, number, view(self._pictures[0], shape).copy(), *rest)
 
-    def _tick(self) -> list[tuple[str, int, dict[str, float], bool]]:
+    def _tick(self) -> list[tuple[str, int, dict[str, float], bool, tuple[int, ...]]]:
         if not self._held:
             self._held = list(self._engine.tick())
         now, self._held = self._held[:RESULTS], self._held[RESULTS:]
         for place, result in enumerate(now, start=1):
-            self._pictures[place] = result.image
-        return [(r.session, r.number, r.stages_ms, r.skipped) for r in now]
+            view(self._pictures[place], result.image.shape)[:] = result.image
+        return [(r.session, r.number, r.stages_ms, r.skipped, r.image.shape) for r in now]
 
 
-def _prepare(engine: Stylizer, aside: Connection) -> None:
+def picture_bytes(config: EngineConfig) -> int:
+    """Give the bytes that the largest picture takes."""
+    return 3 * max(config.width * config.height, _LARGEST)
+
+
+def view(room: Bytes, shape: tuple[int, ...]) -> Bytes:
+    """Give the picture of a shape at the beginning of its room."""
+    return room[: math.prod(shape)].reshape(shape)
+
+
+def _prepare(prepare: Callable[..., Any], aside: Connection) -> None:
     while True:
         try:
-            params = aside.recv()
+            given = aside.recv()
         except (EOFError, OSError):
             return
         try:
-            answer: tuple[str, Any] = ("done", engine.prepare(params))
+            answer: tuple[str, Any] = ("done", prepare(*given))
         except Exception as error:  # noqa: BLE001  # told to the parent
             answer = ("failed", _portable(error))
         aside.send(answer)

@@ -10,30 +10,25 @@ as both sides hold it, so no way of dying leaves it behind.
 """
 
 import logging
-import multiprocessing
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
-from multiprocessing.shared_memory import SharedMemory
+from multiprocessing.connection import wait
 from typing import Any
 
 import numpy as np
 
-from pipeline.config import EngineConfig
+from pipeline.config import EngineConfig, Size
 from pipeline.engine import EngineInfo, EngineResult
 from pipeline.params import StyleParams
-from streams import engine_child
-from streams.engine_child import RESULTS, Build, Progress
+from streams.engine_child import Build, Progress, picture_bytes, view
+from streams.engine_handle import Child
 from streams.errors import EngineAway
 from streams.protocol import EngineState, Image, Result
 
 logger = logging.getLogger(__name__)
-_LEAST_DEADLINE = 2.0  # seconds that any call gets
-_FRAMES_PER_CALL = 20  # a call that takes as long as this many frames hangs
-_LOAD = 120.0  # seconds that a restart gets
+_LOAD, _AS_BEFORE = 120.0, 3  # seconds that a restart gets, or so many times the first load
 _WITHIN = 60.0  # seconds in which so many restarts are allowed and no more
 
 
@@ -51,20 +46,37 @@ class EngineProcess:
     ) -> None:
         self.state: EngineState = "running"
         self._build, self._progress = build, progress
-        self._child: _Child | None = None
-        self._coming: _Child | None = None  # the newest, perhaps still loading
+        self._child: Child | None = None
+        self._coming: Child | None = None  # the newest, perhaps still loading
         self._threads: list[threading.Thread] = []
         self._untold = False  # a loss that `tick` has still to raise
         self._in_flight = 0
         self._wants: dict[str, int] = {}
+        self._sizes: dict[str, Size] = {}  # that sessions have: a new child prepares them, too
         self._restarts: deque[float] = deque(maxlen=restarts)
+        self._load = _LOAD
+        self.losses = 0
         self._lock = threading.Lock()  # of the state and the child
         self._ended = False
 
     def start(self) -> "EngineProcess":
-        """Start the child and wait for its engine. Raises what `build` raised."""
-        child = self._coming = _Child(self._build)
-        child.load(self._progress, None)
+        """Start the child and wait for its engine. Raises what `build` raised.
+
+        One that dies while it loads is started again, as often as any other.
+        """
+        began = time.monotonic()
+        while True:
+            child = self._coming = Child(self._build)
+            try:
+                child.load(self._progress, None)
+                break
+            except EngineAway:
+                with self._lock:
+                    if self._ended or not self._note_restart():
+                        raise
+                logger.error("the engine's process died while it was loading")
+        self.state = "running"
+        self._load = max(_LOAD, _AS_BEFORE * (time.monotonic() - began))
         self._child = child
         self.config = child.config
         self._watch(child)
@@ -77,8 +89,18 @@ class EngineProcess:
             self._child, child = None, self._coming
         if child is not None:
             child.kill()
-        for thread in self._threads:
-            thread.join()
+        while alive := [thread for thread in self._threads if thread.is_alive()]:
+            for thread in alive:  # one that restarts may begin another before it ends
+                thread.join()
+
+    def revive(self) -> None:
+        """Start once more after too many losses; without effect in any other state."""
+        with self._lock:
+            if self.state != "failed" or self._ended:
+                return
+            self._restarts.clear()
+            self._note_restart()
+        self._begin(self._restart, "engine restart")
 
     @property
     def info(self) -> EngineInfo:
@@ -101,13 +123,19 @@ class EngineProcess:
             return None
         return hint
 
+    def prepare_size(self, session: str, size: Size) -> None:
+        """Make a size ready; a child that comes later has it too."""
+        self._present().prepare_size(session, size)
+        self._sizes[session] = size
+
     def open(self, session: str) -> None:
         """Make room for a session."""
         self._call("begin", session)
 
     def close(self, session: str) -> None:
         """Drop a session; one that was lost with its engine is dropped already."""
-        if session in self._wants:
+        sized = self._sizes.pop(session, None) is not None
+        if sized or session in self._wants:
             self._call("end", session)
 
     def wants(self, session: str, steps: int = 1) -> bool:
@@ -122,14 +150,15 @@ class EngineProcess:
         params: StyleParams,
         arrived: float | None = None,
     ) -> None:
-        """Admit a frame of the configured size. Raises ValueError for another."""
-        shape = (self.config.height, self.config.width, 3)
-        if image.shape != shape or image.dtype != np.uint8:
+        """Admit a frame. Raises ValueError for what is no picture or a too large one."""
+        most = picture_bytes(self.config)
+        if image.ndim != 3 or image.dtype != np.uint8 or image.size > most:
             raise ValueError(
-                f"picture {image.shape} of {image.dtype}: the engine takes {shape} of uint8"
+                f"picture {image.shape} of {image.dtype}: give (height, width, 3) of uint8, "
+                f"at most {most} bytes"
             )
-        self._present().pictures[0] = image
-        self._call("submit", session, number, params, arrived)
+        view(self._present().pictures[0], image.shape)[:] = image
+        self._call("submit", session, number, image.shape, params, arrived)
 
     def tick(self) -> Sequence[Result]:
         """Run one network call; give finished frames."""
@@ -143,11 +172,11 @@ class EngineProcess:
             raise
         pictures = self._present().pictures
         return [
-            EngineResult(session, number, pictures[place].copy(), stages, skipped)
-            for place, (session, number, stages, skipped) in enumerate(finished, start=1)
+            EngineResult(session, number, view(pictures[place], shape).copy(), stages, skipped)
+            for place, (session, number, stages, skipped, shape) in enumerate(finished, start=1)
         ]
 
-    def _present(self) -> "_Child":
+    def _present(self) -> Child:
         if self._untold or self._child is None:
             raise EngineAway("the engine is away")
         return self._child
@@ -156,14 +185,15 @@ class EngineProcess:
         child = self._present()
         try:
             kind, value, self._in_flight, self._wants = child.ask(name, given)
-        except EngineAway:
+        except EngineAway as error:
+            logger.error("%s: %s", name, error)
             self._lose(child)
             raise
         if kind == "failed":
             raise value
         return value
 
-    def _watch(self, child: "_Child") -> None:
+    def _watch(self, child: Child) -> None:
         """Notice a death between calls too."""
 
         def look() -> None:
@@ -177,36 +207,46 @@ class EngineProcess:
         thread.start()
         self._threads = [t for t in self._threads if t.is_alive()] + [thread]
 
-    def _lose(self, child: "_Child") -> None:
+    def _lose(self, child: Child) -> None:
         """Give up a child; begin a restart unless there were too many."""
         with self._lock:
             if self._ended or self._child is not child:
                 return
             self._child, self._untold = None, True
+            self.losses += 1
             self._in_flight, self._wants = 0, {}
-            now = time.monotonic()
-            tired = (
-                len(self._restarts) == self._restarts.maxlen and now - self._restarts[0] < _WITHIN
-            )
-            self.state = "failed" if tired else "restarting"
-            self._restarts.append(now)
+            again = self._note_restart()
         logger.error("the engine process was lost: %s", self.state)
         child.kill()
-        if not tired:
+        if again:
             self._begin(self._restart, "engine restart")
 
+    def _note_restart(self) -> bool:
+        """Say whether one more restart is allowed, and count it. Needs the lock."""
+        now, most = time.monotonic(), self._restarts.maxlen
+        tired = len(self._restarts) == most and now - self._restarts[0] < _WITHIN
+        self.state = "failed" if tired else "restarting"
+        if not tired:
+            self._restarts.append(now)
+        return not tired
+
     def _restart(self) -> None:
-        with self._lock:
-            if self._ended:
-                return
-            child = self._coming = _Child(self._build)
-        try:
-            child.load(self._progress, _LOAD)
-        except Exception:
-            if not self._ended:
-                logger.exception("the engine could not be built again")
-            self.state = "failed"
-            return
+        while True:
+            with self._lock:
+                if self._ended:
+                    return
+                child = self._coming = Child(self._build)
+            try:
+                child.load(self._progress, self._load)
+                for session, size in self._sizes.copy().items():
+                    child.prepare_size(session, size)
+                break
+            except Exception:
+                with self._lock:
+                    if self._ended or not self._note_restart():
+                        logger.exception("the engine could not be built again: %s", self.state)
+                        return
+                logger.exception("the engine could not be built again: %s", self.state)
         with self._lock:
             if not self._ended:
                 self._child, self.state = child, "running"
@@ -214,81 +254,3 @@ class EngineProcess:
             child.kill()
         else:
             self._watch(child)
-
-
-class _Child:
-    """One process, its pipes and its memory."""
-
-    def __init__(self, build: Build) -> None:
-        spawn = multiprocessing.get_context("spawn")
-        self._calls, calls = spawn.Pipe()
-        self._aside, aside = spawn.Pipe()
-        self._one = threading.Lock()  # prompts are prepared one at a time
-        self.process: BaseProcess = spawn.Process(
-            target=engine_child.run, args=(build, calls, aside), name="engine", daemon=True
-        )
-        self.process.start()
-        calls.close()
-        aside.close()
-
-    def load(self, progress: Progress, load: float | None) -> None:
-        """Wait for the engine. Raises what its build raised; the process is gone then."""
-        try:
-            self.config, self.info = self._built(progress, load)
-            self._deadline = max(_LEAST_DEADLINE, _FRAMES_PER_CALL * self.info.ms_per_frame / 1e3)
-            self.pictures = self._share()
-        except BaseException:
-            self.kill()
-            raise
-
-    def ask(self, name: str, given: tuple[Any, ...]) -> Any:
-        """Call; give the answer. Raises EngineAway for a dead or hanging child."""
-        return self._exchange(self._calls, (name, given), self._deadline)
-
-    def prepare(self, params: StyleParams) -> Any:
-        """Encode prompts beside the calls."""
-        with self._one:
-            kind, value = self._exchange(self._aside, params, 5 * self._deadline)
-        if kind == "failed":
-            raise value
-        return value
-
-    def kill(self) -> None:
-        """End the process now and wait for it."""
-        self.process.kill()
-        self.process.join()
-
-    def _built(self, progress: Progress, load: float | None) -> tuple[EngineConfig, EngineInfo]:
-        while True:
-            kind, value = self._receive(self._calls, load)
-            if kind == "failed":
-                raise value
-            if kind == "built":
-                config, info = value
-                return config, info
-            progress(value)
-
-    def _share(self) -> Image:
-        shape = (1 + RESULTS, self.config.height, self.config.width, 3)
-        memory = SharedMemory(create=True, size=int(np.prod(shape)))
-        try:
-            self._exchange(self._calls, memory.name, 10 * _LEAST_DEADLINE)
-        finally:
-            memory.unlink()  # both hold it by now: the name is not needed any more
-        self._memory = memory  # unmapped with the last view
-        return np.ndarray(shape, np.uint8, memory.buf)
-
-    def _exchange(self, pipe: Connection, message: Any, deadline: float) -> Any:
-        try:
-            pipe.send(message)
-        except OSError as error:
-            raise EngineAway("the engine process is gone") from error
-        return self._receive(pipe, deadline)
-
-    def _receive(self, pipe: Connection, deadline: float | None) -> Any:
-        try:
-            if not pipe.poll(deadline):
-                raise EngineAway(f"the engine gave no answer for {deadline:.1f} s")
-            return pipe.recv()
-        except (EOFError, OSError) as error:
-            raise EngineAway("the engine process is gone") from error

@@ -3,6 +3,7 @@
 StreamError
 ├── SourceError     an input that cannot be opened or holds no video
 ├── SinkError       an output that cannot be written
+│   └── SinkLost    one that is away for now; another try may help
 ├── MalformedOffer  an SDP offer that does not parse
 ├── OfferRefused    an SDP offer that parses but asks for what is not served
 └── EngineAway      the engine's process is dead, hangs or restarts
@@ -19,6 +20,10 @@ class SourceError(StreamError):
 
 class SinkError(StreamError):
     """An output that cannot be written."""
+
+
+class SinkLost(SinkError):
+    """An output that is away for now; another try may help."""
 
 
 class MalformedOffer(StreamError):

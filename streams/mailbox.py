@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from pipeline.config import Size
 from pipeline.params import StyleParams
 from streams.frame import Frame, SessionId
 
@@ -11,6 +12,7 @@ from streams.frame import Frame, SessionId
 @dataclass(slots=True)
 class _Box:
     style: StyleParams
+    size: Size | None = None  # None: the engine's own
     next_number: int = 0  # one past the newest frame that was put
     since_ns: int = 0  # arrival of the first frame that has not had its turn, replaced or not
     dropped: int = 0
@@ -18,12 +20,13 @@ class _Box:
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A frame that was taken, the style in force for it, and since when its session waits."""
+    """A frame that was taken, style and size in force for it, and since when its session waits."""
 
     session: SessionId
     frame: Frame
     style: StyleParams
     since_ns: int
+    size: Size | None = None  # None: the engine's own
 
 
 @dataclass(slots=True)
@@ -97,8 +100,17 @@ class Mailbox:
         with self._changed:
             box = self._boxes[session]
             box.style = style
-            waiting = self._frames.get(session)
-            return box.next_number if waiting is None else waiting.number
+            return self._first_to_come(session)
+
+    def resize(self, session: SessionId, size: Size) -> int:
+        """Replace the size, as `restyle` does the style."""
+        with self._changed:
+            self._boxes[session].size = size
+            return self._first_to_come(session)
+
+    def _first_to_come(self, session: SessionId) -> int:
+        waiting = self._frames.get(session)
+        return self._boxes[session].next_number if waiting is None else waiting.number
 
     def style(self, session: SessionId) -> StyleParams:
         """Give the style in force."""
@@ -120,7 +132,7 @@ class Mailbox:
                 box = self._boxes[session]
                 if wants(session, box.style):
                     frame = self._frames.pop(session)
-                    mail.frames.append(Letter(session, frame, box.style, box.since_ns))
+                    mail.frames.append(Letter(session, frame, box.style, box.since_ns, box.size))
             return mail
 
     def _has_wanted(self, wants: Callable[[SessionId, StyleParams], bool]) -> bool:

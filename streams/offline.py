@@ -6,7 +6,10 @@ from pathlib import Path
 
 import av
 
+from pipeline.engine import Engine
 from pipeline.params import StyleParams
+from pipeline.patch_blending import Blending
+from pipeline.smoothing import Film
 from streams.convert import to_picture, to_rgb
 from streams.protocol import Result, Stylizer
 from streams.sinks.recorder import Recorder
@@ -21,16 +24,22 @@ def stylize_file(
     output: Path,
     style: StyleParams,
     on_frame: Callable[[dict[str, float]], None],
+    blending: Blending | None = None,
 ) -> int:
     """Restyle a file; give the number of frames written. Blocks.
 
-    `on_frame` gets each frame's milliseconds by stage. Raises SourceError or SinkError; a partial
-    output is removed then.
+    With `blending`, frames are smoothed with each other: far slower, and only an Engine of this
+    process can. `on_frame` gets each frame's milliseconds by stage. Raises SourceError or
+    SinkError; a partial output is removed then.
     """
     recorder = Recorder(output, source.info.fps)
     count = 0
     try:
-        for picture, stages in _restyled(engine, source, style):
+        if blending is None or style.bypass:
+            pictures = _restyled(engine, source, style)
+        else:
+            pictures = _smoothed(engine, source, style, blending)
+        for picture, stages in pictures:
             started = time.perf_counter()
             recorder.write(picture)
             on_frame(stages | {"write": (time.perf_counter() - started) * 1000})
@@ -62,6 +71,16 @@ def _restyled(
             yield from map(_shown, engine.tick())
     finally:
         engine.close(_SESSION)
+
+
+def _smoothed(
+    engine: Stylizer, source: FileSource, style: StyleParams, blending: Blending
+) -> Iterator[tuple[av.VideoFrame, dict[str, float]]]:
+    assert isinstance(engine, Engine)
+    width, height = engine.config.width, engine.config.height
+    images = (to_rgb(picture, width, height) for picture in source)
+    for image in Film(engine, style, blending).frames(images, float(source.info.fps)):
+        yield to_picture(image), {}
 
 
 def _shown(result: Result) -> tuple[av.VideoFrame, dict[str, float]]:

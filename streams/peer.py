@@ -16,12 +16,13 @@ from aiortc import (
 )
 from aiortc import sdp as sdp_parser
 
-from streams.aiortc_patches import with_start_bitrate
+from streams.aiortc_patches import keep_opus, with_start_bitrate
 from streams.errors import MalformedOffer, OfferRefused
 from streams.frame import Frame, Restyled
 from streams.outlet import Outlet
 from streams.sinks.webrtc import RestyledTrack
-from streams.sources.webrtc import discard, drain
+from streams.sound import LipSync, SoundTrack
+from streams.sources.webrtc import drain, drain_sound
 from streams.stats import SessionStats
 
 logger = logging.getLogger(__name__)
@@ -94,6 +95,7 @@ class Peer:
         self._connection = RTCPeerConnection(RTCConfiguration(iceServers=list(ice_servers)))
         self._callbacks, self._stats = callbacks, stats
         self._outlet: Outlet[Restyled] = Outlet()
+        self.sound = LipSync(stats.age)
         self._control: RTCDataChannel | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = False
@@ -114,6 +116,11 @@ class Peer:
         check_offer(offer, "both" if sends else "send")
         try:
             await self._connection.setRemoteDescription(RTCSessionDescription(offer, "offer"))
+            hears = keep_opus(self._connection)
+            if sends and hears:
+                sound = SoundTrack()
+                self._connection.addTrack(sound)
+                self.sound.add(sound.put)
             if sends:
                 self._connection.addTrack(RestyledTrack(self._outlet, self._stats))
             answer = await self._connection.createAnswer()
@@ -149,7 +156,11 @@ class Peer:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _on_track(self, track: MediaStreamTrack) -> None:
-        self._run(drain(track, self._on_frame) if track.kind == "video" else discard(track))
+        self._run(
+            drain(track, self._on_frame)
+            if track.kind == "video"
+            else drain_sound(track, self.sound.put)
+        )
 
     def _on_frame(self, frame: Frame) -> None:
         self._stats.came_in()

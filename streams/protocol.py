@@ -1,17 +1,17 @@
 """What the engine thread drives; pipeline.engine.Engine is one."""
 
 from collections.abc import Sequence
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.config import EngineConfig
+from pipeline.config import EngineConfig, Size
 from pipeline.engine import EngineInfo
 from pipeline.params import StyleParams
 
 Image = NDArray[np.uint8]  # [h, w, 3] RGB
-EngineState = Literal["running", "restarting", "failed"]
+EngineState = Literal["running", "stuck", "restarting", "failed"]
 
 
 class Result(Protocol):
@@ -54,6 +54,9 @@ class Stylizer(Protocol):
     def prepare(self, params: StyleParams) -> str | None:
         """Encode prompts ahead of time; from any thread. Gives what a user should know of them."""
 
+    def prepare_size(self, session: str, size: Size) -> None:
+        """Make a size ready for a session; from any thread. Raises ConfigError, NoRoom."""
+
     def open(self, session: str) -> None:
         """Make room for a session."""
 
@@ -71,7 +74,18 @@ class Stylizer(Protocol):
         params: StyleParams,
         arrived: float | None = None,
     ) -> None:
-        """Admit a frame; `arrived` in seconds of time.monotonic()."""
+        """Admit a frame of a size that is ready; `arrived` in seconds of time.monotonic()."""
 
     def tick(self) -> Sequence[Result]:
         """Run one network call; give finished frames."""
+
+
+@runtime_checkable
+class Revivable(Protocol):
+    """An engine that may be away."""
+
+    state: EngineState
+    losses: int  # how often it died or was killed
+
+    def revive(self) -> None:
+        """Start anew after it was given up."""

@@ -30,6 +30,7 @@ class SessionStats:
         self.frames_in = 0
         self.frames_out = 0
         self.skipped = 0
+        self._age_ms: float | None = None  # smoothed over about five frames
         self.last_in = 0.0  # time.monotonic() of the newest input frame
         self._in: deque[float] = deque(maxlen=_KEPT)
         self._out: deque[tuple[float, float, dict[str, float]]] = deque(maxlen=_KEPT)
@@ -50,10 +51,15 @@ class SessionStats:
     ) -> None:
         """Count an output frame, its input's age, what it was spent on and how it flickered."""
         self.frames_out += 1
+        self._age_ms = age_ms if self._age_ms is None else 0.8 * self._age_ms + 0.2 * age_ms
         self.skipped += skipped
         self._out.append((time.monotonic(), age_ms, stages_ms))
         if flicker is not None:
             self._flicker.append((time.monotonic(), flicker))
+
+    def age(self) -> float | None:
+        """Give about how old pictures are when they are sent, in seconds; None before the first."""
+        return None if self._age_ms is None else self._age_ms / 1000
 
     def figures(self) -> Figures:
         """Compute rates and percentiles."""

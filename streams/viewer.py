@@ -1,4 +1,4 @@
-"""One viewer: the restyled picture out, nothing in."""
+"""One viewer: the restyled picture and its sound out, nothing in."""
 
 import asyncio
 import logging
@@ -8,11 +8,12 @@ from aiortc import RTCConfiguration, RTCIceServer, RTCPeerConnection, RTCSession
 from aiortc import sdp as sdp_parser
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 
-from streams.aiortc_patches import on_key_request
+from streams.aiortc_patches import keep_opus, on_key_request
 from streams.broadcast import Broadcast
 from streams.errors import MalformedOffer
 from streams.peer import check_offer
 from streams.sinks.viewer import ViewerTrack
+from streams.sound import LipSync, SoundTrack
 
 logger = logging.getLogger(__name__)
 _CLOSING = 2.0  # seconds that a connection may take to close
@@ -24,11 +25,13 @@ class Viewer:
     def __init__(
         self,
         broadcast: Broadcast,
+        sound: LipSync,
         on_ended: Callable[[], None],
         ice_servers: Sequence[RTCIceServer] = (),
     ) -> None:
         self._connection = RTCPeerConnection(RTCConfiguration(iceServers=list(ice_servers)))
         self._broadcast, self._on_ended = broadcast, on_ended
+        self._lip_sync, self._sound = sound, SoundTrack()
         self._codec: RTCRtpCodecParameters | None = None
         self._track = ViewerTrack(self._ask_key)
         self._closing = False
@@ -44,6 +47,9 @@ class Viewer:
         check_offer(offer, wants="receive")
         try:
             await self._connection.setRemoteDescription(RTCSessionDescription(offer, "offer"))
+            hears = keep_opus(self._connection)
+            if hears:
+                self._connection.addTrack(self._sound)
             sender = self._connection.addTrack(self._track)
             on_key_request(sender, self._ask_key)
             await self._connection.setLocalDescription(await self._connection.createAnswer())
@@ -55,6 +61,8 @@ class Viewer:
         if not self._closing:
             self._codec = codec
             self._broadcast.join(codec, self._track)
+            if hears:
+                self._lip_sync.add(self._sound.put)
         return answer
 
     async def close(self) -> None:
@@ -63,6 +71,8 @@ class Viewer:
             return
         self._closing = True
         self._track.stop()
+        self._lip_sync.remove(self._sound.put)
+        self._sound.stop()
         if self._codec is not None:
             await self._broadcast.leave(self._codec, self._track)
         closing = asyncio.ensure_future(self._connection.close())

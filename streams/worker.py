@@ -2,11 +2,13 @@
 
 import contextlib
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
 
+from pipeline.config import Size
 from pipeline.engine import EngineInfo
 from pipeline.flicker import FlickerMeter
 from pipeline.params import StyleParams
@@ -14,9 +16,11 @@ from streams.convert import to_picture, to_rgb
 from streams.errors import EngineAway
 from streams.frame import Frame, Restyled, SessionId
 from streams.mailbox import Letter, Mailbox
-from streams.protocol import EngineState, Image, Result, Stylizer
+from streams.protocol import EngineState, Image, Result, Revivable, Stylizer
 
 logger = logging.getLogger(__name__)
+_PATIENCE = 0.4  # seconds that one call of the engine may take, then frames pass by it untouched
+_SLOW = 4  # … or the time of so many frames, where a model is slower
 Deliver = Callable[[Restyled], None]
 
 
@@ -28,11 +32,14 @@ class Worker:
         self.failures = 0  # frames that the engine could not do and that passed through
         self._build = build
         self._engine: Stylizer | None = None
+        self._revivable: Revivable | None = None  # the engine, if it may be away
         self._mailbox = Mailbox()
         self._deliver: dict[SessionId, Deliver] = {}  # replaced whole on each change
         self._known: set[SessionId] = set()  # sessions open in the engine; engine thread only
         self._admitted: dict[tuple[SessionId, int], tuple[Frame, Image, dict[str, float]]] = {}
         self._flicker: dict[SessionId, FlickerMeter] = {}  # engine thread only
+        self._patience = _PATIENCE
+        self._since = math.inf  # time.monotonic() at which the call under way began
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
 
     def start(self) -> None:
@@ -56,12 +63,16 @@ class Worker:
         self._mailbox.close(session)
 
     def put(self, session: SessionId, frame: Frame) -> None:
-        """Hand in a frame; never waits. Under bypass it comes back at once, untouched."""
+        """Hand in a frame; never waits. It comes back at once, untouched, under bypass and while
+        the engine is stuck in a call.
+        """
         deliver = self._deliver.get(session)
         if deliver is None:
             return
         if self._mailbox.style(session).bypass:
             deliver(Restyled(frame, frame.picture, {}))
+        elif self._is_stuck():
+            self._pass_through(session, frame)
         else:
             self._mailbox.put(session, frame)
 
@@ -72,15 +83,35 @@ class Worker:
         """
         return None if self._engine is None else self._engine.prepare(style)
 
+    def prepare_size(self, session: SessionId, size: Size) -> None:
+        """Make a size ready. Blocks, up to seconds. Raises ConfigError, NoRoom, EngineAway."""
+        if self._engine is not None:
+            self._engine.prepare_size(session, size)
+
     @property
     def engine_state(self) -> EngineState:
         """Say whether the engine runs; one in a process of its own may be away."""
-        state: EngineState = getattr(self._engine, "state", "running")
-        return state
+        state: EngineState = "running" if self._revivable is None else self._revivable.state
+        return "stuck" if state == "running" and self._is_stuck() else state
+
+    @property
+    def engine_losses(self) -> int:
+        """Count how often the engine's process died or was killed."""
+        return 0 if self._revivable is None else self._revivable.losses
+
+    def revive(self) -> None:
+        """Let an engine that was given up start once more; without effect on any other."""
+        if self._revivable is not None:
+            self._revivable.revive()
 
     def restyle(self, session: SessionId, style: StyleParams) -> int:
         """Change a session's style; give the first input frame that it holds for."""
         return self._mailbox.restyle(session, style)
+
+    def resize(self, session: SessionId, size: Size) -> int:
+        """Change the size to one that is ready; give the first input frame that it holds for."""
+        self._patience = max(self._patience, self._patience_at(size))
+        return self._mailbox.resize(session, size)
 
     def dropped(self, session: SessionId) -> int:
         """Count input frames that a newer one replaced before their turn."""
@@ -93,9 +124,20 @@ class Worker:
             logger.exception("the engine could not be built")
             self.ready.set_exception(error)
             return
+        self._revivable = engine if isinstance(engine, Revivable) else None
         self.ready.set_result(engine.info)
+        self._patience = self._patience_at((engine.info.width, engine.info.height))
         while not self._mailbox.is_shut:
             self._turn(engine)
+            self._since = math.inf
+
+    def _patience_at(self, size: Size) -> float:
+        info = self.ready.result()
+        larger = size[0] * size[1] / (info.width * info.height)
+        return max(_PATIENCE, _SLOW * larger * info.ms_per_frame / 1e3)
+
+    def _is_stuck(self) -> bool:
+        return time.monotonic() - self._since > self._patience
 
     def _turn(self, engine: Stylizer) -> None:
         mail = self._mailbox.take(
@@ -104,6 +146,7 @@ class Worker:
                 session not in self._known or engine.wants(session, style.steps)
             ),
         )
+        self._since = time.monotonic()
         for session in mail.closed:
             self._known.discard(session)
             self._flicker.pop(session, None)
@@ -111,8 +154,10 @@ class Worker:
                 engine.close(session)
             self._admitted = {k: v for k, v in self._admitted.items() if k[0] != session}
         for letter in mail.frames:
+            self._since = time.monotonic()
             self._admit(engine, letter)
         if engine.in_flight:
+            self._since = time.monotonic()
             self._tick(engine)
 
     def _admit(self, engine: Stylizer, letter: Letter) -> None:
@@ -122,7 +167,8 @@ class Worker:
             if session not in self._known:
                 engine.open(session)
                 self._known.add(session)
-            image = to_rgb(frame.picture, engine.config.width, engine.config.height)
+            size = letter.size or (engine.config.width, engine.config.height)
+            image = to_rgb(frame.picture, *size)
             stages = {
                 "wait": (taken - frame.arrived_ns) / 1e6,
                 "convert_in": (time.monotonic_ns() - taken) / 1e6,

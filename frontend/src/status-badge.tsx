@@ -1,28 +1,43 @@
+import { type EngineState, restartEngine } from "@/api/client";
 import type { Phase, PhaseName } from "@/call/phase";
 import { STRINGS } from "@/strings";
+import { Button } from "@/ui/controls";
 
 const GOOD: PhaseName[] = ["live"];
 const BUSY: PhaseName[] = ["asking", "connecting", "loading", "gone", "stalled", "full"];
 
-/** What the page is doing; read out when it changes. */
-export function StatusBadge({ phase }: { phase: Phase }) {
+/** What the page is doing, and why the picture is untouched; read out when it changes. */
+export function StatusBadge({ phase, engine }: { phase: Phase; engine: EngineState }) {
   const { state } = phase;
-  const colour = GOOD.includes(state)
-    ? "bg-emerald-500"
-    : BUSY.includes(state)
-      ? "bg-amber-500 animate-pulse"
-      : state === "idle"
-        ? "bg-slate-400"
-        : "bg-rose-500";
+  const untouched = state === "live" && engine !== "running" ? engine : null;
+  const colour = untouched
+    ? untouched === "failed"
+      ? "bg-rose-500"
+      : "bg-amber-500 animate-pulse"
+    : GOOD.includes(state)
+      ? "bg-emerald-500"
+      : BUSY.includes(state)
+        ? "bg-amber-500 animate-pulse"
+        : state === "idle"
+          ? "bg-slate-400"
+          : "bg-rose-500";
   return (
-    <span
-      role="status"
-      data-testid="status"
-      data-state={state}
-      className="flex items-center gap-2 rounded-full border border-line bg-raised px-3 py-1.5 text-sm"
-    >
-      <span aria-hidden="true" className={`size-2.5 rounded-full ${colour}`} />
-      {STRINGS.status[state]}
-    </span>
+    <>
+      {untouched === "failed" && (
+        <Button data-testid="restart-engine" onClick={() => void restartEngine().catch(() => undefined)}>
+          {STRINGS.engineRetry}
+        </Button>
+      )}
+      <span
+        role="status"
+        data-testid="status"
+        data-state={state}
+        data-engine={engine}
+        className="flex min-w-0 items-center gap-2 rounded-full border border-line bg-raised px-3 py-1.5 text-sm"
+      >
+        <span aria-hidden="true" className={`size-2.5 shrink-0 rounded-full ${colour}`} />
+        <span className="truncate">{untouched ? STRINGS.engine[untouched] : STRINGS.status[state]}</span>
+      </span>
+    </>
   );
 }

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 
@@ -10,6 +11,7 @@ from pipeline.backends.eager import EagerNetworks
 from pipeline.backends.graphs import GraphNetworks
 from pipeline.backends.openvino import OpenVinoNetworks
 from pipeline.backends.protocol import Networks
+from pipeline.backends.tensorrt import TensorRtNetworks
 from pipeline.config import EngineConfig
 from pipeline.errors import BackendUnavailable
 from pipeline.models.folder import ModelFolder
@@ -19,6 +21,7 @@ BACKENDS: dict[str, Callable[[ModelFolder, EngineConfig, Callable[[str], None]],
     "openvino": OpenVinoNetworks,
     "compiled": CompiledNetworks,
     "graphs": GraphNetworks,
+    "tensorrt": TensorRtNetworks,
 }
 
 
@@ -47,9 +50,17 @@ def choose_backend(config: EngineConfig) -> str:
 def make_networks(
     folder: ModelFolder, config: EngineConfig, progress: Callable[[str], None]
 ) -> Networks:
-    """Load a model into the backend that fits."""
+    """Load a model into the backend that fits; without TensorRT's needs into the next best."""
     torch.set_num_threads(inference_threads(config))
-    return BACKENDS[choose_backend(config)](folder, config, progress)
+    name = choose_backend(config)
+    try:
+        return BACKENDS[name](folder, config, progress)
+    except BackendUnavailable as error:
+        if name != "tensorrt":
+            raise
+        name = choose_backend(replace(config, backend="auto"))
+        progress(f"{error}. Running with backend {name} instead")
+    return BACKENDS[name](folder, config, progress)
 
 
 def inference_threads(config: EngineConfig) -> int:

@@ -1,9 +1,10 @@
-"""The batch sizes for which a network is compiled or captured, and the layout it then has."""
+"""The batch sizes for which a network is compiled or captured, its precision and layout."""
 
 import torch
 from torch import Tensor, nn
 
 _SIZES = (1, 2, 4, 8, 12, 16)
+DTYPES = {"cpu": torch.float32, "cuda": torch.float16}  # of weights, by kind of device
 
 
 def bucket(rows: int) -> int:
@@ -20,11 +21,14 @@ def buckets(max_rows: int) -> list[int]:
 
 
 def fill_up(value: Tensor, size: int) -> Tensor:
-    """Add rows of zeros; rows do not see each other, so they change nothing."""
-    missing = size - len(value)
-    if not missing:
-        return value
-    return torch.cat([value, value.new_zeros(missing, *value.shape[1:])])
+    """Copy rows into a batch of a size, in plain layout; the rest are zeros.
+
+    Rows do not see each other, so those change nothing. Always a copy: another layout, or a tensor
+    made inside of inference mode where one from outside came before, would compile anew.
+    """
+    filled = value.new_zeros(size, *value.shape[1:])
+    filled[: len(value)] = value
+    return filled
 
 
 def channels_last(network: nn.Module, device: torch.device, dtype: torch.dtype) -> nn.Module:

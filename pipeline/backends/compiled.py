@@ -4,14 +4,15 @@ All programs are made before anybody watches. On a GPU max-autotune takes minute
 what it found in its own cache, so the next start is shorter.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from pipeline.backends.buckets import bucket, buckets, channels_last, fill_up
+from pipeline.backends.buckets import DTYPES, bucket, buckets, channels_last, fill_up
+from pipeline.backends.times import Times
 from pipeline.config import EngineConfig
 from pipeline.models.folder import ModelFolder
 from pipeline.models.loader import load_autoencoder, load_denoiser
@@ -29,13 +30,17 @@ class CompiledNetworks:
         from pipeline.backends import choose_device  # the package names its backends
 
         self.device = torch.device(choose_device(config))
-        dtype = torch.float16 if self.device.type == "cuda" else torch.float32
         progress(f"loading {folder.name}")
-        networks = (*load_autoencoder(folder), load_denoiser(folder, config.width, config.height))
+        denoiser = load_denoiser(folder, config.width, config.height)
+        networks = (*load_autoencoder(folder), denoiser)
         self._encoder, self._decoder, self._denoiser = (
-            _compile(channels_last(network, self.device, dtype), self._mode(config))
+            _compile(
+                channels_last(network, self.device, DTYPES[self.device.type]), self._mode(config)
+            )
             for network in networks
         )
+        # once a prompt and once a timestep: not worth a program
+        self._text, self._times = denoiser.text, Times(denoiser.time, self.device)
         self._make_all(folder, config, progress)
 
     @torch.inference_mode()
@@ -44,16 +49,22 @@ class CompiledNetworks:
         return _row_by_row(self._encoder, images.to(self.device)).float()
 
     @torch.inference_mode()
+    def condition(self, words: Float[Tensor, "1 t d"]) -> Float[Tensor, "1 s k"]:
+        """See Networks."""
+        conditioned: Tensor = self._text(words)
+        return conditioned
+
+    @torch.inference_mode()
     def denoise(
         self,
         rows: Float[Tensor, "b i y x"],
-        timesteps: Float[Tensor, "b"],
-        words: Float[Tensor, "b t d"],
+        timesteps: Sequence[float],
+        prompts: Float[Tensor, "b s k"],
     ) -> Float[Tensor, "b c y x"]:
         """See Networks."""
         count, size = len(rows), bucket(len(rows))
-        filled = (_plain(fill_up(value, size)) for value in (rows, timesteps, words))
-        predicted: Tensor = self._denoiser(*filled)
+        values = (rows, self._times(timesteps), prompts)
+        predicted: Tensor = self._denoiser(*(fill_up(value, size) for value in values))
         return predicted[:count].clone()  # with CUDA graphs the next call overwrites it
 
     @torch.inference_mode()
@@ -75,16 +86,13 @@ class CompiledNetworks:
         for _ in range(2):
             self.encode(torch.zeros(1, config.height, config.width, 3, dtype=torch.uint8))
             self.decode(torch.zeros(1, folder.latent_channels, height, width, device=self.device))
+        prompt = self.condition(torch.zeros(1, *folder.words_shape, device=self.device))
         for size in buckets(config.max_rows):
             progress(f"compiling the UNet of {folder.name} for {size} rows")
             channels = folder.unet.config["in_channels"]
-            inputs = (
-                torch.zeros(size, channels, height, width, device=self.device),
-                torch.zeros(size, device=self.device),
-                torch.zeros(size, *folder.words_shape, device=self.device),
-            )
+            rows = torch.zeros(size, channels, height, width, device=self.device)
             for _ in range(2):
-                self.denoise(*inputs)
+                self.denoise(rows, [0.0] * size, prompt.expand(size, -1, -1))
 
 
 def _compile(network: nn.Module, mode: str) -> Any:  # torch gives a callable of no known type
@@ -93,10 +101,6 @@ def _compile(network: nn.Module, mode: str) -> Any:  # torch gives a callable of
 
 def _row_by_row(network: Any, value: Tensor) -> Tensor:
     """Run a program for one row; the next call may overwrite its result."""
-    rows = (_plain(value[row : row + 1]) for row in range(len(value)))
-    return torch.cat([network(row).clone() for row in rows])
-
-
-def _plain(value: Tensor) -> Tensor:
-    """Give the memory layout that was compiled for: another one would compile anew."""
-    return value.clone(memory_format=torch.contiguous_format)
+    rows = (fill_up(value[row : row + 1], 1) for row in range(len(value)))
+    results = [network(row).clone() for row in rows]
+    return results[0] if len(results) == 1 else torch.cat(results)

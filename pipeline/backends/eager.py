@@ -1,11 +1,13 @@
 """Plain PyTorch: every model, every device, nothing compiled."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from pipeline.backends.buckets import DTYPES
+from pipeline.backends.times import Times
 from pipeline.config import EngineConfig
 from pipeline.feature_bank import FeatureBank
 from pipeline.models.folder import ModelFolder
@@ -24,15 +26,28 @@ class EagerNetworks:
         from pipeline.backends import choose_device  # the package names its backends
 
         self.device = torch.device(choose_device(config))
-        dtype = torch.float16 if self.device.type == "cuda" else torch.float32
+        dtype = DTYPES[self.device.type]
         progress(f"loading {folder.name}")
         encoder, decoder = load_autoencoder(folder)
         self._encoder, self._decoder = (half.to(self.device, dtype) for half in (encoder, decoder))
-        self._denoiser = load_denoiser(folder, config.width, config.height).to(self.device, dtype)
+        # on a CPU attention takes longer over parts of one tensor than fusing saves
+        fuse = self.device.type == "cuda" and not config.feature_bank
+        denoiser = load_denoiser(folder, config.width, config.height, fuse)
+        self._denoiser = denoiser.to(self.device, dtype)
+        self._text, self._times = denoiser.text, Times(denoiser.time, self.device)
         self.bank: FeatureBank | None = None
         if config.feature_bank:
-            self.bank = FeatureBank(self._denoiser.unet, config.feature_bank, config.feature_fusion)
+            self.bank = FeatureBank(
+                self._denoiser.unet,
+                config.feature_bank,
+                config.feature_fusion,
+                anchored=config.feature_anchor,
+            )
             self.bank.inject()
+
+    def sized(self, width: int, height: int) -> "EagerNetworks":
+        """Give itself: modules take any size. SDXL goes on being told the first one."""
+        return self
 
     @torch.inference_mode()
     def encode(self, images: UInt8[Tensor, "b h w 3"]) -> Float[Tensor, "b c y x"]:
@@ -41,14 +56,20 @@ class EagerNetworks:
         return latents.float()
 
     @torch.inference_mode()
+    def condition(self, words: Float[Tensor, "1 t d"]) -> Float[Tensor, "1 s k"]:
+        """See Networks."""
+        conditioned: Tensor = self._text(words)
+        return conditioned
+
+    @torch.inference_mode()
     def denoise(
         self,
         rows: Float[Tensor, "b i y x"],
-        timesteps: Float[Tensor, "b"],
-        words: Float[Tensor, "b t d"],
+        timesteps: Sequence[float],
+        prompts: Float[Tensor, "b s k"],
     ) -> Float[Tensor, "b c y x"]:
         """See Networks."""
-        predicted: Tensor = self._denoiser(rows, timesteps, words)
+        predicted: Tensor = self._denoiser(rows, self._times(timesteps), prompts)
         return predicted
 
     @torch.inference_mode()

@@ -4,14 +4,15 @@ Not yet measured on a GPU. A graph reads and writes fixed addresses: inputs are 
 tensors it was captured with, results are copied out, neither is ever bound anew.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from pipeline.backends.buckets import bucket, buckets, channels_last
+from pipeline.backends.buckets import DTYPES, bucket, buckets, channels_last
+from pipeline.backends.times import Times
 from pipeline.backends.transfer import Download, Upload
 from pipeline.config import EngineConfig
 from pipeline.models.folder import ModelFolder
@@ -37,10 +38,11 @@ class GraphNetworks:
 
         self.device = torch.device(choose_device(config))
         progress(f"loading {folder.name}")
-        networks = (*load_autoencoder(folder), load_denoiser(folder, config.width, config.height))
-        encoder, decoder, denoiser = (
-            channels_last(network, self.device, torch.float16) for network in networks
-        )
+        denoiser = load_denoiser(folder, config.width, config.height)
+        networks = (*load_autoencoder(folder), denoiser)
+        dtype = DTYPES[self.device.type]
+        encoder, decoder, _ = (channels_last(network, self.device, dtype) for network in networks)
+        self._text, self._times = denoiser.text, Times(denoiser.time, self.device)
         height, width = config.height // folder.downscale, config.width // folder.downscale
         picture = (1, config.height, config.width, 3)
         self._upload = Upload(picture, torch.uint8, self.device)
@@ -48,19 +50,19 @@ class GraphNetworks:
         pool = torch.cuda.graph_pool_handle()
         stream = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]  # torch's own gap
 
-        def capture(
-            network: nn.Module, *shapes: tuple[int, ...], dtype: Any = torch.float32
-        ) -> Any:
-            inputs = tuple(torch.zeros(s, dtype=dtype, device=self.device) for s in shapes)
+        def capture(network: nn.Module, *shapes: tuple[int, ...], kind: Any = dtype) -> Any:
+            inputs = tuple(torch.zeros(s, dtype=kind, device=self.device) for s in shapes)
             return Graph(network, inputs, stream, pool)
 
         self._denoisers: dict[int, Graph] = {}
+        time = self._times([0.0]).shape[1:]
+        prompt = self.condition(torch.zeros(1, *folder.words_shape, device=self.device)).shape[1:]
         for size in buckets(config.max_rows):  # the largest first: the others fit into its memory
             progress(f"capturing the UNet of {folder.name} for {size} rows")
             rows = (size, folder.unet.config["in_channels"], height, width)
-            self._denoisers[size] = capture(denoiser, rows, (size,), (size, *folder.words_shape))
+            self._denoisers[size] = capture(denoiser, rows, (size, *time), (size, *prompt))
         progress(f"capturing the autoencoder of {folder.name}")
-        self._encoder: Graph = capture(encoder, picture, dtype=torch.uint8)
+        self._encoder: Graph = capture(encoder, picture, kind=torch.uint8)
         self._decoder: Graph = capture(decoder, (1, folder.latent_channels, height, width))
 
     @torch.inference_mode()
@@ -73,14 +75,20 @@ class GraphNetworks:
         return torch.cat(latents)
 
     @torch.inference_mode()
+    def condition(self, words: Float[Tensor, "1 t d"]) -> Float[Tensor, "1 s k"]:
+        """See Networks."""
+        conditioned: Tensor = self._text(words)
+        return conditioned
+
+    @torch.inference_mode()
     def denoise(
         self,
         rows: Float[Tensor, "b i y x"],
-        timesteps: Float[Tensor, "b"],
-        words: Float[Tensor, "b t d"],
+        timesteps: Sequence[float],
+        prompts: Float[Tensor, "b s k"],
     ) -> Float[Tensor, "b c y x"]:
         """See Networks."""
-        return self._denoisers[bucket(len(rows))](rows, timesteps, words)
+        return self._denoisers[bucket(len(rows))](rows, self._times(timesteps), prompts)
 
     @torch.inference_mode()
     def decode(self, latents: Float[Tensor, "b c y x"]) -> UInt8[Tensor, "b h w 3"]:

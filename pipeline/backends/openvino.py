@@ -1,16 +1,18 @@
 """OpenVINO: the default on a CPU.
 
-Networks are converted from PyTorch once and kept on disk, so the second start neither imports
-diffusers nor converts. On a CPU a batch gains nothing over its rows one by one, so every network
-is compiled for one row: no shape ever compiles while people watch, and a row's result cannot
-depend on who shares its batch.
+Networks are converted from PyTorch once, for every size, and kept on disk, so the second start
+neither imports diffusers nor converts. Each size is compiled for itself. On a CPU a batch gains
+nothing over its rows one by one, so every network is compiled for one row: no shape ever compiles
+in the way of a frame, and a row's result cannot depend on who shares its batch.
 """
 
 import hashlib
 import os
 import sys
+import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
+from pipeline.backends.times import Times
 from pipeline.config import EngineConfig
 from pipeline.models.folder import ModelFolder
 from pipeline.models.loader import load_autoencoder, load_denoiser
@@ -25,7 +28,7 @@ from pipeline.models.loader import load_autoencoder, load_denoiser
 # OpenVINO's converter reports its use to a web service unless this package cannot be imported.
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # None: "not there"
 
-_FORMAT = "2"  # raise when parts.py changes what is converted
+_FORMAT = "4"  # raise when parts.py changes what is converted
 
 
 class OpenVinoNetworks:
@@ -42,6 +45,7 @@ class OpenVinoNetworks:
 
         from pipeline.backends import inference_threads  # the package names its backends
 
+        self._folder, self._config = folder, config
         cache = config.cache / "openvino" / _key(folder, config, openvino.__version__)
         if not (cache / "decoder.xml").exists():  # written last
             progress(f"converting {folder.name} for this CPU (once)")
@@ -56,24 +60,39 @@ class OpenVinoNetworks:
         if "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
             # 2026.4 crashes the process on AVX2 when it compiles the UNet's attention as a snippet
             settings["SNIPPETS_MODE"] = "DISABLE"
-        requests = [
-            core.compile_model(cache / f"{name}.xml", "CPU", settings).create_infer_request()
-            for name in ("encoder", "denoiser", "decoder")
-        ]
-        self._encoder, self._denoiser, self._decoder = requests
+        requests = []
+        shapes = _shapes(folder, config)
+        for name in ("encoder", "text", "time", "denoiser", "decoder"):
+            model = core.read_model(cache / f"{name}.xml")
+            if name in shapes:
+                model.reshape({0: shapes[name]})
+            requests.append(core.compile_model(model, "CPU", settings).create_infer_request())
+        self._encoder, self._text, time, self._denoiser, self._decoder = requests
+        self._conditioning = threading.Lock()  # a request does one thing at a time
+        self._times = Times(lambda timesteps: _run(time, timesteps), self.device)
+
+    def sized(self, width: int, height: int) -> "OpenVinoNetworks":
+        """Compile the same files for another size; OpenVINO does that without Python's lock."""
+        config = replace(self._config, width=width, height=height)
+        return OpenVinoNetworks(self._folder, config, lambda step: None)
 
     def encode(self, images: UInt8[Tensor, "b h w 3"]) -> Float[Tensor, "b c y x"]:
         """See Networks."""
         return _run(self._encoder, images)
 
+    def condition(self, words: Float[Tensor, "1 t d"]) -> Float[Tensor, "1 s k"]:
+        """See Networks."""
+        with self._conditioning:
+            return _run(self._text, words)
+
     def denoise(
         self,
         rows: Float[Tensor, "b i y x"],
-        timesteps: Float[Tensor, "b"],
-        words: Float[Tensor, "b t d"],
+        timesteps: Sequence[float],
+        prompts: Float[Tensor, "b s k"],
     ) -> Float[Tensor, "b c y x"]:
         """See Networks."""
-        return _run(self._denoiser, rows, timesteps, words)
+        return _run(self._denoiser, rows, self._times(timesteps), prompts)
 
     def decode(self, latents: Float[Tensor, "b c y x"]) -> UInt8[Tensor, "b h w 3"]:
         """See Networks."""
@@ -89,35 +108,60 @@ def _run(request: Any, *inputs: Tensor) -> Tensor:  # openvino ships no types
     return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
 
 
+def _shapes(folder: ModelFolder, config: EngineConfig) -> dict[str, list[int]]:
+    """Give the first input's shape for one row, of the networks that see pictures or latents."""
+    latent = [config.height // folder.downscale, config.width // folder.downscale]
+    return {
+        "encoder": [1, config.height, config.width, 3],
+        "denoiser": [1, folder.unet.config["in_channels"], *latent],
+        "decoder": [1, folder.latent_channels, *latent],
+    }
+
+
+def _any_size(folder: ModelFolder, config: EngineConfig) -> bool:
+    """Say whether one conversion serves every size: SDXL is told its own, and where a level does
+    not halve evenly, tracing writes down how it was filled up.
+    """
+    even = not (config.width % folder.size_step or config.height % folder.size_step)
+    return even and folder.text_2 is None
+
+
 def _convert(folder: ModelFolder, config: EngineConfig, cache: Path) -> None:
     """Trace the networks and write them as OpenVINO files."""
     encoder, decoder = load_autoencoder(folder)
-    height, width = config.height // folder.downscale, config.width // folder.downscale
+    denoiser = load_denoiser(folder, config.width, config.height)
+    shapes = _shapes(folder, config)
+    any_size = _any_size(folder, config)
+    latents = torch.zeros(*shapes["denoiser"])
+    words, at = torch.zeros(1, *folder.words_shape), torch.zeros(1)
+    with torch.inference_mode():
+        prompt, time = denoiser.text(words), denoiser.time(at)
     examples: dict[str, tuple[nn.Module, tuple[Tensor, ...]]] = {
-        "encoder": (encoder, (torch.zeros(1, config.height, config.width, 3, dtype=torch.uint8),)),
-        "denoiser": (
-            load_denoiser(folder, config.width, config.height),
-            (
-                torch.zeros(1, folder.unet.config["in_channels"], height, width),
-                torch.zeros(1),
-                torch.zeros(1, *folder.words_shape),
-            ),
-        ),
-        "decoder": (decoder, (torch.zeros(1, folder.latent_channels, height, width),)),
+        "encoder": (encoder, (torch.zeros(*shapes["encoder"], dtype=torch.uint8),)),
+        "text": (denoiser.text, (words,)),
+        "time": (denoiser.time, (at,)),
+        "denoiser": (denoiser, (latents, time, prompt)),
+        "decoder": (decoder, (torch.zeros(*shapes["decoder"]),)),
     }
     cache.mkdir(parents=True, exist_ok=True)
     for name, (network, inputs) in examples.items():
-        _convert_one(network, inputs, cache / f"{name}.xml")
+        given = [list(value.shape) for value in inputs]
+        if any_size and name in shapes:
+            given[0][slice(1, 3) if name == "encoder" else slice(2, 4)] = [-1, -1]
+        _convert_one(network, inputs, given, cache / f"{name}.xml")
 
 
-def _convert_one(network: nn.Module, inputs: tuple[Tensor, ...], target: Path) -> None:
+def _convert_one(
+    network: nn.Module, inputs: tuple[Tensor, ...], shapes: list[list[int]], target: Path
+) -> None:
     import openvino
 
-    shapes = [openvino.PartialShape(list(value.shape)) for value in inputs]
     with torch.inference_mode(), warnings.catch_warnings():
-        # tracing notes each size that it takes as fixed: here they are
+        # tracing notes each size that it takes as fixed
         warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
-        model = openvino.convert_model(network, example_input=inputs, input=shapes)
+        model = openvino.convert_model(
+            network, example_input=inputs, input=[openvino.PartialShape(s) for s in shapes]
+        )
     partial = target.with_suffix(f".{os.getpid()}.xml")  # two processes may convert at once
     openvino.save_model(model, partial, compress_to_fp16=True)
     # the weights first: a reader that finds the .xml finds both
@@ -127,7 +171,8 @@ def _convert_one(network: nn.Module, inputs: tuple[Tensor, ...], target: Path) -
 
 def _key(folder: ModelFolder, config: EngineConfig, version: str) -> str:
     """Name what the converted files depend on."""
-    facts = [_FORMAT, version, f"{config.width}x{config.height}"]
+    size = "any" if _any_size(folder, config) else f"{config.width}x{config.height}"
+    facts = [_FORMAT, version, size]
     for path in folder.files():
         facts += [str(path.resolve()), str(path.stat().st_size), str(path.stat().st_mtime_ns)]
     digest = hashlib.sha256("\n".join(facts).encode()).hexdigest()[:16]

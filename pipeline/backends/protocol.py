@@ -1,5 +1,6 @@
 """What every backend offers: the three networks of a model, ready to run."""
 
+from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -28,16 +29,27 @@ class Networks(Protocol):
     def encode(self, images: UInt8[Tensor, "b h w 3"]) -> Float[Tensor, "b c y x"]:
         """Picture → latent, scaled to about unit variance."""
 
+    def condition(self, words: Float[Tensor, "1 t d"]) -> Float[Tensor, "1 s k"]:
+        """Make of a prompt's words what depends on them alone. Any thread may call."""
+
     def denoise(
         self,
         rows: Float[Tensor, "b i y x"],
-        timesteps: Float[Tensor, "b"],
-        words: Float[Tensor, "b t d"],
+        timesteps: Sequence[float],
+        prompts: Float[Tensor, "b s k"],
     ) -> Float[Tensor, "b c y x"]:
-        """One UNet call, whatever the rows belong to."""
+        """One UNet call, whatever the rows belong to; prompts as `condition` gives them."""
 
     def decode(self, latents: Float[Tensor, "b c y x"]) -> UInt8[Tensor, "b h w 3"]:
         """Latent → picture."""
+
+
+@runtime_checkable
+class Resizable(Protocol):
+    """What a backend also offers that can serve pictures of another size."""
+
+    def sized(self, width: int, height: int) -> Networks:
+        """Give the same model for another size. May take seconds; from any thread."""
 
 
 @runtime_checkable

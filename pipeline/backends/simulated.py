@@ -4,6 +4,7 @@ What the scheduler promises can be tested on it anywhere, the same each time. It
 GPU's speed, and its pictures are black.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -43,7 +44,11 @@ class Device:
         self.clock.now += self.frame
         return torch.zeros(len(images), 16, SIDE // 8, SIDE // 8)
 
-    def denoise(self, rows: Tensor, timesteps: Tensor, words: Tensor) -> Tensor:
+    def condition(self, words: Tensor) -> Tensor:
+        """See Networks."""
+        return words
+
+    def denoise(self, rows: Tensor, timesteps: Sequence[float], prompts: Tensor) -> Tensor:
         """See Networks."""
         self.calls.append(len(rows))
         bucket = next((size for size in BUCKETS if size >= len(rows)), len(rows))

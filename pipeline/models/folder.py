@@ -84,6 +84,11 @@ class ModelFolder:
         return int(2 ** (len(widths) - 1))
 
     @property
+    def size_step(self) -> int:
+        """What width and height are multiples of, so that every level of the UNet halves evenly."""
+        return self.downscale << (len(self.unet.config["block_out_channels"]) - 1)
+
+    @property
     def scaling_factor(self) -> float:
         """What encoded latents are multiplied with to have about unit variance."""
         return float(self.autoencoder.config.get("scaling_factor") or 1.0)

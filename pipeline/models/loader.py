@@ -1,5 +1,6 @@
 """The one way by which weights get into memory. Never a pickle, never a model hub."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,19 +22,22 @@ def load_autoencoder(folder: ModelFolder) -> tuple[Encoder, Decoder]:
     return Encoder(network, factor).eval(), Decoder(network, factor).eval()
 
 
-def load_denoiser(folder: ModelFolder, width: int, height: int) -> Denoiser:
+def load_denoiser(folder: ModelFolder, width: int, height: int, fuse: bool = True) -> Denoiser:
     """Load the UNet, with the LoRA added where there is one, for pictures of a size.
 
-    Raises ModelError.
+    Raises ModelError. See Denoiser for `fuse`.
     """
     network = _load(folder.unet)
     if folder.lora is not None:
         add_lora(network, folder.lora)
-    return Denoiser(network, (height, width)).eval()
+    return Denoiser(network, (height, width), fuse).eval()
 
 
 def load_text(folder: ModelFolder, device: torch.device) -> TextEncoder:
-    """Load the text encoder; it gives [1, tokens, dim] in fp32 on `device`. Raises ModelError."""
+    """Load the text encoder; it gives [texts, tokens, dim] in fp32 on `device`.
+
+    Raises ModelError.
+    """
     if folder.text.class_name == "StaticTextEncoder":
         from pipeline.models.static_text import StaticTextEncoder
 
@@ -45,13 +49,13 @@ def load_text(folder: ModelFolder, device: torch.device) -> TextEncoder:
             return shares
 
         return TextEncoder(
-            lambda text: static.encode(text).to(device), judge if static.styles else None
+            lambda texts: static.encode(*texts).to(device), judge if static.styles else None
         )
     first = _Clip(folder, folder.text, "tokenizer", device)
     if folder.text_2 is None:
-        return TextEncoder(lambda text: first(text).last_hidden_state)
+        return TextEncoder(lambda texts: first(texts).last_hidden_state)
     second = _Clip(folder, folder.text_2, "tokenizer_2", device)
-    return TextEncoder(lambda text: _both(first(text), second(text)))
+    return TextEncoder(lambda texts: _both(first(texts), second(texts)))
 
 
 class _Clip:
@@ -77,9 +81,9 @@ class _Clip:
         self._device = device
 
     @torch.inference_mode()
-    def __call__(self, text: str) -> Any:  # transformers' output, hidden states included
+    def __call__(self, texts: Sequence[str]) -> Any:  # transformers' output, hidden states included
         ids = self._tokenizer(
-            text, padding="max_length", truncation=True, return_tensors="pt",
+            list(texts), padding="max_length", truncation=True, return_tensors="pt",
             max_length=self._network.config.max_position_embeddings,
         ).input_ids  # fmt: skip
         return self._network(ids.to(self._device), output_hidden_states=True)

@@ -10,6 +10,13 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
+from pipeline.models.conditioning import (
+    TextConditioning,
+    TimeConditioning,
+    fuse_self_attention,
+    take_conditioning,
+)
+
 
 class Encoder(nn.Module):
     """Picture → latent. Deterministic: a sampled posterior would make each frame jitter."""
@@ -21,7 +28,8 @@ class Encoder(nn.Module):
     def forward(self, images: UInt8[Tensor, "b h w 3"]) -> Float[Tensor, "b c y x"]:
         """Encode RGB bytes."""
         dtype = next(self.autoencoder.parameters()).dtype
-        encoded = self.autoencoder.encode(images.permute(0, 3, 1, 2).to(dtype) / 127.5 - 1)
+        # bytes are cast before anything else: TensorRT knows them at its borders only
+        encoded = self.autoencoder.encode(images.to(dtype).permute(0, 3, 1, 2) / 127.5 - 1)
         if hasattr(encoded, "latent_dist"):
             latents: Tensor = encoded.latent_dist.mode()
         else:
@@ -41,45 +49,36 @@ class Decoder(nn.Module):
         dtype = next(self.autoencoder.parameters()).dtype
         images = self.autoencoder.decode(latents.to(dtype) / self.scaling_factor).sample
         levels = (images.float() * 127.5 + 127.5).clamp(0, 255).round()
-        pixels: Tensor = levels.to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+        pixels: Tensor = levels.permute(0, 2, 3, 1).to(torch.uint8).contiguous()
         return pixels
 
 
 class Denoiser(nn.Module):
-    """Rows of noisy latents, timesteps and words → what the network predicts.
+    """Rows of noisy latents, with what was made of their timesteps and prompts → what is predicted.
 
-    SDXL also wants one pooled vector of the prompt and six numbers about the picture's size. The
-    vector comes as a last token of the words, filled up with zeros; `size` is height and width.
+    `size` is height and width in pixels. Fusing joins queries, keys and values of self-attention
+    into one multiplication, which pays on a GPU; a bank of features wants them apart.
     """
 
-    def __init__(self, unet: Any, size: tuple[int, int]) -> None:  # diffusers has no types
+    def __init__(self, unet: Any, size: tuple[int, int], fuse: bool = True) -> None:
         super().__init__()
+        self.text, self.time = TextConditioning(unet, size), TimeConditioning(unet)
+        take_conditioning(unet, self.text, self.time)
+        if fuse:
+            fuse_self_attention(unet)
         self.unet = unet
-        self.pooled = 0  # width of the pooled vector, where there is one
-        if unet.config.addition_embed_type == "text_time":
-            times = 6 * unet.config.addition_time_embed_dim
-            self.pooled = unet.config.projection_class_embeddings_input_dim - times
-        # original size, no crop, target size (Podell et al. 2023, arXiv:2307.01952, section 2.2)
-        self.register_buffer("size", torch.tensor([[*size, 0, 0, *size]]), persistent=False)
-        self.size: Tensor
 
     def forward(
         self,
         rows: Float[Tensor, "b i y x"],
-        timesteps: Float[Tensor, "b"],
-        words: Float[Tensor, "b t d"],
+        times: Float[Tensor, "b e"],
+        prompts: Float[Tensor, "b s k"],
     ) -> Float[Tensor, "b c y x"]:
-        """Predict, one timestep and one prompt a row."""
-        dtype = next(self.unet.parameters()).dtype
-        words = words.to(dtype)
-        more = None
-        if self.pooled:
-            more = {
-                "text_embeds": words[:, -1, : self.pooled],
-                "time_ids": self.size.to(dtype).expand(len(rows), -1),
-            }
-            words = words[:, :-1]
+        """Predict, one timestep and one prompt a row, as `time` and `text` give them."""
+        if self.text.added is not None:
+            times = times + prompts[:, -1, : times.shape[1]]
+            prompts = prompts[:, :-1]
         predicted: Tensor = self.unet(
-            rows.to(dtype), timesteps, words, added_cond_kwargs=more, return_dict=False
+            rows.to(times.dtype), times[:, 0], prompts, timestep_cond=times, return_dict=False
         )[0]
         return predicted.float()

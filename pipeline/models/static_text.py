@@ -70,9 +70,9 @@ class StaticTextEncoder(nn.Module):
         return torch.where(padding[..., None], self.nothing, mixed)
 
     @torch.no_grad()
-    def encode(self, text: str) -> Float[Tensor, "1 tokens dim"]:
-        """Embed one prompt."""
-        embedded: Tensor = self(self.token_ids(text)[None])
+    def encode(self, *texts: str) -> Float[Tensor, "n tokens dim"]:
+        """Embed prompts, one or more."""
+        embedded: Tensor = self(torch.stack([self.token_ids(text) for text in texts]))
         return embedded
 
     def judge(self, words: Float[Tensor, "b tokens dim"]) -> Float[Tensor, "b styles_and_none"]:

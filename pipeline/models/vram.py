@@ -5,19 +5,23 @@ are estimates from the configs, on the high side (tests/pipeline/test_vram.py ho
 what PyTorch really allocates on a CPU).
 """
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
 from pipeline.config import EngineConfig
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, NoRoom
 from pipeline.models.folder import ModelFolder, Part
 from pipeline.models.headers import read_header
 from pipeline.noise_warp import CHILDREN
+from pipeline.prompts import KEPT_BYTES
 from pipeline.session_noise import MOST_STEPS
 
 _FLOAT = 4  # bytes: session state and text encoders are fp32 on every device
+_PROMPTS = 6  # a session's: start, goal and now of prompt and negative prompt
 _ATTENTION = (
     22  # times a level's input live in a transformer block: the gate's 8 + 4 + 4, its norms
 )
@@ -35,12 +39,13 @@ class Memory:
 
     weights: dict[str, int]  # by part
     activations: int  # of the largest call
+    prompts: int  # what is remembered of them, at most
     session: int  # for each session, at the dearest settings
 
     @property
     def engine(self) -> int:
         """What is needed to serve one session at all."""
-        return sum(self.weights.values()) + self.activations + self.session
+        return sum(self.weights.values()) + self.activations + self.prompts + self.session
 
 
 def estimate(folder: ModelFolder, config: EngineConfig, device: torch.device | str) -> Memory:
@@ -54,12 +59,54 @@ def estimate(folder: ModelFolder, config: EngineConfig, device: torch.device | s
         weights |= {part.name: _FLOAT * _numbers(part) for part in texts}
     largest = max(size * _unet(folder, config), size * _autoencoder(folder, config))
     work_space = _LIBRARIES if device.type == "cuda" else 0
-    return Memory(weights, largest + work_space, _session(folder, config))
+    prompt = size * _prompt(folder)
+    session = _session(folder, config) + _PROMPTS * prompt
+    return Memory(weights, largest + work_space, max(KEPT_BYTES, prompt), session)
 
 
 def free_memory(device: torch.device) -> int | None:
     """Give the free bytes of a GPU; None on a CPU, where the system swaps and nothing is fixed."""
     return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else None
+
+
+def room(device: torch.device) -> int | None:
+    """Give the free bytes of a device; on a CPU those of the machine, None where it does not say.
+
+    A size that comes while people watch must not push the machine into its swap.
+    """
+    return free_memory(device) if device.type == "cuda" else _free_host()
+
+
+def _free_host() -> int | None:
+    """Read what Linux says is free, or what the control group has left, if that is less."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:  # another system
+        return None
+    found = [1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable")]
+    group = Path("/sys/fs/cgroup")
+    with contextlib.suppress(OSError, ValueError):  # no control group, or one without a limit
+        most = int((group / "memory.max").read_text())
+        found.append(most - int((group / "memory.current").read_text()))
+    return min(found, default=None)
+
+
+def check_room(
+    folder: ModelFolder, config: EngineConfig, device: torch.device, copies: bool, free: Free
+) -> None:
+    """Refuse another size of a loaded model. Raises NoRoom. `copies`: it has weights of its own."""
+    available = free(device)
+    if available is None:
+        return
+    memory = estimate(folder, config, device)
+    needed = memory.activations + memory.session
+    if copies:
+        needed += sum(memory.weights.values()) + _scores(folder, config)
+    if needed > available:
+        raise NoRoom(
+            f"{folder.name} at {config.width}x{config.height} takes about {gigabytes(needed)} "
+            f"more, but {device} has {gigabytes(available)} free: choose a smaller size"
+        )
 
 
 def check_fits(folder: ModelFolder, config: EngineConfig, device: torch.device, free: Free) -> None:
@@ -82,13 +129,13 @@ def places(
 ) -> int | None:
     """Say how many sessions' state fits beside a loaded engine; None where nothing is fixed.
 
-    Activations count as not yet allocated: the warm-up fills no full batch.
+    Activations and prompts count as not yet allocated: the warm-up fills no full batch.
     """
     available = free(device)
     if available is None:
         return None
     memory = estimate(folder, config, device)
-    return max(0, (available - memory.activations) // memory.session)
+    return max(0, (available - memory.activations - memory.prompts) // memory.session)
 
 
 def gigabytes(count: int) -> str:
@@ -130,6 +177,18 @@ def _unet(folder: ModelFolder, config: EngineConfig) -> int:
     return max(config.max_rows, 2) * (kept + busiest)  # a guided frame has two rows in any case
 
 
+def _scores(folder: ModelFolder, config: EngineConfig) -> int:
+    """Count the bytes of the largest self-attention where its scores are written out."""
+    unet = folder.unet.config
+    heads = unet["attention_head_dim"]  # diffusers' name for their number
+    area, largest = _latents(folder, config), 0
+    for level, kind in enumerate(unet["down_block_types"]):
+        if "Attn" in kind:
+            count = heads if isinstance(heads, int) else heads[level]
+            largest = max(largest, 2 * count * (area >> 2 * level) ** 2)  # scores, their softmax
+    return _FLOAT * largest
+
+
 def _autoencoder(folder: ModelFolder, config: EngineConfig) -> int:
     """Count the numbers that live at once where the autoencoder is largest: one picture a call."""
     settings, pixels = folder.autoencoder.config, config.width * config.height
@@ -147,6 +206,12 @@ def _session(folder: ModelFolder, config: EngineConfig) -> int:
     # the anchor, the newest noise, what fills holes, each point's children (drawn, then stacked)
     fields += MOST_STEPS * _FINER**2 * (3 + 2 * CHILDREN)
     in_flight = 4 * MOST_STEPS  # source, noise, latent and reference of each frame
-    tokens, width = folder.words_shape
-    words = 6 * tokens * width  # start, goal and now of prompt and negative prompt
-    return _FLOAT * ((fields + in_flight + 2) * latents + words)
+    return _FLOAT * (fields + in_flight + 2) * latents
+
+
+def _prompt(folder: ModelFolder) -> int:
+    """Count the numbers of a prompt as the denoiser takes it: keys and values of every layer."""
+    layers = read_header(folder.unet.weights).items()
+    ends = (".attn2.to_k.weight", ".attn2.to_v.weight")
+    width = sum(entry.shape[0] for name, entry in layers if name.endswith(ends))
+    return (folder.words_shape[0] + 1) * width  # one token more for what joins the timestep

@@ -1,11 +1,12 @@
 """What routes share: the state of the app, and who is asking."""
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from typing import Annotated, NoReturn
 
 from fastapi import Depends, Request
 
-from server.auth import Codes, Guesses, address, bearer, same
+from server.auth import Codes, Guesses, address, bearer, judge, same
 from server.errors import ApiError
 from server.loop_lag import LoopLag
 from server.sessions import Session, Sessions
@@ -24,6 +25,7 @@ class Context:
     codes: Codes
     guesses: Guesses
     loop_lag: LoopLag
+    osc: Counter[str] = field(default_factory=Counter)  # messages that were used, and ignored
 
 
 async def context(request: Request) -> Context:
@@ -38,7 +40,7 @@ Here = Annotated[Context, Depends(context)]
 async def owner(request: Request, here: Here) -> None:
     """Let only the main token through. Raises ApiError 401 or 429."""
     here.guesses.check(address(request))
-    if same(bearer(request), here.token):
+    if _is_owner(request, here):
         return
     _refuse(request, here)
 
@@ -49,7 +51,7 @@ async def session_of(id: str, request: Request, here: Here) -> Session:
     """
     here.guesses.check(address(request))
     token = bearer(request)
-    if same(token, here.token):
+    if _is_owner(request, here):
         found: Session = here.sessions.get(id)
         return found
     for session in here.sessions:
@@ -72,6 +74,15 @@ async def watched_session(id: str, request: Request, here: Here) -> Session:
     return watched
 
 
+def _is_owner(request: Request, here: Context) -> bool:
+    """Say whether the main token came, or one that stands for it. Raises ApiError when it ended."""
+    verdict = judge(bearer(request), here.token)
+    if verdict == "expired":
+        request.app.state.print_link()
+        raise ApiError("token_expired", "this token has ended; the terminal shows a new link")
+    return verdict == "good"
+
+
 def _watched(request: Request, here: Context) -> Session | None:
     """Give the session that a viewer token belongs to."""
     token = bearer(request)
@@ -81,6 +92,8 @@ def _watched(request: Request, here: Context) -> Session | None:
 def _refuse(request: Request, here: Context) -> NoReturn:
     if _watched(request, here) is not None:
         raise ApiError("viewer_only", "a viewer token may watch, nothing else")
+    if here.sessions.lost.has_viewer(bearer(request)):
+        raise ApiError("not_live", "the stream's connection was lost; it may come back", 2)
     if bearer(request):
         here.guesses.wrong(address(request))
         raise ApiError("unauthorised", "this token is not known here")

@@ -7,7 +7,7 @@ from pathlib import Path
 from fastapi import APIRouter, Request
 
 from pipeline.engine import EngineInfo
-from server.auth import address
+from server.auth import address, issue
 from server.errors import ApiError
 from server.routes.context import Here, OwnerOnly
 from server.schema import Code, Info, Preset, Style, Token
@@ -31,6 +31,7 @@ async def info(here: Here) -> Info:
         backend=engine.backend,
         width=engine.width,
         height=engine.height,
+        size_step=engine.size_step,
         slots=here.sessions.slots,
         sessions=len(here.sessions),
         presets=await asyncio.to_thread(_presets, engine),
@@ -42,10 +43,10 @@ async def info(here: Here) -> Info:
 
 @router.post("/token")
 async def token(code: Code, request: Request, here: Here) -> Token:
-    """Exchange the one-time code of a printed link for the token."""
+    """Exchange the one-time code of a printed link for a token that ends after `token_s`."""
     here.guesses.check(address(request))
     if here.codes.use(code.code):
-        return Token(token=here.token)
+        return Token(token=issue(here.token, here.settings.token_s))
     here.guesses.wrong(address(request))
     request.app.state.print_link()
     raise ApiError("code_used", "this link was used or is too old; the terminal shows a new one")

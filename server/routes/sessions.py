@@ -7,9 +7,11 @@ from server.routes.context import Here, Owned, OwnerOnly
 from server.schema import (
     Answer,
     Offer,
+    PictureSize,
     SessionList,
     SessionState,
-    Style,
+    SizeInForce,
+    SoundChange,
     StyleInForce,
     StylePatch,
 )
@@ -20,16 +22,18 @@ router = APIRouter(prefix="/api/sessions", tags=["sessions"])
 @router.post("", status_code=201, dependencies=[OwnerOnly])
 async def create(offer: Offer, request: Request, response: Response, here: Here) -> Answer:
     """Answer an offer with a video track and a data channel `control`."""
-    style = offer.style.apply(Style())
-    session, sdp = await here.sessions.create(offer.sdp, style, address(request))
+    session, sdp = await here.sessions.create(
+        offer.sdp, offer.style, address(request), resume=offer.resume
+    )
     response.headers["Location"] = f"/api/sessions/{session.id}"
     return Answer(
         id=session.id,
         token=session.token,
         viewer_token=session.viewer_token,
+        resume=session.identity.resume,
         sdp=sdp,
         ice_servers=here.settings.ice_servers,
-        style=style,
+        style=session.control.style,
         hint=session.control.hint,
     )
 
@@ -49,8 +53,22 @@ async def look(session: Owned) -> SessionState:
 @router.patch("/{id}")
 async def restyle(patch: StylePatch, session: Owned) -> StyleInForce:
     """Change style values; those left out stay."""
-    style, frame = await session.control.change(patch)
+    style, frame = await session.change_from_elsewhere(patch)
     return StyleInForce(style=style, frame=frame, hint=session.control.hint)
+
+
+@router.put("/{id}/size")
+async def resize(size: PictureSize, session: Owned) -> SizeInForce:
+    """Change the picture's size; answers once it is warm, the old one serves until then."""
+    (width, height), frame = await session.control.sizing.change((size.width, size.height))
+    return SizeInForce(width=width, height=height, frame=frame)
+
+
+@router.put("/{id}/sound")
+async def mute(sound: SoundChange, session: Owned) -> SessionState:
+    """Let the session's sound pass on, or not."""
+    session.peer.sound.muted = sound.muted
+    return session.state()
 
 
 @router.delete("/{id}")

@@ -14,7 +14,7 @@ from server.routes.signalling import (
     sdp_answer,
     sdp_offer,
 )
-from server.schema import Style, StylePatch
+from server.schema import StylePatch
 
 router = APIRouter(prefix="/whip", tags=["whip"])
 
@@ -22,7 +22,7 @@ router = APIRouter(prefix="/whip", tags=["whip"])
 @router.post("", status_code=201, dependencies=[OwnerOnly], response_class=SdpAnswer)
 async def publish(request: Request, here: Here) -> Response:
     """Answer a publisher's offer. The query names style values: ?prompt=ink&strength=0.6."""
-    style = _style(request).apply(Style())
+    style = _style(request)
     offer = await sdp_offer(request)
     with codec_refusal():
         session, sdp = await here.sessions.create(offer, style, address(request), sends=False)

@@ -9,6 +9,7 @@ from aiortc import MediaStreamTrack
 from aiortc.mediastreams import MediaStreamError
 
 from streams.frame import Frame
+from streams.sound import Sound
 
 
 async def drain(track: MediaStreamTrack, put: Callable[[Frame], None]) -> None:
@@ -25,10 +26,12 @@ async def drain(track: MediaStreamTrack, put: Callable[[Frame], None]) -> None:
             put(Frame(number, picture.pts, picture.time_base, arrived_ns, picture))
 
 
-async def discard(track: MediaStreamTrack) -> None:
-    """Read a track that nobody wants: one that is not read grows without bound (aiortc)."""
+async def drain_sound(track: MediaStreamTrack, put: Callable[[Sound], None]) -> None:
+    """Hand every packet of Opus to `put` as it comes; what is no Opus is dropped."""
     while True:
         try:
-            await track.recv()
+            packet = await track.recv()
         except MediaStreamError:
             return
+        if isinstance(packet, av.Packet) and packet.pts is not None:
+            put(Sound(packet.pts, time.monotonic(), bytes(packet)))

@@ -78,6 +78,7 @@ class Client:
         self._receiver: asyncio.Task[None] | None = None
         self.location = ""
         self.received = asyncio.Event()
+        self.engine: list[tuple[float, str]] = []  # when it was told which state of the engine
 
     async def connect(
         self,
@@ -141,6 +142,10 @@ class Client:
 
     def _on_message(self, text: str) -> None:
         message = json.loads(text)
+        if message["type"] == "stats" and (
+            not self.engine or self.engine[-1][1] != message["engine"]
+        ):
+            self.engine.append((time.monotonic(), message["engine"]))
         waiting = self._answers.pop(message.get("seq"), None)
         if waiting is not None and not waiting.done():
             waiting.set_result(message)

@@ -31,11 +31,18 @@ def free_port() -> int:
 class Server:
     """One `restyle serve` process."""
 
-    def __init__(self, port: int, *options: str, state: Path) -> None:
+    def __init__(
+        self,
+        port: int,
+        *options: str,
+        state: Path,
+        within: tuple[str, ...] = (),
+        module: str = "server",
+    ) -> None:
         self.url = f"http://127.0.0.1:{port}"
         self.lines: list[str] = []
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "server", "serve", "--port", str(port), *options],
+            [*within, sys.executable, "-m", module, "serve", "--port", str(port), *options],
             cwd=ROOT,
             env=os.environ | {"RESTYLE_TOKEN": TOKEN, "XDG_STATE_HOME": str(state)},
             stdout=subprocess.PIPE,
@@ -103,9 +110,11 @@ def status(url: str) -> int:
 
 
 @contextmanager
-def serving(state: Path, *options: str, port: int | None = None) -> Iterator[Server]:
+def serving(
+    state: Path, *options: str, port: int | None = None, module: str = "server"
+) -> Iterator[Server]:
     """Run a server for as long as the block."""
-    server = Server(port or free_port(), *options, state=state)
+    server = Server(port or free_port(), *options, state=state, module=module)
     try:
         server.wait_ready()
         yield server

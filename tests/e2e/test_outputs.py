@@ -1,6 +1,7 @@
 """What leaves the page: the link for OBS, files, and a link to the style."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
@@ -8,10 +9,24 @@ import pytest
 from playwright.async_api import Page, expect
 
 from tests.e2e.conftest import go_live
-from tests.e2e.serving import TOKEN, Server
+from tests.e2e.serving import TOKEN, Server, serving
+from tests.streams.test_recording import frames_of
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 _CLIPBOARD = "() => navigator.clipboard.readText()"
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the server's folder for recordings."""
+    return tmp_path_factory.mktemp("films")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, films: Path) -> Iterator[Server]:
+    """Run the product; it may record."""
+    with serving(tmp_path_factory.mktemp("state"), "--recordings", str(films)) as running:
+        yield running
 
 
 async def test_a_live_picture_leaves_the_page(page: Page, server: Server, tmp_path: Path) -> None:
@@ -49,6 +64,30 @@ async def test_a_live_picture_leaves_the_page(page: Page, server: Server, tmp_pa
     await (await recorded.value).save_as(clip)
     assert re.fullmatch(r"restyle-\d{8}-\d{6}\.(webm|mp4)", clip.name)
     assert clip.stat().st_size > 10_000
+
+
+async def test_the_server_records_while_the_switch_is_on(
+    page: Page, server: Server, films: Path
+) -> None:
+    await page.goto(server.url)
+    await expect(page.get_by_test_id("outputs")).to_be_hidden()  # nothing to record yet
+    await go_live(page, server, "ink")
+    await page.get_by_test_id("outputs").locator("summary").click()
+    recording, rtmp = page.get_by_test_id("output-recording"), page.get_by_test_id("output-rtmp")
+
+    await recording.get_by_role("button", name="Start: Recording").click()
+    await expect(recording.get_by_test_id("output-state")).to_have_text("Live")
+    await expect(recording.get_by_role("status")).to_contain_text("0:02", timeout=30_000)
+    await expect(page.get_by_test_id("outputs-going")).to_have_text("Recording")
+    await recording.get_by_role("button", name="Stop: Recording").click()
+    await expect(recording.get_by_role("status")).to_contain_text("Ended restyle-")
+    said = await recording.get_by_role("status").inner_text()
+    (film,) = films.iterdir()  # noqa: ASYNC240 - a test may wait
+    assert film.name in said
+    assert f"{len(frames_of(film))} frames" in said
+
+    await expect(rtmp.get_by_role("button")).to_be_disabled()  # off, and why
+    await expect(rtmp).to_contain_text("--stream-targets")
 
 
 async def test_a_style_comes_back_from_its_link(page: Page, server: Server) -> None:

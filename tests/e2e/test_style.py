@@ -1,9 +1,12 @@
 """The style's controls: what the page sets is in force on the server, and a reset undoes it."""
 
+import re
+
+import numpy as np
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.e2e.conftest import go_live
+from tests.e2e.conftest import go_live, type_prompt, until_sessions
 from tests.e2e.serving import Server
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
@@ -27,3 +30,162 @@ async def test_a_rare_control_shows_when_it_counts_and_one_reset_undoes_it(
     await page.get_by_test_id("reset-noise-warp").click()
     await expect(warp).to_have_value("1")
     await expect(page.get_by_test_id("reset-noise-warp")).to_be_hidden()
+
+
+async def test_two_prompts_blend_by_their_weights(page: Page, server: Server) -> None:
+    await go_live(page, server, "ink")
+    await page.get_by_test_id("blend").locator("summary").click()
+    await page.get_by_test_id("blend-add").click()
+    await page.get_by_test_id("blend-text-1").fill("neon")
+    await page.get_by_test_id("blend-weight-1").fill("0.25")
+
+    await expect(page.get_by_test_id("blend-share-1")).to_have_text("20 %")
+    await expect(page.get_by_test_id("prompt")).to_have_value("ink:1 AND neon:0.25")
+    assert await prompt_in_force(page, server) == "ink:1 AND neon:0.25"
+
+    await type_prompt(page, "clay")  # the box is the same prompt
+    await expect(page.get_by_test_id("blend-text-0")).to_have_value("clay")
+    await expect(page.get_by_test_id("blend-text-1")).to_have_count(0)
+
+
+async def test_the_timeline_travels_holds_and_is_kept(page: Page, server: Server) -> None:
+    await go_live(page, server, "ink")
+    await page.get_by_test_id("timeline").locator("summary").click()
+    add, play = page.get_by_test_id("timeline-add"), page.get_by_test_id("timeline-play")
+    await add.click()
+    await type_prompt(page, "neon")
+    await add.click()
+    await play.click()
+    await expect(page.get_by_test_id("prompt")).to_have_value("neon")
+    (session,) = server.api("GET", "/api/sessions")["sessions"]
+    assert 3 < session["style"]["travel"] < 4  # what is left of four seconds
+
+    await play.click()
+    await expect(page.get_by_test_id("prompt")).to_have_value(re.compile("ink:.* AND neon:.*"))
+    held = await page.get_by_test_id("timeline-at").input_value()
+    assert 0 < float(held) < 4
+    await page.get_by_test_id("timeline-at").press("Home")
+    assert await prompt_in_force(page, server) == "ink"
+    await page.reload()
+    await page.get_by_test_id("timeline").locator("summary").click()
+    await expect(page.get_by_test_id("key-prompt-1")).to_have_value("neon")
+
+
+async def test_a_morph_goes_from_one_look_to_another_by_keyboard(
+    page: Page, server: Server
+) -> None:
+    await go_live(page, server, "ink")
+    await page.get_by_test_id("morph").locator("summary").click()
+    await page.get_by_test_id("strength").fill("0.2")
+    await page.get_by_test_id("morph-a").click()
+    await type_prompt(page, "neon")
+    await page.get_by_test_id("strength").fill("1")
+    await page.get_by_test_id("morph-b").click()
+
+    slider = page.get_by_test_id("morph-at")
+    await slider.fill("0.5")
+    assert await prompt_in_force(page, server) == "ink:0.5 AND neon:0.5"
+    await expect(page.get_by_test_id("strength")).to_have_value("0.6")
+    await slider.press("Home")
+    assert await prompt_in_force(page, server) == "ink"
+    await slider.press("End")
+    await expect(page.get_by_test_id("strength")).to_have_value("1")
+    assert await prompt_in_force(page, server) == "neon"
+
+
+async def prompt_in_force(page: Page, server: Server) -> str:
+    """Ask the server, once it has acknowledged every change."""
+    await expect(page.get_by_test_id("prompt")).to_have_attribute("aria-busy", "false")
+    await until_sessions(server, 1)  # that of a page before is gone
+    (session,) = server.api("GET", "/api/sessions")["sessions"]
+    return str(session["style"]["prompt"])
+
+
+_KNOB = """
+  const knob = {name: 'nano', state: 'connected', onmidimessage: null};
+  navigator.requestMIDIAccess = async () => ({inputs: new Map([['1', knob]]), onstatechange: null});
+  window.turn = (...data) => knob.onmidimessage({data: new Uint8Array(data)});
+"""
+
+
+async def test_knob_key_view_and_small_window(page: Page, server: Server) -> None:
+    await page.add_init_script(_KNOB)  # headless Chromium refuses MIDI
+    await go_live(page, server, "ink")
+    strength = page.get_by_test_id("strength")
+
+    await page.get_by_test_id("midi").locator("summary").click()
+    await page.get_by_test_id("midi-start").click()
+    await expect(page.get_by_test_id("midi-status")).to_have_text("Hears nano.")
+    await page.get_by_test_id("midi-learn-strength").click()
+    await page.evaluate("() => turn(0xb0, 21, 127)")
+    await expect(page.get_by_test_id("midi-strength")).to_have_text("CC 21 ch 1")
+    await expect(strength).to_have_value("1")
+
+    await page.get_by_test_id("bypass").focus()
+    await page.keyboard.press("-")
+    await expect(strength).to_have_value("0.96")
+    for view in ("side", "difference", "inset", "only", "wipe"):
+        await page.keyboard.press("v")
+        await expect(page.get_by_test_id(f"view-{view}")).to_have_attribute("aria-pressed", "true")
+        if view == "inset":
+            small, large = [
+                await page.get_by_test_id(f"video-{side}").bounding_box() for side in ("in", "out")
+            ]
+            assert small is not None
+            assert large is not None
+            assert small["width"] < large["width"] / 3
+            assert small["y"] > large["y"] + large["height"] / 2
+
+    async with page.context.expect_page() as opened:
+        await page.get_by_test_id("float").click()
+    small_window = await opened.value
+    await expect(small_window.get_by_test_id("float-video")).to_be_visible()
+    await small_window.get_by_test_id("float-prompt").fill("neon")
+    await small_window.get_by_test_id("float-prompt").press("Enter")
+    await expect(page.get_by_test_id("prompt")).to_have_value("neon")
+    await small_window.wait_for_function(
+        "() => document.querySelector('[data-testid=float-video]').videoWidth > 0"
+    )
+
+
+_CUTOUT = """([x, y]) => {
+  const canvas = document.querySelector('[data-testid=cutout]');
+  const at = [Math.floor(x * canvas.width), Math.floor(y * canvas.height)];
+  return Array.from(canvas.getContext('2d').getImageData(...at, 1, 1).data);
+}"""
+_CAMERA = """([x, y]) => {
+  const video = document.querySelector('[data-testid=video-in]'), side = video.videoHeight;
+  const canvas = document.createElement('canvas');
+  canvas.width = canvas.height = 64;
+  const context = canvas.getContext('2d');
+  context.drawImage(video, (video.videoWidth - side) / 2, 0, side, side, 0, 0, 64, 64);
+  return Array.from(context.getImageData(x * 64, y * 64, 1, 1).data);
+}"""
+_WALL, _FACE = [0.08, 0.5], [0.5, 0.6]  # places in the clip
+
+
+@pytest.mark.timeout(360)  # without a GPU a mask may take seconds
+async def test_the_person_is_cut_out(page: Page, server: Server) -> None:
+    await go_live(page, server, "a pencil drawing")
+    await page.get_by_test_id("cutout-panel").locator("summary").click()
+
+    async def choose(cut: str) -> None:
+        await page.get_by_test_id("cutout-choice").select_option(cut)
+        shown = page.get_by_test_id("cutout")
+        await expect(shown).to_have_attribute("data-cut", cut, timeout=90_000)
+
+    await choose("alone")
+    assert (await page.evaluate(_CUTOUT, _WALL))[3] < 30
+    assert (await page.evaluate(_CUTOUT, _FACE))[3] > 220
+    await choose("green")
+    assert (await page.evaluate(_CUTOUT, _WALL))[1] > 230
+    await choose("person")
+    wall, camera = [np.array(await page.evaluate(read, _WALL)) for read in (_CUTOUT, _CAMERA)]
+    assert np.abs(wall - camera).max() < 40  # the wall itself; the drawing of it is nearly white
+    await choose("background")
+    wall = np.array(await page.evaluate(_CUTOUT, _WALL))
+    assert np.abs(wall - camera).max() > 60
+    await expect(page.get_by_test_id("cutout-state")).to_contain_text("On in this page.")
+
+    await page.get_by_test_id("cutout-choice").select_option("")
+    await expect(page.get_by_test_id("cutout")).to_have_count(0)

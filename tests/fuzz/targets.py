@@ -80,7 +80,7 @@ async def ground(folder: Path) -> AsyncIterator[Ground]:
         serving = asyncio.create_task(server._serve([listener]))
         while not server.started:  # noqa: ASYNC110 - uvicorn tells in no other way
             await asyncio.sleep(0.01)
-        yield Ground(served, port, Prompts(TextEncoder(text.encode)), folder)
+        yield Ground(served, port, Prompts(TextEncoder(lambda texts: text.encode(*texts))), folder)
         server.should_exit = True
         await serving
         await served.http.aclose()
@@ -125,7 +125,7 @@ async def message(data: bytes, on: Ground) -> None:
 
     session = SessionId("fuzz")
     on.served.worker.open(session, Style().params(), lambda restyled: None)
-    control = Control(session, Style(), on.served.worker, 1000)
+    control = Control(session, Style(), (64, 64), on.served.worker, 1000)
     control.receive(data.decode("utf-8", "replace"), Listener())  # type: ignore[arg-type]  # a part
     await asyncio.gather(*control._tasks)
     on.served.worker.close_session(session)

@@ -1,5 +1,6 @@
 """Tiny models of the true architectures with random weights, written by the true libraries."""
 
+import copy
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -148,12 +149,17 @@ def make_unet(in_channels: int, out_channels: int, **more: object) -> UNet2DCond
         in_channels=in_channels,
         out_channels=out_channels,
         block_out_channels=(16, 32),
-        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
-        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
         layers_per_block=1,
         attention_head_dim=4,
         norm_num_groups=8,
-        **({"cross_attention_dim": TEXT} | more),
+        **(
+            {
+                "cross_attention_dim": TEXT,
+                "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
+                "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D"),
+            }
+            | more
+        ),
     )
     for name, module in unet.named_modules():
         if "attn2" in name and isinstance(module, nn.Linear):
@@ -212,13 +218,21 @@ class Recording:
         self.timesteps: list[list[float]] = []
         self.latents: list[Tensor] = []
 
+    def sized(self, width: int, height: int) -> "Recording":
+        other = copy.copy(self)
+        other._inner = self._inner.sized(width, height)
+        return other
+
     def encode(self, images: Tensor) -> Tensor:
         return self._inner.encode(images)
 
-    def denoise(self, rows: Tensor, timesteps: Tensor, words: Tensor) -> Tensor:
+    def condition(self, words: Tensor) -> Tensor:
+        return self._inner.condition(words)
+
+    def denoise(self, rows: Tensor, timesteps: Sequence[float], prompts: Tensor) -> Tensor:
         self.rows.append(len(rows))
-        self.timesteps.append(timesteps.tolist())
-        return self._inner.denoise(rows, timesteps, words)
+        self.timesteps.append(list(timesteps))
+        return self._inner.denoise(rows, timesteps, prompts)
 
     def decode(self, latents: Tensor) -> Tensor:
         self.latents.append(latents)

@@ -101,13 +101,13 @@ class Reference:
 def test_a_frame_equals_plain_img2img_with_diffusers(bench: Bench, family: str, case: str) -> None:
     params = CASES[case]
     engine, networks = bench.engine(family)
-    text = load_text(open_folder(engine.config), torch.device("cpu")).encode
+    encode = load_text(open_folder(engine.config), torch.device("cpu")).encode
     reference = Reference(bench.models[family])
 
     image = alone(engine, picture(), params)
 
     latent = reference.run(
-        picture(), params, text(params.prompt).clone(), text(params.negative_prompt).clone()
+        picture(), params, encode([params.prompt]).clone(), encode([params.negative_prompt]).clone()
     )
     assert apart(networks.latents[-1].clone(), latent) < 1e-4
     assert levels_apart(image, reference.picture(latent)) <= 1
@@ -121,7 +121,7 @@ def test_sdxl_reads_a_prompt_as_its_own_pipeline_does(bench: Bench, prompt: str)
     with torch.no_grad():
         words, _, pooled, _ = pipeline.encode_prompt(prompt, do_classifier_free_guidance=False)
 
-    ours = load_text(folder, torch.device("cpu")).encode(prompt)
+    ours = load_text(folder, torch.device("cpu")).encode([prompt])
 
     assert ours.shape == (1, *folder.words_shape)
     torch.testing.assert_close(ours[:, :-1], words)
@@ -134,7 +134,7 @@ def test_sdxl_reads_a_prompt_as_its_own_pipeline_does(bench: Bench, prompt: str)
 def test_a_rectified_flow_follows_eulers_steps(bench: Bench, family: str, steps: int) -> None:
     engine, networks = bench.engine(family)
     params = StyleParams(prompt="ink", strength=0.7, steps=steps, guidance_scale=1.0)
-    words = load_text(open_folder(engine.config), torch.device("cpu")).encode("ink")
+    words = load_text(open_folder(engine.config), torch.device("cpu")).encode(["ink"])
     reference = Reference(bench.models["sd15"])  # for its autoencoder's sake
     unet = UNet2DConditionModel.from_pretrained(bench.models[family] / "unet").eval()
     vae = diffusers.AutoencoderKL.from_pretrained(bench.models[family] / "vae").eval()
@@ -455,7 +455,7 @@ def test_prepared_prompts_are_not_encoded_again(bench: Bench) -> None:
     engine, _ = bench.engine()
     encoder, texts = engine._prompts._encoder, []
     engine._prompts._encoder = replace(
-        encoder, encode=lambda text: (texts.append(text), encoder.encode(text))[1]
+        encoder, encode=lambda asked: (texts.extend(asked), encoder.encode(asked))[1]
     )
     params = StyleParams(prompt="ink", negative_prompt="oil", guidance_scale=2.0)
 

@@ -13,7 +13,7 @@ from pipeline.backends.eager import EagerNetworks
 from pipeline.config import EngineConfig
 from pipeline.engine import Engine, Image
 from pipeline.errors import ConfigError
-from pipeline.feature_bank import FeatureBank, Row, Scenes
+from pipeline.feature_bank import FeatureBank, Features, Kept, Row, Scenes
 from pipeline.models.folder import open_folder
 from pipeline.params import StyleParams
 from tests.pipeline.conftest import TEXT, Bench, drain, levels_apart, make_unet, picture
@@ -233,3 +233,19 @@ def test_the_setting_chooses_the_backend_that_can(sd_folder: Path) -> None:
     assert choose_backend(EngineConfig(device="cpu")) == "openvino"
     with pytest.raises(ConfigError, match=r"feature_bank 1: backend openvino.*eager"):
         EngineConfig(backend="openvino", feature_bank=1)
+
+
+def test_an_anchor_is_never_evicted_and_the_others_roll_on() -> None:
+    def one(value: float) -> Features:
+        return Features(torch.full((1, 1, 1, 1), float(value)), torch.zeros(1, 1, 1, 1), None)
+
+    kept = Kept(2, anchored=True)
+    for value in range(6):
+        kept.append(one(value))
+
+    assert [float(features.keys) for features in kept] == [0, 4, 5]
+    assert len(kept) == 3
+    plain = Kept(2)
+    for value in range(6):
+        plain.append(one(value))
+    assert [float(features.keys) for features in plain] == [4, 5]

@@ -37,7 +37,19 @@ def test_filling_up_keeps_the_rows_and_adds_zeros() -> None:
     filled = fill_up(rows, 4)
     assert torch.equal(filled[:3], rows)
     assert not filled[3].any()
-    assert fill_up(rows, 3) is rows
+    assert torch.equal(fill_up(rows, 3), rows)
+
+
+def test_filling_up_gives_one_layout_and_one_kind_whatever_comes() -> None:
+    with torch.inference_mode():
+        made_inside = torch.randn(2, 3, 4, 4)
+    plain = torch.randn(2, 3, 4, 4)
+    for rows in (plain, plain.to(memory_format=torch.channels_last), made_inside):
+        with torch.inference_mode():
+            filled = fill_up(rows, 2)
+        assert filled.is_inference()
+        assert filled.stride() == plain.stride()
+        assert torch.equal(filled, rows)
 
 
 @pytest.mark.parametrize(
@@ -94,15 +106,19 @@ def apart(one, other):
 
 def inputs(rows):
     generator = torch.Generator().manual_seed(rows)
-    values = (torch.randn(rows, 4, 8, 8, generator=generator), torch.linspace(100, 900, rows),
-              torch.randn(rows, *words, generator=generator))
-    return [value.to(made["eager"].device) for value in values]
+    device = made["eager"].device
+    texts = torch.randn(rows, 1, *words, generator=generator).to(device)
+    return (torch.randn(rows, 4, 8, 8, generator=generator).to(device),
+            [100.0 + 200 * row for row in range(rows)], texts)
+
+def denoise(networks, latents, timesteps, texts):
+    return networks.denoise(latents, timesteps, torch.cat([networks.condition(t) for t in texts]))
 
 found = {"name": made[backend].name, "said": said, "unet": []}
 results = []
 for rows in (3, 1, 2, 3):
-    results.append(made[backend].denoise(*inputs(rows)))
-    found["unet"].append(apart(results[-1], made["eager"].denoise(*inputs(rows))))
+    results.append(denoise(made[backend], *inputs(rows)))
+    found["unet"].append(apart(results[-1], denoise(made["eager"], *inputs(rows))))
 found["lasts"] = torch.equal(results[0], results[-1])  # no other call wrote over it
 image = torch.randint(0, 255, (2, 64, 64, 3), dtype=torch.uint8)
 latents = made[backend].encode(image)

@@ -85,6 +85,7 @@ def test_an_output_that_moves_as_its_input_is_consistent() -> None:
     assert found["warp_error_1"] < 4
     assert found["warp_error_5"] < 6
     assert found["motion_ratio"] == pytest.approx(1, abs=0.1)
+    assert found["moving_ratio"] == pytest.approx(1, abs=0.1)
     assert found["tof"] < 0.1
     assert "warp_error_30" not in found  # the clip is shorter
 
@@ -98,6 +99,40 @@ def test_flicker_freezing_and_blur_are_told_apart() -> None:
 
     assert flickering["flicker"] > 50 * max(steady["flicker"], 0.1)
     assert frozen["motion_ratio"] < 0.5
+    assert frozen["moving_ratio"] < 0.5
     assert frozen["warp_error_1"] > 3 * steady["warp_error_1"]
     assert blurred["sharpness"] < 0.2 * steady["sharpness"]
-    assert sharpness(kept) == pytest.approx(frozen["sharpness"], abs=1e-3)
+    assert sharpness(kept) == pytest.approx(frozen["sharpness"], rel=1e-3)
+
+
+def test_flicker_on_still_parts_does_not_see_what_moves() -> None:
+    random, found, calm = np.random.default_rng(0), Consistency(), Consistency()
+    scene = textured(128, 128)
+    for number in range(6):
+        source = scene.copy()
+        source[20:60, 20 + 4 * number : 60 + 4 * number] = textured()[:40, :40]
+        boiling = source.copy()
+        boiling[22:58, 22 + 4 * number : 58 + 4 * number] = random.integers(0, 255, (36, 36, 3))
+        found.add(source, boiling)
+        calm.add(source, source)
+
+    assert found.figures()["flicker"] > 100 * max(calm.figures()["flicker"], 0.1)
+    assert found.figures()["flicker_still"] == pytest.approx(0, abs=0.1)
+
+
+def test_remembered_motion_gives_the_same_figures() -> None:
+    known: dict[tuple[int, int], Motion] = {}
+    frames = [np.ascontiguousarray(textured()[:, n : n + 120]) for n in range(5)]
+
+    def remembered(frame: Image, other: Image) -> Motion:
+        key = (id(frame), id(other))
+        if key not in known:
+            known[key] = motion_between(frame, other)
+        return known[key]
+
+    plain, first, second = Consistency(), Consistency(remembered), Consistency(remembered)
+    for each in (plain, first, second):
+        for frame in frames:
+            each.add(frame, 255 - frame)
+
+    assert plain.figures() == first.figures() == second.figures()

@@ -1,4 +1,5 @@
 import threading
+from collections.abc import Sequence
 
 import pytest
 import torch
@@ -25,8 +26,8 @@ def test_a_blend_is_split_into_shares(prompt: str, parts: list[tuple[str, float]
     assert parse_blend(prompt) == parts
 
 
-def encode(text: str) -> torch.Tensor:
-    return torch.full((1, 2, 3), float(len(text)))
+def encode(texts: Sequence[str]) -> torch.Tensor:
+    return torch.tensor([float(len(text)) for text in texts])[:, None, None].expand(-1, 2, 3)
 
 
 def judge(words: torch.Tensor) -> list[float]:
@@ -42,15 +43,63 @@ def test_a_blend_is_the_weighted_mean_of_its_texts() -> None:
     torch.testing.assert_close(blended, torch.full((1, 2, 3), 5.0))
 
 
+def test_another_share_of_the_same_texts_encodes_nothing() -> None:
+    asked: list[str] = []
+
+    def count(texts: Sequence[str]) -> torch.Tensor:
+        asked.extend(texts)
+        return encode(texts)
+
+    prompts = Prompts(TextEncoder(count))
+    for share in range(1, 9):
+        prompts.get(f"ink:{share} AND neon:{9 - share}")
+    prompts.get("ink")
+
+    assert asked == ["ink", "neon"]
+
+
+def test_many_texts_are_encoded_in_few_calls_and_count_the_same() -> None:
+    calls: list[int] = []
+
+    def counted(texts: Sequence[str]) -> torch.Tensor:
+        calls.append(len(texts))
+        return encode(texts)
+
+    texts = ["ab" * (1 + i) for i in range(125)]
+    blended = Prompts(TextEncoder(counted)).get(" AND ".join(texts))
+
+    assert sum(calls) == 125
+    assert len(calls) == 8
+    mean = sum(map(len, texts)) / 125
+    torch.testing.assert_close(blended, torch.full((1, 2, 3), mean))
+
+
+def test_what_is_remembered_is_bounded_in_bytes_and_the_newest_stays() -> None:
+    made: list[float] = []
+
+    def condition(words: torch.Tensor) -> torch.Tensor:
+        made.append(float(words.max()))
+        return words * 2
+
+    size = encode(["a"]).numel() * 4
+    prompts = Prompts(TextEncoder(encode), condition=condition, room=2 * size)
+    for text in ("a", "bb", "a", "ccc", "a", "bb"):  # "bb" had to go for "ccc"
+        torch.testing.assert_close(prompts.get(text), 2 * encode([text]))
+    assert made == [1, 2, 3, 2]
+
+    narrow = Prompts(TextEncoder(encode), room=1)
+    assert narrow.get("a") is narrow.get("a")
+
+
 def test_a_text_is_encoded_once_however_many_ask() -> None:
     asked: list[str] = []
     entered, leave = threading.Event(), threading.Event()
 
-    def slow(text: str) -> torch.Tensor:
-        asked.append(text)
+    def slow(texts: Sequence[str]) -> torch.Tensor:
+        asked.extend(texts)
         entered.set()
         leave.wait(5)
-        return encode(text)
+        return encode(texts)
 
     prompts = Prompts(TextEncoder(slow))
     threads = [threading.Thread(target=prompts.get, args=("ink",)) for _ in range(4)]

@@ -1,6 +1,9 @@
-"""`make soak`, `make churn`, `make chaos`: a JSON verdict and a plot in build/.
+"""`make soak`, `churn`, `chaos`, `network`, `engine`: a JSON verdict and a plot in build/.
 
-python -m tests.reliability {soak,churn,chaos} [--seconds 60]
+python -m tests.reliability {soak,churn,chaos,network,engine} [--seconds 60] [--only CASE] [--light]
+
+--light: an engine that only inverts. What leaks is seen as well, also where there is no time for a
+model.
 """
 
 import argparse
@@ -11,35 +14,70 @@ import os
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from streams.aiortc_patches import TransportSettings, install
 from tests.bench.__main__ import machine
 from tests.e2e.serving import serving
+from tests.reliability import engine, link, network
 from tests.reliability.runs import BUILD, RUNS
 from tests.reliability.sampling import plot
+
+_KINDS = (*RUNS, "network", "engine")
 
 
 def main() -> int:
     """Run one; 1 when a limit was broken."""
     parser = argparse.ArgumentParser(description=inspect.getdoc(sys.modules[__name__]))
-    parser.add_argument("run", choices=RUNS)
+    parser.add_argument("run", choices=_KINDS)
     parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--only", action="append", choices=network.CASES, help="of network")
+    parser.add_argument("--light", action="store_true", help="of soak, churn and chaos")
     given = parser.parse_args()
     if given.seconds < 10:
         parser.error(f"--seconds {given.seconds:g}: at least 10")
+    lacks = link.missing() if given.run == "network" else None
+    if lacks is not None:
+        parser.error(lacks)
     install(TransportSettings())
-    # shorter deadlines, so that clients which vanish are over within a short run
-    os.environ |= {"RESTYLE_SETUP_S": "3", "RESTYLE_NO_MEDIA_S": "5", "RESTYLE_SESSIONS": "8"}
-    with tempfile.TemporaryDirectory() as state, serving(Path(state)) as server:
-        figures, limits, samples = asyncio.run(RUNS[given.run](server, given.seconds))
-    plot(samples, BUILD / f"{given.run}.svg")
+    picture = BUILD / f"{given.run}.svg"
+    module = network.LIGHT if given.light else "server"
+    cases = given.only or list(network.CASES)
+    figures, limits = _run(given.run, given.seconds, cases, module, picture)
     verdict = {
-        "run": given.run, "seconds": given.seconds, "machine": machine(), "figures": figures,
-        "limits": limits, "plot": str(BUILD / f"{given.run}.svg"), "ok": all(limits.values()),
+        "run": given.run, "seconds": given.seconds, "light": given.light, "machine": machine(),
+        "figures": figures, "limits": limits, "plot": str(picture), "ok": all(limits.values()),
     }  # fmt: skip
     (BUILD / f"{given.run}.json").write_text(json.dumps(verdict, indent=2) + "\n")
     print(json.dumps(verdict, indent=2))
     return 0 if verdict["ok"] else 1
+
+
+def _run(
+    kind: str, seconds: float, cases: list[str], module: str, picture: Path
+) -> tuple[dict[str, Any], dict[str, bool]]:
+    """Run one and draw it."""
+    with tempfile.TemporaryDirectory() as folder:
+        state = Path(folder)
+        if kind == "network":
+            figures, limits = network.run(seconds, state, cases)
+            network.draw(figures, picture)
+            return figures, limits
+        if kind == "engine":
+            server = engine.start(state)
+            try:
+                figures, limits, samples = asyncio.run(engine.engine(server, seconds))
+            finally:
+                server.stop()
+        else:
+            # shorter deadlines, so that clients which vanish are over within a short run
+            os.environ |= {
+                "RESTYLE_SETUP_S": "3", "RESTYLE_NO_MEDIA_S": "5", "RESTYLE_SESSIONS": "8"
+            }  # fmt: skip
+            with serving(state, module=module) as server:
+                figures, limits, samples = asyncio.run(RUNS[kind](server, seconds))
+    plot(samples, picture)
+    return figures, limits
 
 
 if __name__ == "__main__":

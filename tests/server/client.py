@@ -68,8 +68,10 @@ class Browser:
         await self.connection.setLocalDescription(await self.connection.createOffer())
         return self.connection.localDescription.sdp
 
-    async def connect(self, http: httpx.AsyncClient, **style: object) -> httpx.Response:
-        body = {"sdp": await self.offer(), "type": "offer", "style": style}
+    async def connect(
+        self, http: httpx.AsyncClient, resume: str | None = None, **style: object
+    ) -> httpx.Response:
+        body = {"sdp": await self.offer(), "type": "offer", "style": style, "resume": resume}
         answer = await http.post("/api/sessions", json=body)
         if answer.status_code == 201:
             description = RTCSessionDescription(answer.json()["sdp"], "answer")

@@ -1,7 +1,12 @@
 """Which request passes, beyond the matrix of test_matrix.py: other origins, guesses, codes."""
 
+import asyncio
+import time
+
+import httpx
 import pytest
 
+from server.auth import judge
 from tests.server.client import Browser
 from tests.server.conftest import TOKEN, Serve, Served
 
@@ -63,7 +68,9 @@ async def test_a_code_is_good_once_and_a_stale_one_brings_a_new_link(served: Ser
     code = served.lines[-1].split("#code=")[1]
     first = await served.http.post("/api/token", json={"code": code})
     again = await served.http.post("/api/token", json={"code": code})
-    assert first.json() == {"token": TOKEN}
+    page = {"Authorization": f"Bearer {first.json()['token']}"}
+    assert (await served.http.get("/api/info", headers=page)).status_code == 200
+    assert TOKEN not in first.text
     assert (again.status_code, again.json()["code"]) == (401, "code_used")
     assert len(served.lines) == 1  # one was printed a moment ago: not at every try
 
@@ -72,3 +79,25 @@ async def test_answers_carry_the_headers_that_keep_a_page_safe(served: Served) -
     headers = (await served.http.get("/healthz")).headers
     assert "frame-ancestors 'none'" in headers["content-security-policy"]
     assert headers["x-content-type-options"] == "nosniff"
+
+
+async def test_a_page_token_ends_and_a_changed_one_is_unknown(serve: Serve) -> None:
+    async with serve(token_s=1) as served:
+        served.app.state.print_link()
+        code = served.lines[-1].split("#code=")[1]
+        token = (await served.http.post("/api/token", json={"code": code})).json()["token"]
+        kind, ends, nonce, signature = token.split(".")
+        later = f"{kind}.{int(ends) + 1000}.{nonce}.{signature}"
+        assert judge(token, TOKEN, lambda: float(ends) - 1) == "good"
+        assert judge(token, "another-main-token", lambda: 0.0) == "unknown"
+        for given, code in ((later, "unauthorised"), ("page.x", "unauthorised")):
+            answer = await ask(served, given)
+            assert (answer.status_code, answer.json()["code"]) == (401, code)
+        await asyncio.sleep(max(0.0, float(ends) - time.time()))
+        answer = await ask(served, token)
+        assert (answer.status_code, answer.json()["code"]) == (401, "token_expired")
+        assert answer.headers["www-authenticate"] == "Bearer"
+
+
+async def ask(served: Served, token: str) -> httpx.Response:
+    return await served.http.get("/api/info", headers={"Authorization": f"Bearer {token}"})

@@ -1,10 +1,12 @@
 """Each wrong input gets one clear answer, and nothing is created by it."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 
 import pytest
 
+from streams.peer import Peer
 from streams.worker import Worker
 from tests.server.client import Browser
 from tests.server.conftest import Serve, Served
@@ -179,3 +181,18 @@ async def test_a_model_that_cannot_be_built_is_told(serve: Serve) -> None:
     async with serve(build) as served:
         refused = await served.http.post("/api/sessions", json=OFFER)
         assert (refused.status_code, refused.json()["code"]) == (503, "engine_failed")
+
+
+async def test_an_answer_that_takes_too_long_is_told_as_busy_and_leaves_nothing(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never(*_: object) -> str:
+        await asyncio.sleep(60)
+        return ""
+
+    monkeypatch.setattr(Peer, "accept", never)
+    async with serve(setup_s=0.2) as served:
+        answer = await served.http.post("/api/sessions", json=OFFER)
+        assert (answer.status_code, answer.json()["code"]) == (503, "busy")
+        assert int(answer.headers["retry-after"]) >= 1
+        assert served.sessions == 0

@@ -56,6 +56,11 @@ def frames_of(path: Path) -> int:
         (("stylize", __file__, "/tmp/out.mp4"), "not a video"),
         (("stylize", str(CLIP), str(CLIP)), "--force"),
         (("stylize", str(CLIP), "/tmp/never.mp4", "--strength", "2"), "strength"),
+        (("stylize", str(CLIP), "/tmp/never.mp4", "--window", "2"), "--quality high"),
+        (
+            ("stylize", str(CLIP), "/tmp/never.mp4", "--quality", "high", "--window", "0"),
+            "window 0",
+        ),
         (("consistency", "/nowhere.mp4", str(CLIP)), "no such file"),
         (("models", "show", "/nowhere"), "no such folder"),
     ],
@@ -91,6 +96,14 @@ def test_stylize_writes_as_many_frames_as_it_reads(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert frames_of(out) == frames_of(clip) == 20
     assert "20 frames" in done.stdout
+
+
+def test_stylize_at_high_quality_blends_every_frame(tmp_path: Path) -> None:
+    clip, out = short_clip(tmp_path / "in.mp4", 4), tmp_path / "out.mp4"
+    small = ("--width", "64", "--height", "64", "--backend", "eager")
+    done = restyle("stylize", str(clip), str(out), "--quality", "high", "--window", "1", *small)
+    assert done.returncode == 0, done.stderr
+    assert frames_of(out) == 4
 
 
 def test_consistency_compares_two_videos_of_one_length(tmp_path: Path) -> None:

@@ -14,14 +14,17 @@ import pytest
 from streams.aiortc_patches import TransportSettings, install
 from tests.e2e.serving import TOKEN, Server, free_port
 from tests.server.client import Browser
+from tests.streams.test_recording import frames_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
 
 @asynccontextmanager
-async def live(state: Path, drain_s: float) -> AsyncIterator[tuple[Server, httpx.AsyncClient]]:
+async def live(
+    state: Path, drain_s: float, *more: str
+) -> AsyncIterator[tuple[Server, httpx.AsyncClient]]:
     install(TransportSettings())
-    server = Server(free_port(), "--drain-s", str(drain_s), state=state)
+    server = Server(free_port(), "--drain-s", str(drain_s), *more, state=state)
     headers = {"Authorization": f"Bearer {TOKEN}"}
     try:
         await asyncio.to_thread(server.wait_ready)
@@ -81,4 +84,20 @@ async def test_a_second_sigterm_ends_now_with_status_130(tmp_path: Path) -> None
         os.kill(server.pid, signal.SIGTERM)
         assert await ended(server, 10) == 130
         assert time.monotonic() - began < 3
+        await browser.close()
+
+
+async def test_a_recording_under_way_is_whole_after_a_drain(tmp_path: Path) -> None:
+    films = tmp_path / "films"
+    async with live(tmp_path, 0, "--recordings", str(films)) as (server, http):
+        browser = Browser()
+        location = (await browser.connect(http)).headers["location"]
+        await browser.level()
+        await http.post(f"{location}/outputs", json={"kind": "recording"})
+        for _ in range(8):  # less than a fragment: a kill would leave nothing of it
+            await browser.level()
+        os.kill(server.pid, signal.SIGTERM)
+        assert await ended(server, 10) == 0
+        (path,) = films.iterdir()
+        assert len(frames_of(path)) >= 5  # the first may have been on its way before
         await browser.close()

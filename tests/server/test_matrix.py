@@ -29,12 +29,20 @@ ROUTES: dict[tuple[str, str], tuple[int, int, int, int, int]] = {
     ("GET", "/readyz"): OPEN,
     ("GET", "/metrics"): OWNER,
     ("GET", "/api/info"): OWNER,
+    ("POST", "/api/engine/restart"): (401, 401, 401, 401, 204),
     ("POST", "/api/token"): (401, 401, 401, 401, 401),  # the code is wrong, whoever asks
     ("GET", "/api/sessions"): OWNER,
     ("POST", "/api/sessions"): (401, 401, 401, 401, 400),  # the offer is nonsense
     ("GET", "/api/sessions/{id}"): SESSION,
     ("PATCH", "/api/sessions/{id}"): SESSION,
     ("DELETE", "/api/sessions/{id}"): SESSION,
+    ("GET", "/api/sessions/{id}/outputs"): SESSION,
+    ("POST", "/api/sessions/{id}/outputs"): (401, 401, 404, 403, 403),  # off until it is set
+    ("DELETE", "/api/sessions/{id}/outputs/{output}"): (401, 401, 404, 404, 404),
+    ("GET", "/api/sessions/{id}/snapshot"): SESSION,
+    ("PUT", "/api/sessions/{id}/size"): (401, 401, 404, 422, 422),  # no multiple of the step
+    ("PUT", "/api/sessions/{id}/sound"): SESSION,
+    ("POST", "/api/sources"): (401, 401, 401, 401, 403),  # no setting allows it
     ("POST", "/whip"): (401, 401, 401, 401, 415),  # no offer
     ("OPTIONS", "/whip"): OPEN,
     ("GET", "/whip"): (204, 204, 204, 204, 204),
@@ -54,6 +62,10 @@ BODIES: dict[tuple[str, str], dict[str, object]] = {
     ("POST", "/api/token"): {"code": "wrong"},
     ("POST", "/api/sessions"): {"sdp": "nonsense", "type": "offer"},
     ("PATCH", "/api/sessions/{id}"): {"prompt": "ink"},
+    ("POST", "/api/sessions/{id}/outputs"): {"kind": "recording"},
+    ("POST", "/api/sources"): {"kind": "url", "at": "http://camera.local/"},
+    ("PUT", "/api/sessions/{id}/sound"): {"muted": True},
+    ("PUT", "/api/sessions/{id}/size"): {"width": 257, "height": 256},
 }
 
 
@@ -91,7 +103,8 @@ async def test_each_gets_what_it_may(route: tuple[str, str], serve: Serve) -> No
     async with serve(bad_tokens_per_minute=10_000, sessions=4) as served:
         browsers = [Browser(), Browser()]
         mine, other = [(await b.connect(served.http)).json() for b in browsers]
-        fields = {"id": mine["id"], "viewer": "nobody"}
+        await browsers[0].level()  # there is something to take a snapshot of
+        fields = {"id": mine["id"], "viewer": "nobody", "output": "none"}
         tokens = ("", "wrong-wrong-wrong-wrong", other["token"], mine["token"], TOKEN)
         combinations = product(enumerate(tokens), ORIGINS.items(), HOSTS.items())
         for (index, token), (origin, sent_origin), (host, sent_host) in combinations:

@@ -2,12 +2,13 @@
 
 import asyncio
 import threading
+import time
 from dataclasses import replace
 
 import psutil
 import pytest
 
-from pipeline.engine import EngineInfo
+from pipeline.engine import EngineInfo, EngineResult
 from tests.server.client import Browser
 from tests.server.conftest import Serve, Served
 from tests.streams.fakes import FakeEngine
@@ -62,6 +63,32 @@ async def test_a_prompt_that_means_nothing_is_told_everywhere_until_it_changes(
     assert patched.json()["hint"] is None
     assert (await served.http.get(location)).json()["hint"] is None
     await browser.close()
+
+
+async def test_a_page_learns_at_once_that_the_engine_is_stuck(serve: Serve) -> None:
+    class Stuck(FakeEngine):
+        def tick(self) -> list[EngineResult]:
+            if any(params.prompt == "hang" for *_, params in self._waiting):
+                time.sleep(1.5)
+            return super().tick()
+
+    async with serve(Stuck) as served:
+        browser = Browser()
+        await browser.connect(served.http)
+        assert abs(await browser.level() - 195) < 8
+        browser.say(type="style", seq=1, style={"prompt": "hang"})
+        await browser.hear("applied")
+        began = time.monotonic()
+        while (await browser.hear("stats"))["engine"] != "stuck":
+            pass
+        assert time.monotonic() - began < 0.8  # 0.5 s are promised; this machine is shared
+        assert abs(await browser.level() - 60) < 8
+        browser.say(type="style", seq=2, style={"prompt": ""})
+        while (await browser.hear("stats"))["engine"] != "running":
+            pass
+        assert served.worker.failures > 10
+        assert abs(await browser.level() - 195) < 8
+        await browser.close()
 
 
 async def test_every_quick_change_is_acknowledged_and_the_last_wins(served: Served) -> None:

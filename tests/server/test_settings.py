@@ -18,6 +18,7 @@ from server.settings import SettingsError, load_settings
         ({"feature_bank": 5}, ("feature_bank 5", "0 to 4")),
         ({"feature_bank": 1, "backend": "openvino"}, ("feature_bank 1", "openvino", "eager")),
         ({"feature_fusion": 0.5}, ("feature_fusion 0.5", "feature_bank")),
+        ({"feature_anchor": True}, ("feature_anchor", "feature_bank")),
         ({"device": "tpu"}, ("device", "cuda")),
     ],
 )

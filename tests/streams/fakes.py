@@ -1,9 +1,11 @@
 """An engine that works: it inverts each picture, one tick later."""
 
+import time
 from dataclasses import dataclass, field
 
-from pipeline.config import EngineConfig
+from pipeline.config import EngineConfig, Size
 from pipeline.engine import EngineInfo, EngineResult
+from pipeline.errors import ConfigError, NoRoom
 from pipeline.models.folder import Preset
 from pipeline.params import StyleParams
 from streams.protocol import Image
@@ -13,19 +15,20 @@ from streams.protocol import Image
 class FakeEngine:
     """Inverts pictures. A prompt "fail" makes submit raise, "crash" makes tick raise.
 
-    Of "gibberish" it says that it does not know it.
+    Of "gibberish" it says that it does not know it. Sizes take a moment, 1024x1024 has no room.
     """
 
     config: EngineConfig = field(default_factory=lambda: EngineConfig(width=64, height=64))
     prepared: list[str] = field(default_factory=list)
     submitted: int = 0
+    sizes: set[Size] = field(default_factory=set)
     _waiting: list[tuple[str, int, Image, StyleParams]] = field(default_factory=list)
     _open: set[str] = field(default_factory=set)
 
     @property
     def info(self) -> EngineInfo:
         presets = (Preset("Inverted", "inverted"),)
-        return EngineInfo("fake", "cpu", "fake", "sample", 64, 64, 1.0, presets)
+        return EngineInfo("fake", "cpu", "fake", "sample", 64, 64, 1.0, presets, size_step=64)
 
     @property
     def in_flight(self) -> int:
@@ -34,6 +37,14 @@ class FakeEngine:
     def prepare(self, params: StyleParams) -> str | None:
         self.prepared.append(params.prompt)
         return "nothing I know" if params.prompt == "gibberish" else None
+
+    def prepare_size(self, session: str, size: Size) -> None:
+        if any(side % 64 for side in size):
+            raise ConfigError(f"{size}: fake needs multiples of 64")
+        if size == (1024, 1024):
+            raise NoRoom("takes about 9.00 GB more, but cpu has 1.00 GB free")
+        time.sleep(0.2)
+        self.sizes.add(size)
 
     def open(self, session: str) -> None:
         self._open.add(session)
@@ -54,6 +65,8 @@ class FakeEngine:
         arrived: float | None = None,
     ) -> None:
         self.submitted += 1
+        if (image.shape[1], image.shape[0]) not in {(64, 64), *self.sizes}:
+            raise ConfigError(f"{image.shape}: not prepared")
         if params.prompt == "fail":
             raise RuntimeError("as asked")
         self._waiting.append((session, number, image, params))

@@ -4,29 +4,33 @@ import random
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import av
 import numpy as np
 import pytest
-from aiortc import RTCRtpCodecParameters
+from aiortc import RTCRtpCodecParameters, RTCRtpSender
 from aiortc.codecs.h264 import H264Encoder
 from aiortc.codecs.vpx import Vp8Encoder
 from aiortc.jitterbuffer import JitterBuffer, JitterFrame
 from aiortc.rate import RemoteBitrateEstimator
-from aiortc.rtp import RtpPacket
+from aiortc.rtp import RtcpReceiverInfo, RtcpRrPacket, RtpPacket
 
 from streams.aiortc_patches import (
     FastH264Encoder,
     FlooredEstimator,
     MarkerJitterBuffer,
     TransportSettings,
+    WideVp8Encoder,
     decode_frames,
+    handle_feedback,
     host_addresses,
     install,
     is_too_large,
     with_start_bitrate,
 )
+from streams.jitter import Frames
 from streams.peer import Callbacks, Peer
 from streams.stats import SessionStats
 from tests.streams.pictures import frame
@@ -57,8 +61,8 @@ def fed(buffer: JitterBuffer, given: list[RtpPacket]) -> list[tuple[int, bytes]]
     out = []
     for packet in given:
         _, whole = buffer.add(packet)
-        if whole is not None:
-            out.append((whole.timestamp, whole.data))
+        ready = whole.all() if isinstance(whole, Frames) else [whole] if whole else []
+        out += [(one.timestamp, one.data) for one in ready]
     return out
 
 
@@ -213,6 +217,40 @@ def test_h264_keeps_its_bitrate_within_bounds() -> None:
     assert encoder.target_bitrate == TransportSettings().max_bitrate
 
 
+@pytest.mark.parametrize("make", [FastH264Encoder, WideVp8Encoder])
+def test_loss_takes_the_bitrate_down_and_it_comes_back_slowly(make: Any) -> None:
+    encoder = make()
+    encoder.target_bitrate = 2_000_000
+    encoder.bitrate.report(0.05)  # some loss is no congestion
+    assert encoder.target_bitrate == 2_000_000
+    for _ in range(8):
+        encoder.bitrate.report(0.4)
+        encoder.target_bitrate = 2_000_000  # the receiver's estimate knows nothing of it
+    assert encoder.target_bitrate < 600_000
+    assert encoder.encode(frame(0, 50).picture, force_keyframe=True)[0]
+    made = encoder.codec
+    assert made is not None
+    assert abs(made.bit_rate - encoder.target_bitrate) <= 1000  # x264 rounds
+    for _ in range(30):
+        encoder.bitrate.report(0.0)
+    assert 1_500_000 < encoder.target_bitrate <= 2_000_000  # small changes are not followed
+
+
+async def test_loss_reports_reach_the_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
+    sender = RTCRtpSender("video", transport=SimpleNamespace(state="new", _stats_id="t"))
+    encoder = FastH264Encoder()
+    vars(sender)["_RTCRtpSender__encoder"] = encoder
+    lost = RtcpReceiverInfo(
+        ssrc=sender._ssrc, fraction_lost=128, packets_lost=9, highest_sequence=99, jitter=0,
+        lsr=0, dlsr=0,
+    )  # fmt: skip
+    for _ in range(4):
+        await handle_feedback(sender, RtcpRrPacket(ssrc=1, reports=[lost]))
+    assert encoder.target_bitrate < 1_000_000
+    install(TransportSettings())
+    assert RTCRtpSender._handle_rtcp_packet is handle_feedback
+
+
 def test_h264_gives_a_key_frame_when_asked_and_only_then() -> None:
     kinds = [
         max(payload[0] & 0x1F for payload in payloads)
@@ -276,6 +314,18 @@ def test_a_browser_is_never_told_to_send_less_than_the_floor() -> None:
 
     assert least(RemoteBitrateEstimator()) < TransportSettings().remb_floor  # 240 kbit/s come in
     assert least(FlooredEstimator()) >= TransportSettings().remb_floor
+
+
+def test_a_link_where_packets_pile_up_is_told_what_it_carries() -> None:
+    estimator = FlooredEstimator()
+    told = []
+    for number in range(1500):  # 1200 bytes each 5 ms, through 500 kbit/s into a deep buffer
+        sent, arrived = number * 5, int(number * 19.2)
+        found = estimator.add(
+            abs_send_time=(sent << 18) // 1000, arrival_time_ms=arrived, payload_size=1200, ssrc=1
+        )
+        told += [found[0]] if found else []
+    assert told[-1] < 600_000
 
 
 async def test_no_server_is_asked_for_our_address_unless_configured() -> None:

@@ -1,6 +1,7 @@
 import av
 import numpy as np
 import pytest
+from av.video.reformatter import ColorRange
 
 from streams.convert import to_picture, to_rgb
 
@@ -39,3 +40,11 @@ def test_other_formats_are_understood(kind: str) -> None:
     image = np.full((64, 64, 3), 120, np.uint8)
     picture = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format=kind)
     assert abs(float(to_rgb(picture, 64, 64).mean()) - 120) < 14
+
+
+def test_a_picture_of_all_256_levels_keeps_its_levels() -> None:
+    full = av.VideoFrame.from_ndarray(np.full((64, 64, 3), 60, np.uint8), format="rgb24")
+    full.color_range = ColorRange.JPEG  # as decoders of PNG and JPEG mark it
+    assert abs(to_rgb(full, 64, 64).mean() - 60) <= 2
+    planes = full.reformat(format="yuvj420p", dst_color_range=ColorRange.JPEG)
+    assert abs(to_rgb(planes, 64, 64).mean() - 60) <= 2

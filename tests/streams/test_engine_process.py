@@ -1,3 +1,5 @@
+import itertools
+import multiprocessing
 import os
 import queue
 import subprocess
@@ -6,13 +8,15 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from pipeline.engine import EngineResult
-from pipeline.errors import ModelError
+from pipeline.errors import ConfigError, ModelError
 from pipeline.params import StyleParams
+from streams import engine_process
 from streams.engine_child import Progress
 from streams.engine_process import EngineProcess
 from streams.errors import EngineAway
@@ -23,7 +27,10 @@ from tests.streams.pictures import ANN, frame, level_of
 
 
 class Mortal(FakeEngine):
-    """Dies at a tick with the prompt "die", sleeps at "hang"."""
+    """Dies at a tick with the prompt "die", sleeps at "hang", has no memory at "oom".
+
+    At "load" it takes longer than a call may, as when kernels are loaded.
+    """
 
     def tick(self) -> list[EngineResult]:
         for _, _, _, params in self._waiting:
@@ -31,6 +38,10 @@ class Mortal(FakeEngine):
                 os._exit(9)
             if params.prompt == "hang":
                 time.sleep(60)
+            if params.prompt == "oom":
+                raise MemoryError
+            if params.prompt == "load":
+                time.sleep(2.5)
         return super().tick()
 
 
@@ -77,28 +88,73 @@ def test_results_are_those_of_an_engine_in_this_process() -> None:
         assert there.wants("ann", 1)
         assert there.info == here.info
         assert there.prepare(StyleParams(prompt="gibberish")) == "nothing I know"
-        with pytest.raises(ValueError, match=r"picture \(32, 64, 3\)"):
-            there.submit("ann", 8, image[:32], StyleParams())
+        with pytest.raises(ValueError, match=r"picture \(64, 64\)"):
+            there.submit("ann", 8, image[..., 0], StyleParams())
+        there.submit("ann", 8, image, StyleParams(prompt="load"))
+        assert there.tick()  # a first call that loads for long is no hang
+        assert there.state == "running"
     assert np.array_equal(one.image, other.image)
     assert (one.number, one.stages_ms) == (other.number, other.stages_ms)
 
 
-@pytest.mark.parametrize(("prompt", "allowed"), [("die", 1.5), ("hang", 4.0)])
-def test_a_lost_engine_lets_frames_through_and_comes_back(prompt: str, allowed: float) -> None:
+def test_a_lost_engine_lets_frames_through_and_comes_back() -> None:
+    numbers = itertools.count()
     with started() as engine:
         worker = Worker(lambda: engine)
         worker.start()
         shown: queue.Queue[Restyled] = queue.Queue()
-        worker.open(ANN, StyleParams(prompt=prompt), shown.put)
-        began = time.monotonic()
-        assert abs(shown_of(worker, shown, 0) - 60) <= 3
-        assert time.monotonic() - began < allowed
-        assert worker.engine_state == "restarting"
-        worker.restyle(ANN, StyleParams(prompt="kept"))
-        assert abs(shown_of(worker, shown, 1) - 60) <= 3
-        until(lambda: worker.engine_state == "running")
-        assert abs(shown_of(worker, shown, 2) - 195) <= 3
+        worker.open(ANN, StyleParams(), shown.put)
+        for prompt in ("die", "oom", "hang"):
+            worker.restyle(ANN, StyleParams(prompt="kept"))
+            for _ in range(20):  # past the first calls, which may take longer
+                assert abs(shown_of(worker, shown, next(numbers)) - 195) <= 3
+            worker.restyle(ANN, StyleParams(prompt=prompt))
+            began = time.monotonic()
+            while shown.empty():
+                worker.put(ANN, frame(next(numbers), level=60))
+                time.sleep(1 / 30)
+            assert time.monotonic() - began < 0.6  # 0.5 s are promised; this machine is shared
+            assert worker.engine_state in ("stuck", "restarting")
+            assert abs(level_of(shown.get().picture) - 60) <= 3
+            worker.restyle(ANN, StyleParams(prompt="kept"))
+            until(lambda: worker.engine_state == "restarting")
+            assert abs(shown_of(worker, shown, next(numbers)) - 60) <= 3
+            until(lambda: worker.engine_state == "running")
+            while not shown.empty():
+                shown.get()
+        assert worker.engine_losses == 3
         worker.close()
+
+
+def test_an_engine_that_cannot_be_built_at_once_is_built_a_moment_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Unborn:
+        """A child that cannot be built the first and the third time."""
+
+        born = 0
+
+        def __init__(self, build: object) -> None:
+            self._alive, self._end = multiprocessing.Pipe()
+            self.process = SimpleNamespace(sentinel=self._alive)
+            self.config = FakeEngine().config
+
+        def load(self, *_: object) -> None:
+            Unborn.born += 1
+            if Unborn.born == 1:
+                raise EngineAway("it died while it was loading")
+            if Unborn.born == 3:
+                raise ModelError("not yet")
+
+        def kill(self) -> None:
+            self._end.close()
+
+    monkeypatch.setattr(engine_process, "Child", Unborn)
+    engine = EngineProcess(build).start()
+    engine._child.kill()  # type: ignore[union-attr]  # it has started
+    until(lambda: Unborn.born == 4 and engine.state == "running", 5)
+    assert engine.losses == 1
+    engine.end()
 
 
 def test_an_engine_that_dies_too_often_stays_away_and_leaves_nothing() -> None:
@@ -115,6 +171,8 @@ def test_an_engine_that_dies_too_often_stays_away_and_leaves_nothing() -> None:
         assert engine.state == "failed"
         with pytest.raises(EngineAway):
             engine.open("ann")
+        engine.revive()
+        until(lambda: engine.state == "running")
     assert not any(process.is_alive() for process in processes)
 
 
@@ -142,3 +200,27 @@ def _runs(pid: int) -> bool:
         return "Z" not in Path(f"/proc/{pid}/stat").read_text().rsplit(")")[-1].split()[0]
     except FileNotFoundError:
         return False
+
+
+def test_a_size_is_made_ready_beside_the_frames_and_again_in_the_next_child() -> None:
+    wide = np.random.default_rng(1).integers(0, 255, (256, 512, 3), np.uint8)
+
+    def restyled(engine: EngineProcess) -> np.ndarray:
+        engine.open("ann")
+        engine.submit("ann", 1, wide, StyleParams())
+        (result,) = engine.tick()
+        return result.image
+
+    with started() as engine:
+        with pytest.raises(ConfigError, match="multiples of 64"):
+            engine.prepare_size("ann", (257, 256))
+        engine.prepare_size("ann", (512, 256))
+        assert np.array_equal(restyled(engine), 255 - wide)
+        child = engine._child
+        assert child is not None
+        child.process.kill()
+        until(lambda: engine._child is not child)
+        with pytest.raises(EngineAway):
+            engine.tick()
+        until(lambda: engine.state == "running")
+        assert np.array_equal(restyled(engine), 255 - wide)

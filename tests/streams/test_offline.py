@@ -4,6 +4,7 @@ from pathlib import Path
 import av
 import pytest
 
+from pipeline.config import EngineConfig
 from pipeline.params import StyleParams
 from streams.errors import SinkError, SourceError
 from streams.offline import stylize_file
@@ -40,6 +41,17 @@ def test_every_frame_comes_out_restyled_and_in_order(ending: str, tmp_path: Path
     shown = levels_of(tmp_path / f"out.{ending}")
     assert count == len(shown) == len(told) == len(levels)
     assert all(abs(255 - a - b) <= 6 for a, b in zip(levels, shown, strict=True))
+
+
+@pytest.mark.parametrize(("width", "height"), [(96, 64), (64, 128)])
+def test_a_result_may_be_wide_or_tall(width: int, height: int, tmp_path: Path) -> None:
+    engine = FakeEngine(EngineConfig(width=width, height=height), sizes={(width, height)})
+    source = FileSource(record(tmp_path / "in.mp4", [50, 100]))
+    stylize_file(engine, source, tmp_path / "out.mp4", StyleParams(), lambda _: None)
+    source.close()
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        shown = list(container.decode(video=0))
+    assert [(picture.width, picture.height) for picture in shown] == [(width, height)] * 2
 
 
 def test_bypass_copies(tmp_path: Path) -> None:

@@ -1,9 +1,11 @@
 import queue
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 
+from pipeline.engine import EngineResult
 from pipeline.errors import ModelError
 from pipeline.params import StyleParams
 from streams.frame import Restyled
@@ -64,6 +66,35 @@ def test_a_frame_that_the_engine_cannot_do_passes_through_and_the_next_is_restyl
         worker.put(ANN, frame(1, level=60))
         assert abs(level_of(shown.get(timeout=5).picture) - 195) <= 3
         assert worker.failures == 1
+
+
+def test_frames_pass_by_an_engine_that_is_stuck_and_are_restyled_after() -> None:
+    class Stuck(FakeEngine):
+        def tick(self) -> list[EngineResult]:
+            if any(params.prompt == "hang" for *_, params in self._waiting):
+                time.sleep(1)
+            return super().tick()
+
+    with working(Stuck()) as worker:
+        shown: Shown = queue.Queue()
+        worker.open(ANN, StyleParams(prompt="hang"), shown.put)
+        began, number = time.monotonic(), 0
+        while shown.empty():
+            worker.put(ANN, frame(number, level=60))
+            number += 1
+            time.sleep(1 / 30)
+        assert time.monotonic() - began < 0.6
+        assert abs(level_of(shown.get().picture) - 60) <= 3
+        assert worker.engine_state == "stuck"
+
+        worker.restyle(ANN, StyleParams())
+        while shown.get(timeout=5).source.number:
+            pass  # the frames that waited, then frame 0 when the call was over
+        assert worker.engine_state == "running"
+        worker.put(ANN, frame(99, level=60))
+        while (found := shown.get(timeout=5)).source.number != 99:
+            pass
+        assert abs(level_of(found.picture) - 195) <= 3
 
 
 def test_sessions_get_their_own_pictures() -> None:

@@ -8,8 +8,18 @@ export type Answer = Schemas["Answer"];
 export type Stats = Schemas["Stats"];
 export type ClientMessage =
   | Schemas["Ping"]
+  | Schemas["SizeMessage"]
   | (Omit<Schemas["StyleMessage"], "style"> & { style: StylePatch });
 export type ServerMessage = Schemas["ServerMessage"];
+export type EngineState = Schemas["StatsMessage"]["engine"];
+export type OutputState = Schemas["OutputState"];
+export type OutputKind = OutputState["kind"];
+export type OutputList = Schemas["OutputList"];
+export type NewOutput =
+  | Schemas["NewRecording"]
+  | Schemas["NewVirtualCamera"]
+  | Schemas["NewRtmp"]
+  | Schemas["NewSrt"];
 
 /** What the server refused, in its own words; status 0 when nobody answered. */
 export class Refused extends Error {
@@ -44,7 +54,7 @@ async function call<T>(method: string, path: string, body?: unknown): Promise<T>
   } catch {
     throw new Refused(0, "unreachable", "The server does not answer.");
   }
-  if (answer.ok) return (await answer.json()) as T;
+  if (answer.ok) return (answer.status === 204 ? undefined : await answer.json()) as T;
   throw await refusalOf(answer);
 }
 
@@ -61,8 +71,22 @@ async function refusalOf(answer: Response): Promise<Refused> {
 
 export const getInfo = (): Promise<Info> => call("GET", "/api/info");
 
-export const postOffer = (sdp: string, style: StylePatch): Promise<Answer> =>
-  call("POST", "/api/sessions", { sdp, type: "offer", style });
+/** Offer; `resume` of the answer before brings that session back. */
+export const postOffer = (sdp: string, style: StylePatch, resume: string | null): Promise<Answer> =>
+  call("POST", "/api/sessions", { sdp, type: "offer", style, resume });
+
+/** Start the engine again after the server gave it up. Throws Refused. */
+export const restartEngine = (): Promise<void> => call("POST", "/api/engine/restart");
+
+const outputs = (session: string): string => `/api/sessions/${encodeURIComponent(session)}/outputs`;
+
+export const listOutputs = (session: string): Promise<OutputList> => call("GET", outputs(session));
+
+export const startOutput = (session: string, wanted: NewOutput): Promise<OutputState> =>
+  call("POST", outputs(session), wanted);
+
+export const endOutput = (session: string, id: string): Promise<OutputState> =>
+  call("DELETE", `${outputs(session)}/${encodeURIComponent(id)}`);
 
 /** Give a session's place back; also while the page goes away. */
 export function deleteSession(id: string, token: string): void {

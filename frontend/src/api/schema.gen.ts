@@ -4,6 +4,26 @@
  */
 
 export interface paths {
+    "/api/engine/restart": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Restart
+         * @description Start the engine's process again after too many losses; else nothing happens.
+         */
+        post: operations["restart_api_engine_restart_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/info": {
         parameters: {
             query?: never;
@@ -76,6 +96,130 @@ export interface paths {
         patch: operations["restyle_api_sessions__id__patch"];
         trace?: never;
     };
+    "/api/sessions/{id}/outputs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List All
+         * @description List a session's outputs with their live figures, and what may be started.
+         */
+        get: operations["list_all_api_sessions__id__outputs_get"];
+        put?: never;
+        /**
+         * Start
+         * @description Begin an output. It opens by itself: its state tells whether that worked.
+         */
+        post: operations["start_api_sessions__id__outputs_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/sessions/{id}/outputs/{output}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * End
+         * @description End an output and give its last state; a recording is whole then.
+         */
+        delete: operations["end_api_sessions__id__outputs__output__delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/sessions/{id}/size": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Resize
+         * @description Change the picture's size; answers once it is warm, the old one serves until then.
+         */
+        put: operations["resize_api_sessions__id__size_put"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/sessions/{id}/snapshot": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Snapshot
+         * @description Give the newest restyled picture as an image file. Answers 409 while there is none.
+         */
+        get: operations["snapshot_api_sessions__id__snapshot_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/sessions/{id}/sound": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Mute
+         * @description Let the session's sound pass on, or not.
+         */
+        put: operations["mute_api_sessions__id__sound_put"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/sources": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Open Source
+         * @description Make a session of a file, an image, an address or a device that the settings allow.
+         */
+        post: operations["open_source_api_sources_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/token": {
         parameters: {
             query?: never;
@@ -87,7 +231,7 @@ export interface paths {
         put?: never;
         /**
          * Token
-         * @description Exchange the one-time code of a printed link for the token.
+         * @description Exchange the one-time code of a printed link for a token that ends after `token_s`.
          */
         post: operations["token_api_token_post"];
         delete?: never;
@@ -255,6 +399,8 @@ export interface components {
             ice_servers: components["schemas"]["IceServer"][];
             /** Id */
             id: string;
+            /** Resume */
+            resume: string;
             /** Sdp */
             sdp: string;
             style: components["schemas"]["Style"];
@@ -290,7 +436,26 @@ export interface components {
              */
             type: "applied";
         };
-        ClientMessage: components["schemas"]["StyleMessage"] | components["schemas"]["Ping"];
+        /**
+         * Changed
+         * @description Somebody else changed the style: over HTTP or OSC.
+         */
+        Changed: {
+            /** Frame */
+            frame: number;
+            /**
+             * Hint
+             * @default null
+             */
+            hint: string | null;
+            style: components["schemas"]["Style"];
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "changed";
+        };
+        ClientMessage: components["schemas"]["StyleMessage"] | components["schemas"]["SizeMessage"] | components["schemas"]["Ping"];
         /**
          * Code
          * @description POST /api/token: the one-time code of the printed link.
@@ -371,6 +536,8 @@ export interface components {
             presets: components["schemas"]["Preset"][];
             /** Sessions */
             sessions: number;
+            /** Size Step */
+            size_step: number | null;
             /** Slots */
             slots: number;
             /** Version */
@@ -379,10 +546,72 @@ export interface components {
             width: number;
         };
         /**
+         * NewRecording
+         * @description Record, in the folder that the server was given.
+         */
+        NewRecording: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "recording";
+        };
+        /**
+         * NewRtmp
+         * @description Stream to a server that the setting `stream_targets` allows.
+         */
+        NewRtmp: {
+            /** Key */
+            key?: string | null;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "rtmp";
+            /**
+             * Url
+             * Format: password
+             */
+            url: string;
+        };
+        /**
+         * NewSrt
+         * @description Call a server of SRT that the setting `stream_targets` allows; it gets MPEG-TS.
+         */
+        NewSrt: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "srt";
+            /** Passphrase */
+            passphrase?: string | null;
+            /** Streamid */
+            streamid?: string | null;
+            /**
+             * Url
+             * Format: password
+             */
+            url: string;
+        };
+        /**
+         * NewVirtualCamera
+         * @description Show the picture as a camera of the server's machine.
+         */
+        NewVirtualCamera: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "virtual_camera";
+        };
+        /**
          * Offer
          * @description POST /api/sessions.
          */
         Offer: {
+            /** Resume */
+            resume?: string | null;
             /** Sdp */
             sdp: string;
             /** @default {} */
@@ -394,6 +623,57 @@ export interface components {
             type: "offer";
         };
         /**
+         * OutputList
+         * @description GET /api/sessions/{id}/outputs.
+         */
+        OutputList: {
+            /** Kinds */
+            kinds: {
+                [key: string]: string | null;
+            };
+            /** Outputs */
+            outputs: components["schemas"]["OutputState"][];
+        };
+        /**
+         * OutputProblem
+         * @description What went wrong with an output last.
+         */
+        OutputProblem: {
+            /** Detail */
+            detail: string;
+            /** Id */
+            id: string;
+        };
+        /**
+         * OutputState
+         * @description One more place that a session's pictures go to.
+         */
+        OutputState: {
+            /** Bytes */
+            bytes: number;
+            /** Dropped */
+            dropped: number;
+            /** Frames */
+            frames: number;
+            /** Id */
+            id: string;
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "recording" | "rtmp" | "srt" | "virtual_camera";
+            problem: components["schemas"]["OutputProblem"] | null;
+            /** Seconds */
+            seconds: number;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "starting" | "live" | "retrying" | "failed" | "ended";
+            /** Target */
+            target: string;
+        };
+        /**
          * Percentiles
          * @description Of the last few seconds; null before the first frame.
          */
@@ -402,6 +682,16 @@ export interface components {
             p50: number | null;
             /** P95 */
             p95: number | null;
+        };
+        /**
+         * PictureSize
+         * @description Of the restyled picture, in pixels; the camera's centre is cut to its shape.
+         */
+        PictureSize: {
+            /** Height */
+            height: number;
+            /** Width */
+            width: number;
         };
         /**
          * Ping
@@ -464,7 +754,26 @@ export interface components {
              */
             type: string;
         };
-        ServerMessage: components["schemas"]["Applied"] | components["schemas"]["Pong"] | components["schemas"]["StatsMessage"] | components["schemas"]["ErrorMessage"] | components["schemas"]["Ended"];
+        /**
+         * Resized
+         * @description Acknowledge a size message, once the size is warm: in force from this input frame on.
+         */
+        Resized: {
+            /** Frame */
+            frame: number;
+            /** Height */
+            height: number;
+            /** Seq */
+            seq: number;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "resized";
+            /** Width */
+            width: number;
+        };
+        ServerMessage: components["schemas"]["Applied"] | components["schemas"]["Changed"] | components["schemas"]["Resized"] | components["schemas"]["Pong"] | components["schemas"]["StatsMessage"] | components["schemas"]["ErrorMessage"] | components["schemas"]["Ended"];
         /**
          * SessionList
          * @description GET /api/sessions.
@@ -472,6 +781,21 @@ export interface components {
         SessionList: {
             /** Sessions */
             sessions: components["schemas"]["SessionState"][];
+        };
+        /**
+         * SessionMade
+         * @description 201 of POST /api/sources.
+         */
+        SessionMade: {
+            /** Hint */
+            hint?: string | null;
+            /** Id */
+            id: string;
+            style: components["schemas"]["Style"];
+            /** Token */
+            token: string;
+            /** Viewer Token */
+            viewer_token: string;
         };
         /**
          * SessionState
@@ -484,6 +808,8 @@ export interface components {
             hint: string | null;
             /** Id */
             id: string;
+            /** Muted */
+            muted: boolean;
             /**
              * State
              * @enum {string}
@@ -497,6 +823,58 @@ export interface components {
             viewers: number;
             /** Width */
             width: number;
+        };
+        /**
+         * SizeInForce
+         * @description Answer of PUT /api/sessions/{id}/size.
+         */
+        SizeInForce: {
+            /** Frame */
+            frame: number;
+            /** Height */
+            height: number;
+            /** Width */
+            width: number;
+        };
+        /**
+         * SizeMessage
+         * @description Change the picture's size.
+         */
+        SizeMessage: {
+            /** Height */
+            height: number;
+            /** Seq */
+            seq: number;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "size";
+            /** Width */
+            width: number;
+        };
+        /**
+         * SoundChange
+         * @description PUT /api/sessions/{id}/sound.
+         */
+        SoundChange: {
+            /** Muted */
+            muted: boolean;
+        };
+        /**
+         * SourceOffer
+         * @description POST /api/sources: pictures that the server finds by itself.
+         */
+        SourceOffer: {
+            /** At */
+            at: string;
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "file" | "image" | "url" | "device";
+            /** @default {} */
+            style: components["schemas"]["StylePatch"];
         };
         /**
          * Stats
@@ -532,7 +910,9 @@ export interface components {
              * Engine
              * @enum {string}
              */
-            engine: "running" | "restarting" | "failed";
+            engine: "running" | "stuck" | "restarting" | "failed";
+            /** Outputs */
+            outputs: components["schemas"]["OutputState"][];
             /**
              * State
              * @enum {string}
@@ -566,10 +946,20 @@ export interface components {
              */
             deflicker: number;
             /**
+             * Deflicker Search
+             * @default false
+             */
+            deflicker_search: boolean;
+            /**
              * Guidance Scale
              * @default 1.2
              */
             guidance_scale: number;
+            /**
+             * Motion Noise
+             * @default 0
+             */
+            motion_noise: number;
             /**
              * Negative Prompt
              * @default
@@ -668,10 +1058,20 @@ export interface components {
              */
             deflicker: number | null;
             /**
+             * Deflicker Search
+             * @default null
+             */
+            deflicker_search: boolean | null;
+            /**
              * Guidance Scale
              * @default null
              */
             guidance_scale: number | null;
+            /**
+             * Motion Noise
+             * @default null
+             */
+            motion_noise: number | null;
             /**
              * Negative Prompt
              * @default null
@@ -753,6 +1153,24 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    restart_api_engine_restart_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
     info_api_info_get: {
         parameters: {
             query?: never;
@@ -910,6 +1328,238 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["StyleInForce"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    list_all_api_sessions__id__outputs_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OutputList"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    start_api_sessions__id__outputs_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewRecording"] | components["schemas"]["NewRtmp"] | components["schemas"]["NewSrt"] | components["schemas"]["NewVirtualCamera"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OutputState"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    end_api_sessions__id__outputs__output__delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                output: string;
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OutputState"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    resize_api_sessions__id__size_put: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PictureSize"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SizeInForce"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    snapshot_api_sessions__id__snapshot_get: {
+        parameters: {
+            query?: {
+                format?: "png" | "jpeg";
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    mute_api_sessions__id__sound_put: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SoundChange"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SessionState"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    open_source_api_sources_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SourceOffer"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SessionMade"];
                 };
             };
             /** @description Validation Error */

@@ -30,7 +30,8 @@ class FakeConnection {
     return this.control;
   }
   addTransceiver() {
-    return { setCodecPreferences: () => undefined };
+    const replaceTrack = (): Promise<void> => Promise.resolve();
+    return { setCodecPreferences: () => undefined, sender: { replaceTrack } };
   }
   setLocalDescription() {
     return Promise.resolve();
@@ -63,20 +64,20 @@ const answer = (status: number, body: object, headers: Record<string, string> = 
   new Response(JSON.stringify(body), { status, headers });
 
 const accepted = (): Response =>
-  answer(201, { id: "s", token: "t", sdp: "v=0", type: "answer", ice_servers: [], style: {} });
+  answer(201, { id: "s", token: "t", resume: "r", sdp: "v=0", type: "answer", ice_servers: [], style: {} });
 
 const track = { addEventListener: () => undefined, stop: vi.fn() };
 const stopped = vi.fn();
 const source = {
   kind: "camera",
-  stream: { getVideoTracks: () => [track] },
+  stream: { getVideoTracks: () => [track], getAudioTracks: () => [] },
   stop: stopped,
 } as unknown as Source;
 
 const style: StyleLink = {
   values: () => ({ prompt: "ink" }),
   connected: () => undefined,
-  applied: () => undefined,
+  applied: () => undefined, changed: () => undefined,
 };
 
 describe("Live", () => {
@@ -120,6 +121,8 @@ describe("Live", () => {
 
     await vi.advanceTimersByTimeAsync(1000);
     last().open();
+    expect(offers().map(({ body }) => (JSON.parse(body as string) as { resume: unknown }).resume)).toEqual([null, "r"]);
+    expect(server.mock.calls.some(([, { method }]) => method === "DELETE")).toBe(false);
     expect(FakeConnection.all).toHaveLength(2);
     expect(live.get().phase.state).toBe("live");
   });
@@ -164,6 +167,16 @@ describe("Live", () => {
     last().hear({ type: "ended", reason: "lifetime" });
     expect(live.get().phase).toEqual({ state: "ended", reason: "lifetime" });
     expect(live.get().retryAt).toBeNull();
+  });
+
+  it("knows that the engine is away, and forgets it with the call", async () => {
+    const live = await goLive();
+    last().hear({ type: "stats", state: "live", engine: "stuck", stats: {} });
+    expect(live.get().engine).toBe("stuck");
+    expect(live.get().phase.state).toBe("live");
+
+    last().control.onclose();
+    expect(live.get().engine).toBe("running");
   });
 
   it("says what a refused camera means and makes no call", async () => {

@@ -1,26 +1,47 @@
 import {
+  type EngineState,
+  type OutputState,
   Refused,
   type ServerMessage,
   type Stats,
+  type Style,
   type StylePatch,
   forgetToken,
 } from "@/api/client";
 
 import { PeerCall, type Viewer } from "./peer-call";
+import { type Size, same } from "./size";
 import { type Phase, afterMediaError, afterRefusal, backoff } from "./phase";
 
 /** Something that gives pictures: a camera, a screen, a file. */
 export interface Source {
   readonly kind: "camera" | "screen" | "file";
   readonly stream: MediaStream;
+  /** Of a file: what plays it, so that one can seek. */
+  readonly video?: HTMLVideoElement;
   stop(): void;
 }
+
+/** Nothing, a microphone, or what the screen or the file gives. */
+export type Sound = "off" | "microphone" | "source";
 
 export interface LiveState {
   phase: Phase;
   source: Source | null;
   output: MediaStream | null;
   stats: Stats | null;
+  /** Of the restyled picture; null: the server's own. The old one is shown while another comes. */
+  size: Size | null;
+  resizing: boolean;
+  /** Why the size that was asked for is not to be had. */
+  sizeProblem: string | null;
+  /** Not running: the picture comes back untouched. */
+  engine: EngineState;
+  /** Where else the server sends the picture. */
+  outputs: readonly OutputState[];
+  /** What is heard with the picture; it is never played here, only sent on and recorded. */
+  sound: Sound;
+  muted: boolean;
   /** Lets an overlay watch this session; null while there is none. */
   viewer: Viewer | null;
   /** Round trip of the control channel in milliseconds. */
@@ -33,25 +54,32 @@ export interface LiveState {
 export interface StyleLink {
   values(): StylePatch;
   connected(send: (seq: number, style: StylePatch) => boolean): void;
-  applied(seq: number, frame: number, hint: string | null): void;
+  applied(seq: number, frame: number, hint: string | null, style: Style): void;
+  /** Somebody else changed it: over HTTP or OSC. */
+  changed(frame: number, hint: string | null, style: Style): void;
 }
 
 const PING = 2000; // ms
+const FIRST_SIZE = 1_000_000_000; // so that no refusal of a style is taken for one of a size
 
 /** Keeps a call up for as long as a source runs. Knows nothing of React. */
 export class Live {
   private state: LiveState = {
-    phase: { state: "idle" }, source: null, output: null, stats: null, viewer: null, roundTrip: null,
-    retryAt: null,
+    phase: { state: "idle" }, source: null, output: null, stats: null, outputs: [], size: null, resizing: false,
+    sizeProblem: null, engine: "running", sound: "off", muted: false, viewer: null, roundTrip: null, retryAt: null,
   };
   private readonly listeners = new Set<() => void>();
   private readonly style: StyleLink;
   private call: PeerCall | null = null;
+  private resume: string | null = null;
   private attempt = 0;
   private timer = 0;
   private pinger = 0;
   private pings = new Map<number, number>();
   private pingSeq = 0;
+  private sizeSeq = FIRST_SIZE;
+  private wanted: Size | null = null;
+  private microphone: MediaStream | null = null;
 
   constructor(style: StyleLink) {
     this.style = style;
@@ -82,20 +110,51 @@ export class Live {
       return;
     }
     before?.stop();
-    this.set({ source });
+    const given = source.stream.getAudioTracks().length > 0;
+    const { sound } = this.state;
+    this.set({ source, sound: given ? "source" : sound === "source" ? "off" : sound });
     const [track] = source.stream.getVideoTracks();
     track?.addEventListener("ended", () => {
       if (this.state.source === source) this.stop();
     });
-    if (this.call && track && this.state.phase.state === "live") await this.call.replace(track);
-    else await this.connect();
+    if (this.call && track && this.state.phase.state === "live") {
+      await this.call.replace(track);
+      await this.sendSound();
+    } else await this.connect();
+  }
+
+  /** Choose what is heard with the picture. Throws what the browser says of a microphone. */
+  async hear(sound: Sound): Promise<void> {
+    if (sound === "microphone") {
+      this.microphone ??= await navigator.mediaDevices.getUserMedia({ audio: true });
+    } else this.dropMicrophone();
+    this.set({ sound });
+    await this.sendSound();
+  }
+
+  /** Send silence, or sound again. */
+  mute(muted: boolean): void {
+    this.set({ muted });
+    const track = this.soundTrack();
+    if (track) track.enabled = !muted;
   }
 
   /** Hang up and let the camera go. */
   stop(): void {
+    this.dropMicrophone();
     this.hangUp();
+    this.resume = null;
     this.state.source?.stop();
-    this.set({ phase: { state: "idle" }, source: null, output: null, stats: null });
+    this.set({ phase: { state: "idle" }, source: null, output: null, stats: null, sound: "off" });
+  }
+
+  /** Ask for a size, now and of every later call; the server's own needs no asking. */
+  resize(size: Size, own: Size): void {
+    if (!this.wanted && same(size, own)) return;
+    if (same(size, this.wanted)) return;
+    this.wanted = size;
+    this.set({ sizeProblem: null });
+    this.askSize();
   }
 
   unauthorised(): void {
@@ -127,7 +186,8 @@ export class Live {
     });
     this.call = call;
     try {
-      await call.start(track, this.style.values());
+      await call.start(track, this.soundTrack(), this.style.values(), this.resume);
+      this.resume = call.resume;
     } catch (error) {
       if (this.call !== call) return; // hung up meanwhile
       call.close();
@@ -140,10 +200,33 @@ export class Live {
     }
   }
 
+  private soundTrack(): MediaStreamTrack | null {
+    const { sound, source } = this.state;
+    const from = { off: null, microphone: this.microphone, source: source?.stream }[sound];
+    return from?.getAudioTracks()[0] ?? null;
+  }
+
+  private async sendSound(): Promise<void> {
+    this.mute(this.state.muted);
+    await this.call?.replaceSound(this.soundTrack());
+  }
+
+  private dropMicrophone(): void {
+    for (const track of this.microphone?.getTracks() ?? []) track.stop();
+    this.microphone = null;
+  }
+
+  private askSize(): void {
+    if (!this.wanted || same(this.wanted, this.state.size)) return;
+    const resizing = this.call?.send({ type: "size", seq: ++this.sizeSeq, ...this.wanted }) ?? false;
+    this.set({ resizing });
+  }
+
   private opened(call: PeerCall): void {
     this.attempt = 0;
     this.set({ phase: { state: "live" }, viewer: call.viewer });
     this.style.connected((seq, style) => call.send({ type: "style", seq, style }));
+    this.askSize();
     this.pinger = window.setInterval(() => {
       this.pings = new Map([[++this.pingSeq, performance.now()]]);
       call.send({ type: "ping", seq: this.pingSeq });
@@ -153,9 +236,22 @@ export class Live {
   private receive(message: ServerMessage): void {
     if (message.type === "stats") {
       const stalled = message.state === "stalled" || message.state === "connecting";
-      this.set({ stats: message.stats, phase: { state: stalled ? "stalled" : "live" } });
+      this.set({
+        stats: message.stats,
+        engine: message.engine,
+        outputs: message.outputs,
+        phase: { state: stalled ? "stalled" : "live" },
+      });
     } else if (message.type === "applied") {
-      this.style.applied(message.seq, message.frame, message.hint ?? null);
+      this.style.applied(message.seq, message.frame, message.hint ?? null, message.style);
+    } else if (message.type === "changed") {
+      this.style.changed(message.frame, message.hint ?? null, message.style);
+    } else if (message.type === "resized") {
+      const { width, height } = message;
+      this.set({ size: { width, height }, resizing: message.seq !== this.sizeSeq });
+    } else if (message.type === "error" && message.seq === this.sizeSeq) {
+      this.wanted = null;
+      this.set({ resizing: false, sizeProblem: message.detail });
     } else if (message.type === "pong") {
       const sent = this.pings.get(message.seq);
       if (sent !== undefined) this.set({ roundTrip: performance.now() - sent });
@@ -185,7 +281,10 @@ export class Live {
     const { call } = this;
     this.call = null;
     call?.close();
-    this.set({ retryAt: null, roundTrip: null, viewer: null });
+    this.set({
+      retryAt: null, roundTrip: null, viewer: null, outputs: [], size: null, resizing: false,
+      engine: "running",
+    });
   }
 
   private set(change: Partial<LiveState>): void {

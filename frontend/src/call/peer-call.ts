@@ -27,9 +27,15 @@ const SILENCE = 4000; // ms without figures (they come twice a second): the serv
 
 /** One WebRTC call to the server. Made, used, closed; never reused. */
 export class PeerCall {
-  private readonly connection = new RTCPeerConnection({ iceServers: [] });
+  private readonly connection = new RTCPeerConnection({
+    iceServers: [],
+    bundlePolicy: "max-bundle", // else addresses are gathered for picture, sound and control each
+  });
   private readonly control: RTCDataChannel;
   private readonly events: PeerEvents;
+  private output = new MediaStream();
+  private picture: RTCRtpSender | null = null;
+  private sound: RTCRtpSender | null = null;
   private session: Answer | null = null;
   private closed = false;
   private heard = performance.now();
@@ -50,20 +56,29 @@ export class PeerCall {
     this.control.onclose = () => this.lose();
     this.connection.ontrack = ({ track, receiver }) => {
       if ("jitterBufferTarget" in receiver) receiver.jitterBufferTarget = 0; // newest frame wins
-      events.stream(new MediaStream([track]));
+      if (track.kind === "video") this.give(track);
+      // sound that never comes would keep a recorder waiting
+      else track.addEventListener("unmute", () => this.give(track), { once: true });
     };
     this.connection.onconnectionstatechange = () => {
       if (this.connection.connectionState === "failed") this.lose();
     };
   }
 
-  /** Offer the track. Throws Refused. */
-  async start(track: MediaStreamTrack, style: StylePatch): Promise<void> {
+  /** Offer the track, and sound, which may come later, for the session that `resume` names. Throws Refused. */
+  async start(
+    track: MediaStreamTrack,
+    sound: MediaStreamTrack | null,
+    style: StylePatch,
+    resume: string | null,
+  ): Promise<void> {
     const transceiver = this.connection.addTransceiver(track, { direction: "sendrecv" });
     preferCheapCodecs(transceiver);
+    this.picture = transceiver.sender;
+    this.sound = this.connection.addTransceiver(sound ?? "audio", { direction: "sendrecv" }).sender;
     await this.connection.setLocalDescription();
     await this.gathered();
-    const answer = await postOffer(this.connection.localDescription?.sdp ?? "", style);
+    const answer = await postOffer(this.connection.localDescription?.sdp ?? "", style, resume);
     if (this.closed) {
       deleteSession(answer.id, answer.token); // closed while the offer was on its way
       return;
@@ -74,12 +89,22 @@ export class PeerCall {
 
   /** Change what is sent without a new call. */
   async replace(track: MediaStreamTrack): Promise<void> {
-    await this.connection.getSenders()[0]?.replaceTrack(track);
+    await this.picture?.replaceTrack(track);
+  }
+
+  /** Send other sound, or none, without a new call. */
+  async replaceSound(track: MediaStreamTrack | null): Promise<void> {
+    await this.sound?.replaceTrack(track);
   }
 
   /** Which session this is and the token that lets watch it; null before the answer. */
   get viewer(): Viewer | null {
     return this.session && { id: this.session.id, token: this.session.viewer_token };
+  }
+
+  /** What brings this session back after its connection was lost; null before the answer. */
+  get resume(): string | null {
+    return this.session?.resume ?? null;
   }
 
   /** Send a control message; says whether the channel took it. */
@@ -97,9 +122,16 @@ export class PeerCall {
     this.connection.close();
   }
 
+  private give(track: MediaStreamTrack): void {
+    this.output = new MediaStream([...this.output.getTracks(), track]);
+    this.events.stream(this.output);
+  }
+
   private lose(): void {
     if (this.closed) return;
-    this.close();
+    this.closed = true;
+    window.clearInterval(this.watch);
+    this.connection.close(); // the session stays: it is brought back, or ends by itself
     this.events.lost();
   }
 

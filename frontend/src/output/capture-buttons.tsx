@@ -46,7 +46,7 @@ export function CaptureButtons({ output }: { output: MediaStream | null }) {
           {since !== null && <Clock since={since} />}
         </Button>
       )}
-      {document.pictureInPictureEnabled && (
+      {document.pictureInPictureEnabled && !("documentPictureInPicture" in window) && (
         <Button
           data-testid="pip"
           title={STRINGS.pip}

@@ -17,14 +17,44 @@ export async function openCamera(deviceId?: string): Promise<Source> {
 /** Ask for a screen, a window or a tab. */
 export async function openScreen(): Promise<Source> {
   const stream = await navigator.mediaDevices.getDisplayMedia({
-    audio: false,
+    audio: true, // the browser's dialog asks; nothing comes unless it is ticked
     video: { frameRate: { ideal: 30 }, width: { max: 1280 }, height: { max: 720 } },
   });
   return fromStream("screen", stream);
 }
 
-/** Play a video file in a loop and give its picture. */
+const STILL_FPS = 10;
+
+/** Show a still image as a camera would. */
+async function openImage(file: File): Promise<Source> {
+  let image: ImageBitmap;
+  try {
+    image = await createImageBitmap(file);
+  } catch {
+    throw new DOMException("not an image that this browser shows", "NotReadableError");
+  }
+  const scale = Math.min(1, 1280 / Math.max(image.width, image.height));
+  const canvas = document.createElement("canvas");
+  canvas.width = Math.max(2, Math.round(image.width * scale));
+  canvas.height = Math.max(2, Math.round(image.height * scale));
+  const context = canvas.getContext("2d");
+  const draw = (): void => context?.drawImage(image, 0, 0, canvas.width, canvas.height);
+  draw();
+  const timer = window.setInterval(draw, 1000 / STILL_FPS); // a canvas at rest sends nothing
+  const stream = canvas.captureStream(STILL_FPS);
+  return {
+    kind: "file",
+    stream,
+    stop() {
+      window.clearInterval(timer);
+      stopTracks(stream);
+    },
+  };
+}
+
+/** Play a video file in a loop, or show an image, and give its picture. */
 export async function openFile(file: File): Promise<Source> {
+  if (file.type.startsWith("image/")) return openImage(file);
   const video = document.createElement("video") as HTMLVideoElement & {
     captureStream?: () => MediaStream;
   };
@@ -42,6 +72,7 @@ export async function openFile(file: File): Promise<Source> {
   return {
     kind: "file",
     stream,
+    video,
     stop() {
       video.pause();
       URL.revokeObjectURL(video.src);

@@ -44,7 +44,7 @@ export function SourceButtons({ onOpen, active, large = false }: SourceButtonsPr
       <input
         ref={picker}
         type="file"
-        accept="video/*"
+        accept="video/*,image/*"
         data-testid="file-picker"
         aria-label={STRINGS.file}
         className="hidden"

@@ -4,8 +4,7 @@ import { STRINGS } from "@/strings";
 import { Icon } from "@/ui/icons";
 
 import { Picture } from "./picture";
-
-export type View = "wipe" | "side" | "only";
+import type { View } from "./views";
 
 interface StageProps {
   aspect: number;
@@ -13,11 +12,22 @@ interface StageProps {
   output: MediaStream | null;
   view: View;
   mirror: boolean;
+  /** Shown in place of the result. */
+  cover?: ReactNode;
   children?: ReactNode;
 }
 
+/** Where the camera's picture lies on the result. */
+const CAMERA: Record<View, string> = {
+  wipe: "inset-0",
+  side: "inset-y-0 left-0 right-1/2",
+  difference: "inset-0 mix-blend-difference",
+  inset: "bottom-3 right-3 aspect-(--aspect) w-[28%] overflow-hidden rounded-xl ring-2 ring-white/80",
+  only: "inset-0 opacity-0",
+};
+
 /** The picture: the camera on one side of a line that can be dragged, the result on the other. */
-export function Stage({ aspect, input, output, view, mirror, children }: StageProps) {
+export function Stage({ aspect, input, output, view, mirror, cover, children }: StageProps) {
   const [split, setSplit] = useState(28);
   const box = useRef<HTMLDivElement>(null);
   const wipe = view === "wipe";
@@ -37,10 +47,13 @@ export function Stage({ aspect, input, output, view, mirror, children }: StagePr
       className="stage relative isolate mx-auto w-full overflow-hidden rounded-3xl bg-stage shadow-xl"
     >
       <div className={`absolute inset-y-0 right-0 ${side ? "left-1/2" : "left-0"}`}>
-        <Picture testId="video-out" label={STRINGS.restyled} stream={output} mirror={mirror} />
+        <div className={`size-full ${cover ? "opacity-0" : ""}`}>
+          <Picture testId="video-out" label={STRINGS.restyled} stream={output} mirror={mirror} />
+        </div>
+        {cover}
       </div>
       <div
-        className={`absolute inset-y-0 left-0 ${side ? "right-1/2" : "right-0"} ${view === "only" ? "opacity-0" : ""}`}
+        className={`absolute ${CAMERA[view]}`}
         style={wipe ? { clipPath: `inset(0 ${100 - split}% 0 0)` } : undefined}
       >
         <Picture testId="video-in" label={STRINGS.original} stream={input} mirror={mirror} />

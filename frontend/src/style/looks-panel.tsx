@@ -6,9 +6,7 @@ import { Button, INPUT } from "@/ui/controls";
 import { download } from "@/ui/download";
 
 import { Chip } from "./history-list";
-import { LONGEST_NAME, newLooks, parseLooks, put, writeLooks } from "./looks";
-
-const looks = newLooks();
+import { LONGEST_NAME, savedLooks as looks, parseLooks, put, writeLooks } from "./looks";
 
 interface LooksPanelProps {
   style: Style;

@@ -16,6 +16,9 @@ export const LONGEST_NAME = 60;
 
 export const newLooks = (): KeptList<Look> => new KeptList("restyle.looks", isLook);
 
+/** The looks that are saved in this browser. */
+export const savedLooks = newLooks();
+
 /** Put a look in by its name: a look of the same name is replaced. */
 export function put(looks: readonly Look[], look: Look): readonly Look[] {
   const others = looks.filter(({ name }) => name !== look.name);
@@ -54,7 +57,7 @@ function checkLook(given: unknown, place: string): Look {
   }
 }
 
-function isLook(item: unknown): item is Look {
+export function isLook(item: unknown): item is Look {
   try {
     checkLook(item, "kept");
     return true;

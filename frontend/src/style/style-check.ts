@@ -21,6 +21,8 @@ export const RULES: Record<keyof Style, Rule> = {
   noise: { kind: "choice", of: ["fixed", "warped", "fresh"] },
   noise_warp: SHARE,
   deflicker: SHARE,
+  deflicker_search: { kind: "flag" },
+  motion_noise: SHARE,
   blend_seed: SEED,
   seed_blend: SHARE,
   travel: { kind: "number", min: 0, max: 60 },

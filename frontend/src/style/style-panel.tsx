@@ -147,6 +147,29 @@ export function StylePanel({ store, info }: { store: StyleStore; info: Info | nu
             step={0.05}
             onChange={(deflicker) => store.change({ deflicker })}
           />
+          {style.deflicker > 0 && (
+            <label className="flex items-center gap-3 text-sm" title={STRINGS.searchHint}>
+              <input
+                type="checkbox"
+                data-testid="deflicker-search"
+                className="size-4 accent-accent"
+                checked={style.deflicker_search}
+                onChange={(event) => store.change({ deflicker_search: event.target.checked })}
+              />
+              {STRINGS.search}
+            </label>
+          )}
+          <Slider
+            label={STRINGS.motionNoise}
+            hint={STRINGS.motionNoiseHint}
+            testId="motion-noise"
+            value={style.motion_noise}
+            onReset={back("motion_noise")}
+            min={0}
+            max={1}
+            step={0.05}
+            onChange={(motion_noise) => store.change({ motion_noise })}
+          />
           <Field label={STRINGS.noise}>
             {(id) => (
               <select

@@ -14,10 +14,22 @@ describe("StyleStore", () => {
     store.change({ strength: 0.5 });
     store.change({ strength: 0.6 });
 
-    store.applied(sent[1] ?? 0, 10, null);
-    expect(store.get().pending).toBe(true);
-    store.applied(sent[2] ?? 0, 12, "nothing I know");
+    store.applied(sent[1] ?? 0, 10, null, { ...DEFAULTS, strength: 0.5 });
+    expect(store.get()).toMatchObject({ pending: true, style: { strength: 0.6 } });
+    store.applied(sent[2] ?? 0, 12, "nothing I know", { ...DEFAULTS, strength: 0.6 });
     expect(store.get()).toMatchObject({ pending: false, frame: 12, hint: "nothing I know" });
+  });
+
+  it("takes what somebody else changed, but nothing back that is on its way", () => {
+    const store = new StyleStore();
+    store.connected(() => true);
+    store.changed(3, null, { ...DEFAULTS, prompt: "theirs" }); // the first patch is on its way
+    expect(store.values().prompt).toBe("");
+    store.applied(1, 4, null, { ...DEFAULTS, prompt: "theirs" }); // and carries their change
+    expect(store.values().prompt).toBe("theirs");
+    store.changed(9, "a hint", { ...DEFAULTS, steps: 3 });
+    expect(store.get()).toMatchObject({ frame: 9, hint: "a hint", style: { prompt: "", steps: 3 } });
+    expect(new StyleStore().values().steps).toBe(3);
   });
 
   it("keeps values over a reload, but not bypass", () => {

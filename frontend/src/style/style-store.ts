@@ -10,6 +10,8 @@ export const DEFAULTS: Style = {
   noise: "fixed",
   noise_warp: 1,
   deflicker: 0,
+  deflicker_search: false,
+  motion_noise: 0,
   blend_seed: 3,
   seed_blend: 0,
   travel: 0,
@@ -56,8 +58,7 @@ export class StyleStore {
 
   change(patch: StylePatch): void {
     const style = { ...this.state.style, ...patch } as Style;
-    this.set({ style, pending: this.post(patch) });
-    localStorage.setItem(KEPT, JSON.stringify({ ...style, bypass: false }));
+    this.take({ style, pending: this.post(patch) });
   }
 
   reset(): void {
@@ -77,9 +78,15 @@ export class StyleStore {
   }
 
   /** The server says from which change on the picture is up to date. */
-  applied(seq: number, frame: number, hint: string | null): void {
+  applied(seq: number, frame: number, hint: string | null, style: Style): void {
     this.appliedSeq = Math.max(this.appliedSeq, seq);
-    this.set({ pending: this.appliedSeq < this.seq, frame, hint });
+    if (this.appliedSeq < this.seq) this.set({ frame, hint });
+    else this.take({ pending: false, frame, hint, style });
+  }
+
+  /** Somebody else changed the style. What is on its way from here comes back with it. */
+  changed(frame: number, hint: string | null, style: Style): void {
+    if (!this.state.pending) this.take({ frame, hint, style });
   }
 
   private post(patch: StylePatch): boolean {
@@ -87,6 +94,11 @@ export class StyleStore {
     if (this.send(this.seq, patch)) return true;
     this.appliedSeq = this.seq; // nobody there: the next offer carries all values
     return false;
+  }
+
+  private take(change: Partial<StyleState> & { style: Style }): void {
+    this.set(change);
+    localStorage.setItem(KEPT, JSON.stringify({ ...change.style, bypass: false }));
   }
 
   private set(change: Partial<StyleState>): void {

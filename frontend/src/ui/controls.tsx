@@ -99,5 +99,21 @@ export function Field({ label, children }: { label: string; children: (id: strin
   );
 }
 
+interface FoldProps {
+  label: string;
+  testId: string;
+  children: ReactNode;
+}
+
+/** A part of a panel that is folded away until somebody opens it. */
+export function Fold({ label, testId, children }: FoldProps) {
+  return (
+    <details data-testid={testId}>
+      <summary className="cursor-pointer text-sm text-muted hover:text-ink">{label}</summary>
+      <div className="mt-3 grid gap-3">{children}</div>
+    </details>
+  );
+}
+
 export const INPUT =
   "w-full rounded-xl border border-line bg-raised px-3 py-2 text-ink placeholder:text-muted/70 focus:border-accent";

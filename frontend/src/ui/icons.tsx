@@ -12,6 +12,17 @@ const PATHS = {
   pip: "M4 5.5h16v13H4zM12 12h6v4.5h-6z",
   copy: "M9 9h10v10H9zM15 9V5H5v10h4",
   done: "M5 12.5l4.5 4.5L19 7.5",
+  wipe: "M4 5.5h16v13H4zM12 3.5v17",
+  side: "M3.5 7h7.5v10H3.5zM13 7h7.5v10H13z",
+  difference: "M9.5 6.5a5.5 5.5 0 1 0 .01 0M14.5 6.5a5.5 5.5 0 1 0 .01 0",
+  inset: "M4 5.5h16v13H4zM6.5 8h4.5v3.5H6.5z",
+  only: "M4 5.5h16v13H4z",
+  play: "M8 5.5v13l10.5-6.5z",
+  plus: "M12 6v12M6 12h12",
+  cross: "M7 7l10 10M17 7L7 17",
+  swap: "M7 8h11l-3-3M17 16H6l3 3",
+  loop: "M7 7h8a4 4 0 0 1 4 4v1M17 17H9a4 4 0 0 1-4-4v-1M9.5 4.5L7 7l2.5 2.5M14.5 14.5L17 17l-2.5 2.5",
+  mute: "M5 10v4h3l4 3.5v-11L8 10zM16 10l4 4M20 10l-4 4",
   undo: "M5 5v5h5M5.5 10a7.5 7.5 0 1 1-1 5",
 } as const;
 

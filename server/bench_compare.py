@@ -1,0 +1,245 @@
+"""`restyle bench engine --compare`: Restyle beside others, on the same weights, in one run.
+
+Ratios and shares of what the machine can do are what to read; milliseconds are of this machine and
+this moment only. An arm that is not there says why instead of a figure.
+"""
+
+import json
+import os
+import platform
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.backends import choose_device
+from pipeline.comparison import arms, measuring
+from pipeline.comparison.arms import Arm, Image
+from pipeline.comparison.subject import Subject, write_subject
+from pipeline.config import BackendName
+from pipeline.engine import Engine
+from pipeline.errors import ConfigError, PipelineError
+from server.plots import draw
+from server.settings import Settings
+
+Progress = Callable[[str], None]
+_SWEEP = {"cuda": (1, 2, 4, 8, 12, 16), "cpu": (1, 2, 4)}  # sessions
+_SWEEP_FRAMES = 10  # of each session, at most
+_ON_GPU: tuple[BackendName, ...] = ("eager", "graphs")
+_ON_CPU: tuple[BackendName, ...] = ("eager", "openvino")
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What to compare with what."""
+
+    architecture: str | None  # None: sd-turbo on a GPU, mini on a CPU
+    streamdiffusion: Path | None
+    steps: int
+    rounds: int
+    compiled: bool  # minutes of compiling
+    plots: Path | None
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.steps <= 8:
+            raise ConfigError(f"steps {self.steps}: give 1 to 8")
+        if self.rounds < 1:
+            raise ConfigError(f"rounds {self.rounds}: give 1 or more")
+
+
+def bench_compare(settings: Settings, wanted: Comparison, say: Progress) -> int:
+    """Measure and print. Raises ConfigError for what cannot be measured."""
+    config = settings.engine()
+    device = choose_device(config)
+    architecture = wanted.architecture or ("sd-turbo" if device == "cuda" else "mini")
+    with tempfile.TemporaryDirectory() as scratch:
+        say(f"writing {architecture} with random weights")
+        write_subject(architecture, Path(scratch))
+        subject = Subject(
+            Path(scratch), config.width, config.height, wanted.steps, arms.torch_device(device)
+        )
+        figures = _measure(subject, wanted, Path(scratch) / "cache", say)
+    figures = {"architecture": architecture} | figures
+    print(json.dumps(figures, indent=2))
+    if wanted.plots is not None:
+        for path in draw(figures, wanted.plots):
+            say(f"drew {path}")
+    return 0
+
+
+def _measure(subject: Subject, wanted: Comparison, cache: Path, say: Progress) -> dict[str, Any]:
+    missing: dict[str, str] = {}
+    memory: dict[str, int | None] = {}
+    made: dict[str, Arm] = {}
+    engines: dict[str, Engine] = {}
+    for name, make in _arms(subject, wanted, cache, engines, say).items():
+        say(f"preparing {name}")
+        measuring.peak_memory(subject.device)
+        try:
+            made[name] = make()
+            made[name](_pictures(subject, 1)[0])
+        except PipelineError as error:
+            missing[name] = str(error)
+        else:
+            memory[name] = measuring.peak_memory(subject.device)
+    if wanted.streamdiffusion is None:
+        missing["streamdiffusion"] = "not measured: give --streamdiffusion and its checkout"
+    say(f"{wanted.rounds} rounds of {', '.join(made)}")
+    taken = measuring.interleaved(made, _pictures(subject, 16), wanted.rounds)
+    say("ceilings, stages and sessions")
+    return {
+        "machine": _machine(subject),
+        "size": f"{subject.width}x{subject.height}",
+        "steps": subject.steps,
+        "rounds": wanted.rounds,
+        "ms_per_frame": {name: measuring.summary(times) for name, times in taken.items()},
+        "times_as_fast": _ratios(taken),
+        "levels_apart": _levels_apart(subject, made),
+        "missing": missing,
+        **_shares(subject, engines["restyle eager"], taken),
+        "stages_ms": {name: _stages(subject, engine) for name, engine in engines.items()},
+        "sessions": {
+            name: _sessions(subject, engine, min(wanted.rounds, _SWEEP_FRAMES))
+            for name, engine in engines.items()
+        },
+        "peak_memory_bytes": memory,
+    }
+
+
+def _arms(
+    subject: Subject, wanted: Comparison, cache: Path, engines: dict[str, Engine], say: Progress
+) -> dict[str, Callable[[], Arm]]:
+    def restyle(backend: BackendName) -> Arm:
+        arm, engines[f"restyle {backend}"] = arms.restyle(subject, backend, cache, say)
+        return arm
+
+    backends = _ON_GPU if subject.device.type == "cuda" else _ON_CPU
+    if wanted.compiled:
+        backends = (*backends, "compiled")
+    made: dict[str, Callable[[], Arm]] = {
+        f"restyle {backend}": lambda backend=backend: restyle(backend)  # type: ignore[misc]  # its own default
+        for backend in backends
+    }
+    made["diffusers"] = lambda: arms.auto_pipeline(subject)
+    source = wanted.streamdiffusion
+    if source is not None:
+        made["streamdiffusion"] = lambda: arms.stream_diffusion(subject, source)
+        if wanted.compiled:
+            made["streamdiffusion compiled"] = lambda: arms.stream_diffusion(subject, source, True)
+    return made
+
+
+def _ratios(taken: dict[str, list[float]]) -> dict[str, dict[str, float]]:
+    """Say how many times as fast each of Restyle's arms is as each other one, by medians."""
+    ours = {name: times for name, times in taken.items() if name.startswith("restyle")}
+    others = {name: times for name, times in taken.items() if name not in ours}
+    return {
+        name: {
+            other: round(float(np.median(theirs) / np.median(times)), 2)
+            for other, theirs in others.items()
+        }
+        for name, times in ours.items()
+    }
+
+
+def _levels_apart(subject: Subject, made: dict[str, Arm]) -> dict[str, float]:
+    """Compare what arms show with what eager Restyle shows, in levels of 255 on average.
+
+    StreamDiffusion has Restyle's noise, so with one step it shows the same; diffusers draws its
+    own.
+    """
+    (image,) = _pictures(subject, 1)
+    shown = made["restyle eager"](image).astype(float)
+    same = [
+        n for n in made if n.startswith(("restyle", "streamdiffusion")) and n != "restyle eager"
+    ]
+    if subject.steps > 1:  # a stream batch shows an older frame
+        same = [name for name in same if name.startswith("restyle")]
+    return {name: round(float(np.abs(made[name](image) - shown).mean()), 3) for name in same}
+
+
+def _shares(subject: Subject, eager: Engine, taken: dict[str, list[float]]) -> dict[str, Any]:
+    rate = measuring.matmul_ceiling(subject)
+    flops = measuring.frame_flops(eager.networks, subject, *_inputs(subject, eager))
+    return {
+        "matmul_tflops": round(rate / 1e12, 3),
+        "frame_gflop": round(flops / 1e9, 2),
+        "share_of_ceiling": {
+            name: round(flops / (float(np.median(times)) / 1000) / rate, 4)
+            for name, times in taken.items()
+        },
+    }
+
+
+def _inputs(subject: Subject, engine: Engine) -> tuple[int, Any]:
+    return 4, engine.networks.condition(subject.words().float())
+
+
+def _stages(subject: Subject, engine: Engine) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for rows in (1, 8):
+        found |= measuring.stages(engine.networks, subject, *_inputs(subject, engine), rows)
+    return found
+
+
+def _sessions(subject: Subject, engine: Engine, frames: int) -> dict[str, Any]:
+    """Let people share the engine, all with one prompt or each with its own."""
+    images = _pictures(subject, 16)
+    return {
+        str(count): {
+            kind: _serve(subject, engine, images[:frames], count, own)
+            for kind, own in (("one prompt", False), ("own prompts", True))
+        }
+        for count in _SWEEP[subject.device.type]
+    }
+
+
+def _serve(
+    subject: Subject, engine: Engine, images: list[Image], count: int, own: bool
+) -> dict[str, float]:
+    styles = [replace(subject.style, prompt=f"ink {i if own else 0}") for i in range(count)]
+    for session, style in enumerate(styles):
+        engine.prepare(style)
+        engine.open(str(session))
+    ages: list[float] = []
+    began = time.perf_counter()
+    for number, _ in enumerate(images):
+        sent = time.perf_counter()
+        for session, style in enumerate(styles):
+            engine.submit(str(session), number, images[(number + session) % len(images)], style)
+        while engine.in_flight:
+            finished = engine.tick()
+            ages += [1000 * (time.perf_counter() - sent)] * len(finished)
+    seconds = time.perf_counter() - began
+    for session in range(count):
+        engine.close(str(session))
+    return {
+        "fps_together": round(count * len(images) / seconds, 2),
+        "p50_ms": round(float(np.percentile(ages, 50)), 2),
+        "p99_ms": round(float(np.percentile(ages, 99)), 2),
+    }
+
+
+def _pictures(subject: Subject, count: int) -> list[Image]:
+    """Make random pictures: zeros would run faster."""
+    random = np.random.default_rng(0)
+    shape = (count, subject.height, subject.width, 3)
+    return list(random.integers(0, 256, shape, dtype=np.uint8))
+
+
+def _machine(subject: Subject) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "cpu": platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "device": arms.device_name(subject.device),
+        "python": sys.version.split()[0],
+    }
+    with suppress(OSError):  # not on every system
+        found["load"] = [round(value, 2) for value in os.getloadavg()]
+    return found | arms.versions()

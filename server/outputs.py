@@ -1,0 +1,85 @@
+"""Where one session's pictures go besides the page and its viewers."""
+
+import asyncio
+import secrets
+from dataclasses import dataclass
+
+from pipeline.config import Size
+from server.errors import ApiError
+from server.output_kinds import MISSING, plan
+from server.schema import NewOutput, OutputKind, OutputProblem, OutputState
+from server.settings import Settings
+from streams.hub import Hub
+from streams.output import Output
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    id: str
+    kind: OutputKind
+    target: str  # for people; without secrets
+    output: Output
+
+    def state(self) -> OutputState:
+        now = self.output.figures()
+        failed = now.failure
+        return OutputState(
+            id=self.id,
+            kind=self.kind,
+            target=self.target,
+            state=now.state,
+            frames=now.frames,
+            dropped=now.dropped,
+            seconds=round(now.seconds, 3),
+            bytes=now.bytes,
+            problem=None if failed is None else OutputProblem(id=failed.id, detail=failed.detail),
+        )
+
+
+class Outputs:
+    """The outputs of one session. Lives on the loop; each output has a thread of its own."""
+
+    def __init__(self, settings: Settings, hub: Hub) -> None:
+        self._settings, self._hub = settings, hub
+        self._open: dict[str, _Open] = {}
+        self._closed = False
+
+    def states(self) -> list[OutputState]:
+        """Say how each does."""
+        return [each.state() for each in self._open.values()]
+
+    def kinds(self) -> dict[OutputKind, str | None]:
+        """Say of each kind why it cannot be started here; None: it can."""
+        return {kind: reason(self._settings) for kind, reason in MISSING.items()}
+
+    def start(self, wanted: NewOutput, size: Size) -> OutputState:
+        """Begin one; it opens by itself, so whether that worked is told by its state.
+
+        It keeps this size: pictures of another one, as after a change, are cut and scaled.
+        Raises ApiError 403, 404 or 503; nothing was made then.
+        """
+        if self._closed:
+            raise ApiError("not_found", "no such session")
+        most = self._settings.outputs
+        if len(self._open) >= most:
+            raise ApiError("full", f"all {most} outputs of this session are taken: end one first")
+        its = plan(wanted, size, self._settings)
+        id = secrets.token_urlsafe(8)
+        output = Output(id, its.open_sink, *size, its.room)
+        self._open[id] = _Open(id, wanted.kind, its.target, output)
+        self._hub.add(output.put)
+        return self._open[id].state()
+
+    async def end(self, id: str) -> OutputState:
+        """End one once what waits is written; give its last state. Raises ApiError 404."""
+        ending = self._open.pop(id, None)
+        if ending is None:
+            raise ApiError("not_found", "no such output")
+        self._hub.remove(ending.output.put)
+        await asyncio.to_thread(ending.output.close)
+        return ending.state()
+
+    async def close(self) -> None:
+        """End all of them."""
+        self._closed = True
+        await asyncio.gather(*(self.end(id) for id in list(self._open)))

@@ -1,0 +1,118 @@
+"""One process that holds an engine, as its guardian holds it: pipes, deadlines, shared memory."""
+
+import multiprocessing
+import threading
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from multiprocessing.shared_memory import SharedMemory
+from typing import Any
+
+import numpy as np
+
+from pipeline.config import EngineConfig, Size
+from pipeline.engine import EngineInfo
+from pipeline.params import StyleParams
+from streams import engine_child
+from streams.engine_child import RESULTS, Build, Bytes, Progress, picture_bytes
+from streams.errors import EngineAway
+
+_LEAST_DEADLINE = 2.0  # seconds that any call gets
+_FRAMES_PER_CALL = 20  # a call that takes as long as this many frames hangs
+_SIZE = 120.0  # seconds in which another size must be ready
+_FIRST_CALLS, _PATIENCE = 32, 10  # the first calls may load kernels: they get so many times more
+
+
+class Child:
+    """One process, its pipes and its memory."""
+
+    def __init__(self, build: Build) -> None:
+        spawn = multiprocessing.get_context("spawn")
+        self._calls, calls = spawn.Pipe()
+        self._prompts, prompts = spawn.Pipe()
+        self._sizes, sizes = spawn.Pipe()
+        self._asking = {pipe: threading.Lock() for pipe in (self._prompts, self._sizes)}
+        self._asked = 0
+        self.process: BaseProcess = spawn.Process(
+            target=engine_child.run, args=(build, calls, prompts, sizes), name="engine", daemon=True
+        )
+        self.process.start()
+        for pipe in (calls, prompts, sizes):
+            pipe.close()
+
+    def load(self, progress: Progress, load: float | None) -> None:
+        """Wait for the engine. Raises what its build raised; the process is gone then."""
+        try:
+            self.config, self.info = self._built(progress, load)
+            self._per_frame = _FRAMES_PER_CALL * self.info.ms_per_frame / 1e3
+            self._deadline = max(_LEAST_DEADLINE, self._per_frame)
+            self.pictures = self._share()
+        except BaseException:
+            self.kill()
+            raise
+
+    def ask(self, name: str, given: tuple[Any, ...]) -> Any:
+        """Call; give the answer. Raises EngineAway for a dead or hanging child."""
+        first = self._asked < _FIRST_CALLS
+        self._asked += 1
+        deadline = self._deadline * (_PATIENCE if first else 1)
+        answer = self._exchange(self._calls, (name, given), deadline)
+        if answer[0] == "fatal":
+            raise EngineAway(f"the engine's process ended itself: {answer[1]}")
+        return answer
+
+    def prepare(self, params: StyleParams) -> Any:
+        """Encode prompts beside the calls."""
+        return self._beside(self._prompts, (params,), 5 * self._deadline)
+
+    def prepare_size(self, session: str, size: Size) -> None:
+        """Make a size ready beside the calls."""
+        self._beside(self._sizes, (session, size), _SIZE)
+        larger = size[0] * size[1] / (self.config.width * self.config.height)
+        self._deadline = max(self._deadline, self._per_frame * larger)
+
+    def _beside(self, pipe: Connection, given: tuple[Any, ...], deadline: float) -> Any:
+        with self._asking[pipe]:
+            kind, value = self._exchange(pipe, given, deadline)
+        if kind == "failed":
+            raise value
+        return value
+
+    def kill(self) -> None:
+        """End the process now and wait for it."""
+        self.process.kill()
+        self.process.join()
+
+    def _built(self, progress: Progress, load: float | None) -> tuple[EngineConfig, EngineInfo]:
+        while True:
+            kind, value = self._receive(self._calls, load)
+            if kind == "failed":
+                raise value
+            if kind == "built":
+                config, info = value
+                return config, info
+            progress(value)
+
+    def _share(self) -> Bytes:
+        shape = (1 + RESULTS, picture_bytes(self.config))
+        memory = SharedMemory(create=True, size=int(np.prod(shape)))
+        try:
+            self._exchange(self._calls, memory.name, 10 * _LEAST_DEADLINE)
+        finally:
+            memory.unlink()  # both hold it by now: the name is not needed any more
+        self._memory = memory  # unmapped with the last view
+        return np.ndarray(shape, np.uint8, memory.buf)
+
+    def _exchange(self, pipe: Connection, message: Any, deadline: float) -> Any:
+        try:
+            pipe.send(message)
+        except OSError as error:
+            raise EngineAway("the engine process is gone") from error
+        return self._receive(pipe, deadline)
+
+    def _receive(self, pipe: Connection, deadline: float | None) -> Any:
+        try:
+            if not pipe.poll(deadline):
+                raise EngineAway(f"the engine gave no answer for {deadline:.1f} s")
+            return pipe.recv()
+        except (EOFError, OSError) as error:
+            raise EngineAway("the engine process is gone") from error

@@ -1,0 +1,154 @@
+"""One more place that a session's pictures go to, in a thread of its own."""
+
+import logging
+import random
+import secrets
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from streams.convert import fit
+from streams.errors import SinkError, SinkLost
+from streams.frame import Restyled
+from streams.pacing import Elapsed, backoff
+from streams.sinks.protocol import Sink
+
+logger = logging.getLogger(__name__)
+
+OutputStateName = Literal["starting", "live", "retrying", "failed", "ended"]
+_STEADY = 10.0  # seconds that a sink lives until its past failures are forgotten
+_CLOSING = 7.0  # seconds; longer than any sink may block
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What went wrong last, for people; the log has the same id."""
+
+    id: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class OutputFigures:
+    """How an output does."""
+
+    state: OutputStateName
+    frames: int  # written
+    dropped: int  # pictures that came while it was behind or away
+    seconds: float  # from the first picture written to the last, without what was away
+    bytes: int
+    failure: Failure | None  # of the state, or the last one before it came back
+
+
+class Output:
+    """Feeds one sink and opens it again when it is lost. Ends when told, or when nothing helps."""
+
+    def __init__(
+        self, name: str, open_sink: Callable[[], Sink], width: int, height: int, room: int
+    ) -> None:
+        self._open, self._size, self._room = open_sink, (width, height), room
+        self._waiting: deque[Restyled] = deque()
+        self._changed = threading.Condition()
+        self._closing = False
+        self._last_number = -1
+        self._state: OutputStateName = "starting"
+        self._frames = self._dropped = self._bytes = 0
+        self._seconds = 0.0
+        self._failure: Failure | None = None
+        self._name = name
+        self._thread = threading.Thread(target=self._run, name=f"output-{name}", daemon=True)
+        self._thread.start()
+
+    def put(self, shown: Restyled) -> None:
+        """Leave a picture; from any thread, never waits. The oldest goes when there is no room."""
+        with self._changed:
+            if self._closing or self._state in ("failed", "ended"):
+                return
+            if shown.source.number <= self._last_number:
+                return  # bypass was switched on while an older frame was in the engine
+            self._last_number = shown.source.number
+            if len(self._waiting) >= self._room:
+                self._waiting.popleft()
+                self._dropped += 1
+            self._waiting.append(shown)
+            self._changed.notify()
+
+    def figures(self) -> OutputFigures:
+        """Say how it does; from any thread."""
+        with self._changed:
+            return OutputFigures(
+                self._state, self._frames, self._dropped, self._seconds, self._bytes, self._failure
+            )
+
+    def close(self) -> None:
+        """Write what waits and end. Blocks: from async code, await asyncio.to_thread(...)."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        self._thread.join(_CLOSING)
+        if self._thread.is_alive():
+            logger.warning("output %s does not end; it is left behind", self._name)
+
+    def _run(self) -> None:
+        failures = 0
+        while True:
+            began = time.monotonic()
+            try:
+                self._feed(self._open())
+                return
+            except SinkLost as error:
+                failures = 1 if time.monotonic() - began > _STEADY else failures + 1
+                self._fail("retrying", str(error))
+            except SinkError as error:
+                self._fail("failed", str(error))
+                return
+            except Exception:
+                self._fail("failed", "something failed here; the log has more")
+                logger.exception("output %s failed", self._name)
+                return
+            if self._closed_within(backoff(failures, random.random())):
+                return
+
+    def _feed(self, sink: Sink) -> None:
+        """Write pictures until told to end. Raises SinkError."""
+        elapsed, before, sent = Elapsed(), self._seconds, self._bytes
+        with self._changed:
+            self._state = "live"
+        try:
+            while (shown := self._next()) is not None:
+                source = shown.source
+                seconds = elapsed.at(float(source.pts * source.time_base))
+                sink.write(fit(shown.picture, *self._size), seconds)
+                with self._changed:
+                    self._frames += 1
+                    self._seconds, self._bytes = before + seconds, sent + sink.bytes
+        finally:
+            sink.close()
+            with self._changed:
+                self._bytes = sent + sink.bytes
+
+    def _next(self) -> Restyled | None:
+        """Wait for the oldest picture that waits; None at the end."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._closing)
+            if self._waiting:
+                return self._waiting.popleft()
+            self._state = "ended"
+            return None
+
+    def _fail(self, state: OutputStateName, detail: str) -> None:
+        failure = Failure(secrets.token_hex(4), detail)
+        logger.warning("output %s, failure %s: %s", self._name, failure.id, detail)
+        with self._changed:
+            self._state, self._failure = state, failure
+            if state == "failed":
+                self._waiting.clear()
+
+    def _closed_within(self, seconds: float) -> bool:
+        with self._changed:
+            if self._changed.wait_for(lambda: self._closing, seconds):
+                self._state = "ended"
+            return self._closing

@@ -1,0 +1,59 @@
+"""axe-core finds nothing wrong with the page in its main states, light, dark or on a phone."""
+
+from typing import Literal
+
+import pytest
+from playwright.async_api import Page, expect
+
+from tests.e2e.conftest import go_live
+from tests.e2e.serving import ROOT, Server
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+_AXE = ROOT / "frontend" / "node_modules" / "axe-core" / "axe.min.js"
+# best-practice rules too: WCAG alone lets a page without landmarks pass
+_RUN = """async (rules) => (await axe.run(document,
+    rules ? {runOnly: {type: 'rule', values: rules}} : {})).violations
+  .flatMap(({id, nodes}) => nodes.map((node) => `${id}: ${node.html} ${node.failureSummary}`))"""
+
+_SCHEMES: dict[Literal["light", "dark"], list[str] | None] = {
+    "light": None,
+    "dark": ["color-contrast"],  # nothing else can differ
+}
+
+
+async def faults(page: Page, state: str) -> list[str]:
+    """Give what axe complains of in this state, in the light and in the dark."""
+    await page.evaluate(_AXE.read_text())  # past the page's policy, which allows no foreign script
+    found: list[str] = []
+    for scheme, rules in _SCHEMES.items():
+        await page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+        found += [f"{state}, {scheme}: {fault}" for fault in await page.evaluate(_RUN, rules)]
+    return found
+
+
+async def test_axe_finds_nothing_in_any_state(page: Page, server: Server) -> None:
+    await page.goto(server.url)
+    await expect(page.get_by_role("group", name="Styles")).to_be_visible()
+    found = await faults(page, "start")
+
+    await go_live(page, server, "a pencil drawing")
+    await expect(page.get_by_test_id("copy-obs")).to_be_visible()
+    found += await faults(page, "live")
+
+    for panel in await page.locator("details > summary").all():
+        await panel.click()
+    found += await faults(page, "panels open")
+
+    await page.get_by_test_id("help").click()
+    found += await faults(page, "help")
+    await page.keyboard.press("Escape")
+
+    await page.set_viewport_size({"width": 360, "height": 740})
+    found += await faults(page, "phone")
+    assert found == []
+
+
+async def test_axe_would_find_a_fault(page: Page, server: Server) -> None:
+    await page.goto(server.url)
+    await page.evaluate("() => document.querySelector('main').append(new Image())")
+    assert any("image-alt" in fault for fault in await faults(page, "broken"))

@@ -1,0 +1,117 @@
+"""The search for what the flow lost (T3.2, T3.3, T3.6, T3.7 with the search on)."""
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from pipeline.deflicker import Deflicker, LatentMotion
+from pipeline.nearest_neighbours import REACH, SHARE, fill, nearest
+
+SIDE = 16
+
+
+def drawn(seed: int, *shape: int) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def brute_force(guide: Tensor, past: Tensor, cell: int, reach: int) -> tuple[int, float]:
+    """Compare patches one by one."""
+    height, width = guide.shape[2:]
+    own, other = (functional.pad(x, (1, 1, 1, 1), mode="replicate") for x in (guide, past))
+    y, x = divmod(cell, width)
+    patch = own[0, :, y : y + 3, x : x + 3]
+    found = [
+        (float((patch - other[0, :, v : v + 3, u : u + 3]).square().mean()), v * width + u)
+        for v in range(max(0, y - reach), min(height, y + reach + 1))
+        for u in range(max(0, x - reach), min(width, x + reach + 1))
+    ]
+    distance, where = min(found)
+    return where, distance
+
+
+@pytest.mark.parametrize("reach", [1, 4])
+def test_the_search_finds_what_brute_force_finds(reach: int) -> None:
+    guide, past = drawn(0, 2, 4, SIDE, SIDE), drawn(1, 2, 4, SIDE, SIDE)
+    cells = torch.tensor([[0, 15, 100, 255], [17, 240, 131, 8]])
+
+    where, distance = nearest(guide, past, cells, reach)
+
+    for row in range(2):
+        for n, cell in enumerate(cells[row].tolist()):
+            right = brute_force(guide[row : row + 1], past[row : row + 1], cell, reach)
+            assert int(where[row, n]) == right[0]
+            assert float(distance[row, n]) == pytest.approx(right[1], abs=1e-4)
+
+
+def test_sessions_in_a_batch_do_not_see_each_other() -> None:
+    tensors = [drawn(n, 2, 4, SIDE, SIDE) for n in range(4)]
+    trust = torch.rand(2, 1, SIDE, SIDE, generator=torch.Generator().manual_seed(9))
+    together = fill(tensors[0], trust, *tensors[1:])
+
+    for row in range(2):
+        rows = slice(row, row + 1)
+        alone = fill(tensors[0][rows], trust[rows], *(t[rows] for t in tensors[1:]))
+        for one, other in zip(alone, together, strict=True):
+            assert torch.allclose(one, other[rows], atol=1e-6)
+
+
+def test_what_moved_by_whole_cells_is_found_where_the_flow_was_lost() -> None:
+    scene = drawn(0, 1, 4, SIDE, SIDE + 3)
+    style = drawn(1, 1, 8, SIDE, SIDE + 3)
+    trust = torch.ones(1, 1, SIDE, SIDE)
+    trust[..., 6:9, 6:9] = 0
+
+    moved, sure = fill(
+        torch.zeros(1, 8, SIDE, SIDE), trust, style[..., :-3], scene[..., 3:], scene[..., :-3]
+    )
+
+    lost = (..., slice(6, 9), slice(6, 9))
+    assert torch.equal(moved[lost], style[..., 3:][lost])
+    assert float(sure[lost].min()) > 0.999
+
+
+def test_only_the_most_doubtful_cells_are_searched_for() -> None:
+    past, trust = drawn(0, 1, 4, SIDE, SIDE), torch.rand(1, 1, SIDE, SIDE)
+    moved, _ = fill(torch.zeros(1, 4, SIDE, SIDE), trust, past, past, past)
+
+    touched = moved.abs().sum(1) > 0
+    assert int(touched.sum()) <= SIDE * SIDE // SHARE
+    assert float(trust[:, 0][touched].max()) <= float(trust.flatten().sort()[0][SIDE * SIDE // 8])
+
+
+class TestInTheFilter:
+    def motion(self, trust: Tensor) -> LatentMotion:
+        return LatentMotion(torch.zeros(2, SIDE, SIDE), trust)
+
+    def test_equal_frames_pass_bit_for_bit(self) -> None:
+        steady, frame, guide = Deflicker(), drawn(0, 1, 4, SIDE, SIDE), drawn(1, 1, 4, SIDE, SIDE)
+        trust = torch.rand(1, SIDE, SIDE, generator=torch.Generator().manual_seed(3))
+
+        for _ in range(20):
+            assert torch.equal(steady(frame, self.motion(trust), 1.0, "ink", guide), frame)
+
+    def test_what_came_into_view_takes_its_value_at_once(self) -> None:
+        steady, scene, guide = Deflicker(), drawn(0, 1, 4, SIDE, SIDE), drawn(1, 1, 4, SIDE, SIDE)
+        for _ in range(3):
+            steady(scene, self.motion(torch.ones(1, SIDE, SIDE)), 1.0, "ink", guide)
+        trust = torch.ones(1, SIDE, SIDE)
+        trust[:, 4:7, 4:7] = 0
+        new, new_guide = scene.clone(), guide.clone()
+        new[..., 4:7, 4:7] = drawn(2, 1, 4, 3, 3)
+        new_guide[..., 4:7, 4:7] = drawn(3, 1, 4, 3, 3)
+
+        shown = steady(new, self.motion(trust), 1.0, "ink", new_guide)
+
+        gap, error = (new - scene)[..., 4:7, 4:7].abs(), (shown - new)[..., 4:7, 4:7].abs()
+        assert float((error / gap).median()) <= 0.05
+
+    def test_masks_of_nothing_do_no_harm(self) -> None:
+        steady, scene = Deflicker(), drawn(0, 1, 4, SIDE, SIDE)
+        nowhere = LatentMotion(torch.full((2, SIDE, SIDE), torch.nan), torch.zeros(1, SIDE, SIDE))
+        steady(scene, None, 1.0, "ink", drawn(1, 1, 4, SIDE, SIDE))
+
+        shown = steady(scene + 1, nowhere, 1.0, "ink", drawn(2, 1, 4, SIDE, SIDE))
+
+        assert torch.isfinite(shown).all()
+        assert REACH < SIDE

@@ -1,0 +1,156 @@
+"""A peer that sends a white flash and a click at the same moment, and times their return."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from fractions import Fraction
+
+import av
+import httpx
+import numpy as np
+from aiortc import MediaStreamTrack, VideoStreamTrack
+from aiortc.codecs.opus import OpusDecoder, OpusEncoder
+from aiortc.jitterbuffer import JitterFrame
+from aiortc.mediastreams import MediaStreamError
+
+from tests.server.client import Browser
+
+EVERY = 0.8  # seconds between marks
+_LASTS = 0.1
+
+
+def _marked(at: float) -> bool:
+    return at % EVERY < _LASTS and at > EVERY
+
+
+def _begins(at: float, period: float) -> bool:
+    return _marked(at) and not _marked(at - period)
+
+
+class Flashing(VideoStreamTrack):
+    """Black, and white while there is a mark."""
+
+    def __init__(self, began: float) -> None:
+        super().__init__()
+        self._began, self._number = began, 0
+        self.marks: list[float] = []  # when each began to be sent
+
+    async def recv(self) -> av.VideoFrame:
+        self._number += 1
+        at = self._number / 30
+        await asyncio.sleep(max(0.0, self._began + at - time.monotonic()))
+        if _begins(at, 1 / 30):
+            self.marks.append(time.monotonic())
+        image = np.full((64, 64, 3), 235 if _marked(at) else 16, np.uint8)
+        frame = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format="yuv420p")
+        frame.pts, frame.time_base = self._number * 3000, Fraction(1, 90000)
+        return frame
+
+
+class Clicking(MediaStreamTrack):
+    """Silence, and a tone while there is a mark; sent as the packets that it keeps."""
+
+    kind = "audio"
+
+    def __init__(self, began: float) -> None:
+        super().__init__()
+        self._began, self._number = began, 0
+        self._encoder = OpusEncoder()
+        self.sent: list[av.Packet] = []
+        self.marks: list[float] = []  # when each began to be sent
+
+    async def recv(self) -> av.Packet:
+        while True:
+            self._number += 1
+            at = self._number / 50
+            await asyncio.sleep(max(0.0, self._began + at - time.monotonic()))
+            if _begins(at, 1 / 50):
+                self.marks.append(time.monotonic())
+            times = at + np.arange(960) / 48000
+            tone = 12000 * np.sin(2 * np.pi * 1000 * times) * _marked(at)
+            frame = av.AudioFrame.from_ndarray(
+                np.repeat(tone.astype(np.int16), 2)[None], format="s16", layout="stereo"
+            )
+            frame.sample_rate, frame.pts = 48000, self._number * 960
+            frame.time_base = Fraction(1, 48000)
+            payloads, pts = self._encoder.encode(frame)
+            if payloads:
+                packet = av.Packet(payloads[0])
+                packet.pts, packet.time_base = pts, Fraction(1, 48000)
+                self.sent.append(packet)
+                return packet
+
+
+class Marked(Browser):
+    """Sends marks, and notes when each picture and each packet comes back."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        began = time.monotonic()
+        self.flashing = self.camera = Flashing(began)  # type: ignore[assignment]  # a camera, too
+        self.voice = Clicking(began)
+        self.seen: list[tuple[float, float]] = []  # when, grey level
+        self.heard: list[bytes] = []  # Opus
+        self.loud: list[tuple[float, bool]] = []  # when
+
+    async def offer(self) -> str:
+        self.connection.addTrack(self.voice)
+        return await super().offer()
+
+    async def connect(self, http: httpx.AsyncClient, **style: object) -> str:  # type: ignore[override]  # the location
+        answer = await super().connect(http, **style)
+        assert answer.status_code == 201, answer.text
+        return str(answer.headers["location"])
+
+    async def measure(self, marks: int, seconds: float = 20) -> list[tuple[float, float]]:
+        """Give what so many flashes and their clicks took, from sending to return, in seconds."""
+        until = time.monotonic() + seconds
+        while len(found := self._lags()) < marks and time.monotonic() < until:  # noqa: ASYNC110 - a deadline
+            await asyncio.sleep(0.2)
+        return found
+
+    def _lags(self) -> list[tuple[float, float]]:
+        flashes = _beginnings([(at, level < 128) for at, level in self.seen])  # inverted
+        seen = _lags(self.flashing.marks, flashes)
+        heard = _lags(self.voice.marks, _beginnings(self.loud))
+        return [(seen[mark], heard[mark]) for mark in seen.keys() & heard.keys()]
+
+    def _on_track(self, track: MediaStreamTrack) -> None:
+        task = asyncio.create_task(self._note(track))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _note(self, track: MediaStreamTrack) -> None:
+        decoder = OpusDecoder()
+        while True:
+            try:
+                item = await track.recv()
+            except MediaStreamError:
+                return
+            now = time.monotonic()
+            if isinstance(item, av.VideoFrame):
+                self.seen.append((now, float(item.to_ndarray(format="rgb24").mean())))
+            elif isinstance(item, av.Packet):
+                self.heard.append(bytes(item))
+                frames = decoder.decode(JitterFrame(bytes(item), item.pts or 0))
+                peak = max((int(np.abs(f.to_ndarray()).max()) for f in frames), default=0)  # type: ignore[attr-defined]  # of sound
+                self.loud.append((now, peak > 2000))
+
+
+def _lags(sent: Sequence[float], came: Sequence[float]) -> dict[int, float]:
+    """Give by mark how long it took; marks are further apart than anything takes."""
+    found: dict[int, float] = {}
+    for number, at in enumerate(sent):
+        later = [each - at for each in came if 0 <= each - at < EVERY]
+        if later:
+            found[number] = later[0]
+    return found
+
+
+def _beginnings(marks: Sequence[tuple[float, bool]]) -> list[float]:
+    found, before = [], True
+    for at, mark in marks:
+        if mark and not before:
+            found.append(at)
+        before = mark
+    return found

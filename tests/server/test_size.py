@@ -1,0 +1,105 @@
+"""A session changes its size while pictures flow, with a real WebRTC peer."""
+
+import asyncio
+import itertools
+import time
+
+import av
+
+from tests.server.client import Browser
+from tests.server.conftest import Serve, Served
+from tests.streams.fakes import FakeEngine
+
+_LONGEST = 0.5  # seconds without a picture; making a size ready takes 0.2 s in this engine
+
+
+async def pictures_of(browser: Browser, seconds: float) -> list[tuple[float, av.VideoFrame]]:
+    found = []
+    until = time.monotonic() + seconds
+    while (left := until - time.monotonic()) > 0:
+        try:
+            picture = await asyncio.wait_for(browser.pictures.get(), left)
+        except TimeoutError:
+            break
+        found.append((time.monotonic(), picture))
+    return found
+
+
+async def test_the_old_size_serves_until_the_new_one_is_there_and_no_picture_is_wrong(
+    served: Served,
+) -> None:
+    browser = Browser()
+    location = (await browser.connect(served.http)).headers["location"]
+    await browser.level()
+    reading = asyncio.create_task(pictures_of(browser, 1.5))
+    began = time.monotonic()
+    browser.say(type="size", seq=7, width=512, height=256)
+    answer = await browser.hear("resized")
+    took = time.monotonic() - began
+    shown = await reading
+
+    assert (answer["seq"], answer["width"], answer["height"]) == (7, 512, 256)
+    sizes = [(picture.width, picture.height) for _, picture in shown]
+    turn = sizes.index((512, 256))
+    assert set(sizes[:turn]) == {(64, 64)}
+    assert set(sizes[turn:]) == {(512, 256)}
+    assert sum(at < began + took for at, _ in shown[:turn]) >= 2  # the old one served meanwhile
+    times = [at for at, _ in shown]
+    assert max(b - a for a, b in itertools.pairwise(times)) < _LONGEST
+    for _, picture in shown:
+        assert abs(picture.to_ndarray(format="rgb24").mean() - 195) < 8
+    state = (await served.http.get(location)).json()
+    assert (state["width"], state["height"]) == (512, 256)
+    await browser.close()
+
+
+async def test_of_several_changes_the_last_wins_and_all_are_told(served: Served) -> None:
+    browser = Browser()
+    location = (await browser.connect(served.http)).headers["location"]
+    await browser.level()
+    for seq, side in enumerate((256, 320, 384)):
+        browser.say(type="size", seq=seq, width=side, height=256)
+    answers = [await browser.hear("resized") for _ in range(3)]
+
+    assert sorted(answer["seq"] for answer in answers) == [0, 1, 2]
+    assert {answer["width"] for answer in answers} == {384}
+    put = await served.http.put(f"{location}/size", json={"width": 256, "height": 384})
+    assert (put.json()["width"], put.json()["height"]) == (256, 384)
+    assert put.json()["frame"] > answers[0]["frame"]
+    await browser.close()
+
+
+async def test_a_size_that_cannot_be_is_refused_and_the_old_one_goes_on(served: Served) -> None:
+    browser = Browser()
+    path = (await browser.connect(served.http)).headers["location"] + "/size"
+    await browser.level()
+    for width, height, status, code, words in (
+        (1024, 1024, 507, "no_room", ("9.00 GB", "1.00 GB free")),
+        (300, 256, 422, "invalid", ("multiples of 64",)),
+        (128, 256, 422, "invalid", ("width", "256", "128")),
+        (1088, 256, 422, "invalid", ("width", "1024", "1088")),
+    ):
+        answer = await served.http.put(path, json={"width": width, "height": height})
+        assert (answer.status_code, answer.json()["code"]) == (status, code)
+        assert all(word in answer.json()["detail"] for word in words), answer.text
+    browser.say(type="size", seq=3, width=1024, height=1024)
+    error = await browser.hear("error")
+    assert (error["seq"], error["code"]) == (3, "no_room")
+    while not browser.pictures.empty():
+        browser.pictures.get_nowait()
+    assert (await asyncio.wait_for(browser.pictures.get(), 5)).width == 64
+    await browser.close()
+
+
+async def test_a_size_that_is_asked_for_while_the_session_ends_harms_nobody(serve: Serve) -> None:
+    engine = FakeEngine()
+    async with serve(lambda: engine) as served:
+        browser = Browser()
+        location = (await browser.connect(served.http)).headers["location"]
+        await browser.level()
+        browser.say(type="size", seq=1, width=256, height=256)
+        await asyncio.sleep(0.05)
+        assert (await served.http.delete(location)).status_code == 200
+        await asyncio.sleep(0.3)
+        assert served.sessions == 0
+        await browser.close()

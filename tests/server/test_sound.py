@@ -1,0 +1,95 @@
+"""Sound passes through a session unchanged and beside its picture."""
+
+import asyncio
+import contextlib
+import statistics
+import time
+
+import av
+import pytest
+from aiortc import MediaStreamTrack
+from aiortc.mediastreams import MediaStreamError
+
+from pipeline.engine import EngineResult
+from tests.server.conftest import Serve, Served
+from tests.server.marks import Clicking, Marked
+from tests.server.players import Player, Publisher, session_of
+from tests.streams.fakes import FakeEngine
+
+_ALLOWED = 0.045  # seconds (issue: 45 ms)
+
+
+class Slow(FakeEngine):
+    """An engine whose pictures take a while."""
+
+    def tick(self) -> list[EngineResult]:
+        if self._waiting:
+            time.sleep(0.06)
+        return super().tick()
+
+
+@pytest.mark.parametrize("engine", [FakeEngine, Slow])
+async def test_flash_and_click_leave_together(serve: Serve, engine: type[FakeEngine]) -> None:
+    async with serve(engine) as served:
+        marked = Marked()
+        await marked.connect(served.http)
+        await asyncio.sleep(1.5)  # the delay follows the picture slowly
+        marked.seen.clear()
+        lags = await marked.measure(4)
+        await marked.close()
+    assert len(lags) >= 4
+    flashes = [flash for flash, _ in lags]
+    uneven = max(flashes) - min(flashes)  # a busy machine's; nobody can foresee it
+    offset = statistics.median(click - flash for flash, click in lags)
+    assert abs(offset) <= _ALLOWED + uneven, lags
+
+
+async def test_packets_come_out_byte_for_byte_and_can_be_muted(served: Served) -> None:
+    marked = Marked()
+    location = await marked.connect(served.http)
+    async with asyncio.timeout(15):
+        while len(marked.heard) <= 20:  # noqa: ASYNC110 - a deadline
+            await asyncio.sleep(0.1)
+    sent = {bytes(packet) for packet in marked.voice.sent}
+    assert set(marked.heard) <= sent
+
+    answer = await served.http.put(f"{location}/sound", json={"muted": True})
+    assert answer.json()["muted"] is True
+    async with asyncio.timeout(10):
+        while marked.heard:  # what was under way still comes
+            marked.heard.clear()
+            await asyncio.sleep(0.5)
+    await served.http.put(f"{location}/sound", json={"muted": False})
+    async with asyncio.timeout(10):
+        while not marked.heard:  # noqa: ASYNC110 - a deadline
+            await asyncio.sleep(0.1)
+    await marked.close()
+
+
+async def test_what_a_publisher_says_is_heard_by_a_viewer(served: Served) -> None:
+    publisher, player = Publisher(), Player()
+    voice = Clicking(time.monotonic())
+    publisher.connection.addTrack(voice)
+    session = await session_of(served.http, await publisher.publish(served.http))
+
+    heard: list[bytes] = []
+    player.connection.addTransceiver("audio", direction="recvonly")
+
+    async def listen(track: MediaStreamTrack) -> None:
+        with contextlib.suppress(MediaStreamError):
+            while True:
+                item = await track.recv()
+                if isinstance(item, av.Packet):
+                    heard.append(bytes(item))
+
+    listening: list[asyncio.Task[None]] = []
+    player.connection.remove_all_listeners("track")
+    player.connection.on("track", lambda t: listening.append(asyncio.create_task(listen(t))))
+    answer = await player.watch(served.http, session["id"], session["viewer_token"])
+    assert answer.status_code == 201, answer.text
+    async with asyncio.timeout(10):
+        while not {bytes(p) for p in voice.sent} & set(heard):  # noqa: ASYNC110 - a deadline
+            await asyncio.sleep(0.1)
+    await player.close()
+    await publisher.close()
+    await asyncio.gather(*listening)

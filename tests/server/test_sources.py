@@ -1,0 +1,155 @@
+"""Sessions whose pictures the server finds by itself."""
+
+import asyncio
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import cv2
+import httpx
+import numpy as np
+import pytest
+
+from streams.sinks.recorder import Recorder
+from tests.server.conftest import Serve
+from tests.server.players import Player
+from tests.streams.pictures import frame
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    files = tmp_path / "sources"
+    files.mkdir()
+    recorder = Recorder(files / "film.mp4", Fraction(25))
+    for number in range(25):
+        recorder.write(frame(number, 60).picture)
+    recorder.close()
+    cv2.imwrite(str(files / "still.png"), np.full((64, 64, 3), 60, np.uint8))
+    (files / "text.mp4").write_text("hello")
+    (files / "list.m3u8").write_text("#EXTM3U\n#EXTINF:1,\nfilm.mp4\n#EXT-X-ENDLIST\n")
+    (tmp_path / "secret.mp4").write_bytes((files / "film.mp4").read_bytes())
+    (files / "link.mp4").symlink_to(tmp_path / "secret.mp4")
+    return files
+
+
+async def open_source(http: httpx.AsyncClient, kind: str, at: str) -> httpx.Response:
+    return await http.post("/api/sources", json={"kind": kind, "at": at})
+
+
+async def watched(http: httpx.AsyncClient, made: dict[str, Any]) -> float:
+    """Give the grey level that a viewer sees."""
+    async with asyncio.timeout(10):
+        path = f"/api/sessions/{made['id']}"
+        while (await http.get(path)).json()["state"] != "live":  # noqa: ASYNC110 - a deadline
+            await asyncio.sleep(0.05)
+    player = Player()
+    assert (await player.watch(http, made["id"], made["viewer_token"])).status_code == 201
+    level = (await player.levels(3))[-1]
+    await player.close()
+    return level
+
+
+@pytest.mark.parametrize(("kind", "at"), [("file", "film.mp4"), ("image", "still.png")])
+async def test_a_file_and_a_still_image_go_on_without_end(
+    kind: str, at: str, folder: Path, serve: Serve
+) -> None:
+    async with serve(source_folder=folder) as served:
+        answer = await open_source(served.http, kind, at)
+        assert answer.status_code == 201, answer.text
+        assert abs(await watched(served.http, answer.json()) - 195) < 8
+        path = answer.headers["location"]
+        async with asyncio.timeout(15):  # the film has 25 frames
+            while (await served.http.get(path)).json()["stats"]["frames_in"] <= 30:  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
+        assert (await served.http.delete(path)).status_code == 200
+        assert served.sessions == 0
+
+
+@contextmanager
+def http_camera(folder: Path) -> Iterator[str]:
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None: ...
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+async def test_an_address_that_is_allowed_is_pulled_and_its_end_ends_the_session(
+    folder: Path, serve: Serve
+) -> None:
+    with http_camera(folder) as url:
+        async with serve(source_urls=[url]) as served:
+            answer = await open_source(served.http, "url", f"{url}/film.mp4")
+            assert answer.status_code == 201, answer.text
+            async with asyncio.timeout(10):
+                while served.sessions:  # noqa: ASYNC110 - a deadline
+                    await asyncio.sleep(0.1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "at"),
+    [
+        ("url", "http://127.0.0.1:9/elsewhere/film.mp4"),
+        ("url", "http://127.0.0.1:9/cameras/../film.mp4"),
+        ("url", "http://127.0.0.1:9/camerasque/film.mp4"),
+        ("url", "http://127.0.0.1.evil.example:9/cameras/film.mp4"),
+        ("url", "http://127.0.0.1:9@evil.example/cameras/film.mp4"),
+        ("url", "file:///etc/passwd"),
+        ("url", "concat:/etc/passwd|/etc/hosts"),
+        ("device", "/dev/video9"),
+        ("file", "../secret.mp4"),
+        ("file", "/etc/passwd"),
+        ("file", "link.mp4"),
+    ],
+)
+async def test_what_no_setting_allows_is_refused(
+    kind: str, at: str, folder: Path, serve: Serve
+) -> None:
+    allowed = {
+        "source_urls": ["http://127.0.0.1:9/cameras/"], "source_folder": folder,
+        "source_devices": ["/dev/video0"],
+    }  # fmt: skip
+    async with serve(**allowed) as served:
+        answer = await open_source(served.http, kind, at)
+        assert (answer.status_code, answer.json()["code"]) == (403, "source_not_allowed")
+        assert served.sessions == 0
+
+
+async def test_nothing_is_allowed_by_default(serve: Serve) -> None:
+    async with serve() as served:
+        for kind in ("file", "image", "url", "device"):
+            answer = await open_source(served.http, kind, "x")
+            assert answer.status_code == 403
+            assert "RESTYLE_SOURCE_" in answer.json()["detail"]
+
+
+async def test_what_gives_no_picture_is_told_and_leaves_nothing(folder: Path, serve: Serve) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        nobody = f"rtmp://user:secret@127.0.0.1:{closed.getsockname()[1]}/live"
+    async with serve(
+        source_folder=folder, source_urls=[nobody], source_devices=["/dev/video99"]
+    ) as served:
+        for kind, at, words in (
+            ("file", "nowhere.mp4", "no such file"),
+            ("file", "text.mp4", "no video or image that can be read"),
+            ("file", "list.m3u8", "no video or image that can be read"),
+            ("url", nobody, "not reached"),
+            ("device", "/dev/video99", "cannot be opened"),
+        ):
+            answer = await open_source(served.http, kind, at)
+            assert (answer.status_code, answer.json()["code"]) == (422, "source_failed"), at
+            assert words in answer.json()["detail"], answer.text
+            assert "secret" not in answer.json()["detail"]
+            assert served.sessions == 0

@@ -27,10 +27,10 @@ from pipeline.embedded.styles import STYLES
 from pipeline.embedded.train_autoencoder import Pictures
 from pipeline.embedded.train_autoencoder import load as load_autoencoder
 from pipeline.embedded.train_unet import Prompts, embed, make_models, noise_table, tokenise
-from pipeline.embedded.training import Training
+from pipeline.embedded.training import Training, ahead, device_of, half_precision
 from pipeline.embedded.wording import Wordings
 
-_SIDE, _PAIRS = 128, 4
+_SIDE = 128
 _FAR = 6  # pixels between the two pictures of a pair, at most
 _SENSOR_NOISE = 4.0 / 127.5  # four grey levels, at most
 _FIRST, _SECOND = (699, 1000), (299, 600)  # timesteps: strength .7 to 1, then about half
@@ -57,7 +57,7 @@ class Drawn:
     def __init__(self, cache: Path, training: Training, channels: int) -> None:
         self._stacks = Pictures(cache / "styled").stacks
         self._text, self._channels = training.models["text"], channels
-        self._wordings = Wordings(self._text.vocabulary, self._text.table)
+        self._wordings = Wordings(self._text.vocabulary, self._text.table.cpu())
         self._on_a_grid = {i for i, s in enumerate(STYLES) if s.teacher in ON_A_GRID}
 
     def pairs(self, count: int, side: int) -> Pairs:
@@ -100,12 +100,12 @@ def carried_noise(channels: int, side: int, shift: tuple[int, int]) -> list[Tens
 
 def predict(training: Training, source: Tensor, pairs: Pairs, words: Tensor) -> Tensor:
     """Denoise in one step, or now and then in two; gradients go through the last."""
-    abar, unet = noise_table(), training.models["unet"]
+    abar, unet = noise_table(source.device), training.models["unet"]
     start = source
     levels = (_FIRST, _SECOND) if random.random() < _TWO_STEPS else (_FIRST,)
     for number, level in enumerate(levels):
         # both of a pair take the same timestep
-        steps = torch.randint(*level, (len(source) // 2,)).repeat_interleave(2)
+        steps = torch.randint(*level, (len(source) // 2,)).repeat_interleave(2).to(source.device)
         a, b = (root.sqrt()[:, None, None, None] for root in (abar[steps], 1 - abar[steps]))
         rows = torch.cat([a * start + b * pairs.noise[number], source], 1)
         with torch.set_grad_enabled(number == len(levels) - 1):
@@ -116,19 +116,19 @@ def predict(training: Training, source: Tensor, pairs: Pairs, words: Tensor) -> 
 def losses_of(training: Training, perceptual: Perceptual, pairs: Pairs) -> dict[str, Tensor]:
     """Compare decoded results with the teacher's pictures, and the two of each pair."""
     autoencoder = training.models["autoencoder"]
-    with torch.autocast("cpu", torch.bfloat16):
+    with half_precision(training.device):
         with torch.no_grad():
             source, wanted = autoencoder.encode(
                 torch.cat([pairs.source, pairs.styled])
             ).latents.chunk(2)
-            looks = perceptual(pairs.styled)
+            looks = perceptual(pairs.styled[::2])  # the other of a pair looks the same
         words, misread = embed(training.models["text"], pairs.prompts, same_noise_in_pairs=True)
         latents = predict(training, source.float(), pairs, words)
         kept = random.choice((source, wanted))
         decoded, back = (
             autoencoder.decode(torch.cat([latents.to(kept.dtype), kept])).sample.float().chunk(2)
         )
-        features, texture = difference(perceptual(decoded), looks)
+        features, texture = difference(perceptual(decoded[::2]), looks)
     original = pairs.source if kept is source else pairs.styled
     losses = {
         "pixels": functional.l1_loss(decoded, pairs.styled),
@@ -162,14 +162,14 @@ def unsteadiness(images: Float[Tensor, "b 3 h w"], shifts: list[tuple[int, int]]
     return torch.stack(differences).mean()
 
 
-def begin(cache: Path, rate: float) -> Training:
+def begin(cache: Path, rate: float, device: torch.device) -> Training:
     """Go on from the last checkpoint, or begin with what the stages before have trained."""
     autoencoder = load_autoencoder(cache / "autoencoder.pt")
     # new latents would be strange to the denoiser
     for part in (autoencoder.linear_in, autoencoder.encoder):
         part.requires_grad_(requires_grad=False)
     models = make_models(cache) | {"autoencoder": autoencoder}
-    training = Training(models, cache / "distilled.pt", rate)
+    training = Training(models, cache / "distilled.pt", rate, device)
     if not training.steps:
         training.start_from(cache / "unet.pt", "average")
     return training
@@ -182,16 +182,19 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=40)
     parser.add_argument("--rate", type=float, default=3e-4)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="auto", help="cpu or cuda")
+    parser.add_argument("--pairs", type=int, default=4, help="a step; a GPU takes 32")
     parser.add_argument("--smoke", action="store_true", help="a few steps, no network")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    training = begin(arguments.cache, arguments.rate)
-    perceptual = Perceptual(None if arguments.smoke else arguments.cache)
+    training = begin(arguments.cache, arguments.rate, device_of(arguments.device))
+    perceptual = Perceptual(None if arguments.smoke else arguments.cache).to(training.device)
     channels = training.models["autoencoder"].config.latent_channels
     drawn = Drawn(arguments.cache, training, channels)
-    minutes, pairs = (0.05, 1) if arguments.smoke else (arguments.minutes, _PAIRS)
+    minutes, pairs = (0.05, 1) if arguments.smoke else (arguments.minutes, arguments.pairs)
+    batches = ahead(lambda: drawn.pairs(pairs, _SIDE), training.device)
     for share in training.clock(minutes, "one step, in pixels"):
-        training.step(losses_of(training, perceptual, drawn.pairs(pairs, _SIDE)), share)
+        training.step(losses_of(training, perceptual, next(batches)), share)
 
 
 if __name__ == "__main__":

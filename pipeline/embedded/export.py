@@ -35,7 +35,7 @@ _KEPT = ("MODEL_CARD.md", "provenance.json")  # written by people
 
 def export(cache: Path, to: Path) -> None:
     """Write the averaged weights as fp16; the old folder is replaced as a whole."""
-    averaged = begin(cache, rate=0).average.module
+    averaged = begin(cache, rate=0.0, device=torch.device("cpu")).average.module
     partial = to.with_name(f"{to.name}.tmp")
     shutil.rmtree(partial, ignore_errors=True)
     averaged["unet"].half().save_pretrained(partial / "unet")

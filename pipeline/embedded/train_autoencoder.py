@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
 
+from pipeline.embedded.training import ahead, device_of, half_precision
 from pipeline.models.patch_autoencoder import PatchAutoencoder
 
 _CROP, _BATCH = 128, 16
@@ -73,7 +74,12 @@ def start(pictures: Pictures) -> PatchAutoencoder:
 
 
 def train(
-    model: PatchAutoencoder, pictures: Pictures, checkpoint: Path, minutes: float, rate: float
+    model: PatchAutoencoder,
+    pictures: Pictures,
+    checkpoint: Path,
+    minutes: float,
+    rate: float,
+    device: torch.device,
 ) -> None:
     """Train for a time, with a checkpoint a minute; the learning rate falls to zero at the end.
 
@@ -81,14 +87,15 @@ def train(
     denoiser gets slightly wrong.
     """
     optimiser = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=1e-4)
+    batches = ahead(lambda: pictures.crops(_BATCH, _CROP), device)
     started = saved = time.monotonic()
     progress = tqdm(unit="step", desc="autoencoder")
     average = 0.0
     while (elapsed := (time.monotonic() - started) / 60) < minutes:
         share = elapsed / minutes
         optimiser.param_groups[0]["lr"] = rate * min(1, 20 * share + 0.05) * (1 - share) ** 0.7
-        images = pictures.crops(_BATCH, _CROP)
-        with torch.autocast("cpu", torch.bfloat16):
+        images = next(batches)
+        with half_precision(device):
             latents = model.encode(images).latents
             noisy = latents + 0.05 * torch.randn_like(latents)
             decoded = model.decode(noisy).sample.float()
@@ -123,7 +130,7 @@ def even_out(model: PatchAutoencoder, pictures: Pictures) -> None:
 def load(checkpoint: Path) -> PatchAutoencoder:
     """Read a checkpoint of this script."""
     model = PatchAutoencoder()
-    model.load_state_dict(torch.load(checkpoint, weights_only=True))
+    model.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True))
     return model
 
 
@@ -134,6 +141,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=20)
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="auto", help="cpu or cuda")
     parser.add_argument("--smoke", action="store_true", help="a few steps only")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -142,9 +150,10 @@ def main() -> None:
     fresh = not checkpoint.exists()
     model = start(pictures) if fresh else load(checkpoint)
     minutes = 0.05 if arguments.smoke else arguments.minutes
-    train(
-        model.to(memory_format=torch.channels_last), pictures, checkpoint, minutes, arguments.rate
-    )
+    device = device_of(arguments.device)
+    model.to(device, memory_format=torch.channels_last)
+    train(model, pictures, checkpoint, minutes, arguments.rate, device)
+    model.cpu()
     if fresh:  # a resumed run keeps the scale that the denoiser may know already
         even_out(model, pictures)
         torch.save(model.state_dict(), checkpoint)

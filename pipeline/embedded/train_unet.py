@@ -25,7 +25,7 @@ from tqdm import tqdm
 from pipeline.embedded.styles import STYLES
 from pipeline.embedded.train_autoencoder import Pictures
 from pipeline.embedded.train_autoencoder import load as load_autoencoder
-from pipeline.embedded.training import Training
+from pipeline.embedded.training import Training, ahead, device_of, half_precision
 from pipeline.embedded.wording import Goal, Wordings
 from pipeline.models.static_text import StaticTextEncoder
 
@@ -75,10 +75,10 @@ def make_unet(latent_channels: int) -> UNet2DConditionModel:
     )
 
 
-def noise_table() -> Float[Tensor, "1000"]:
+def noise_table(device: torch.device) -> Float[Tensor, "1000"]:
     """Give abar(t) of the scaled-linear schedule of Stable Diffusion."""
     betas = torch.linspace(0.00085**0.5, 0.012**0.5, 1000) ** 2
-    return torch.cumprod(1 - betas, 0)
+    return torch.cumprod(1 - betas, 0).to(device)
 
 
 class Latents:
@@ -87,7 +87,7 @@ class Latents:
     def __init__(self, cache: Path, text: StaticTextEncoder) -> None:
         self._stacks = encode_all(cache)
         self._text = text
-        self._wordings = Wordings(text.vocabulary, text.table)
+        self._wordings = Wordings(text.vocabulary, text.table.cpu())
 
     def batch(self, count: int, size: int) -> Batch:
         """Draw rows: one crop each, in one style, blended styles or none."""
@@ -172,13 +172,13 @@ def draw_timesteps(count: int) -> Int[Tensor, "b"]:
 
 def losses_of(training: Training, batch: Batch, abar: Tensor) -> dict[str, Tensor]:
     """Predict the clean result of noisy starts; see the module's first lines."""
-    steps = draw_timesteps(len(batch.source))
+    steps = draw_timesteps(len(batch.source)).to(training.device)
     a = abar[steps].sqrt()[:, None, None, None]
     b = (1 - abar[steps]).sqrt()[:, None, None, None]
     share = (steps / _FULL_AT).clamp(max=1)[:, None, None, None]
     target = torch.lerp(batch.start, batch.styled, share)
     noisy = a * batch.start + b * torch.randn_like(batch.start)
-    with torch.autocast("cpu", torch.bfloat16):
+    with half_precision(training.device):
         words, misread = embed(training.models["text"], batch.prompts)
         rows = torch.cat([noisy, batch.source], 1)
         predicted = training.models["unet"](rows, steps, words, return_dict=False)[0].float()
@@ -199,10 +199,10 @@ def make_models(cache: Path) -> dict[str, torch.nn.Module]:
 
 def train(training: Training, latents: Latents, minutes: float, batch: int, size: int) -> None:
     """Train for a time on crops of `size` latents a side."""
-    abar = noise_table()
+    abar = noise_table(training.device)
+    rows = ahead(lambda: latents.batch(batch, size), training.device)
     for share in training.clock(minutes, f"denoiser, {8 * size} px"):
-        rows = latents.batch(batch, size)
-        training.step(losses_of(training, rows, abar), share)
+        training.step(losses_of(training, next(rows), abar), share)
 
 
 def main() -> None:
@@ -212,22 +212,29 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="auto", help="cpu or cuda")
+    parser.add_argument("--batch", type=int, default=32, help="rows a step; a GPU takes 256")
     parser.add_argument("--whole", type=float, default=0.2, help="share of time on whole pictures")
     parser.add_argument("--start-from", type=Path, help="checkpoint of another run")
     parser.add_argument("--smoke", action="store_true", help="a few steps only")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    training = Training(make_models(arguments.cache), arguments.cache / "unet.pt", arguments.rate)
+    training = Training(
+        make_models(arguments.cache),
+        arguments.cache / "unet.pt",
+        arguments.rate,
+        device_of(arguments.device),
+    )
     if arguments.start_from and not training.steps:
         training.start_from(arguments.start_from)
     latents = Latents(arguments.cache, training.models["text"])
     if arguments.smoke:
         train(training, latents, 0.05, 2, 16)
         return
-    train(training, latents, arguments.minutes * (1 - arguments.whole), 32, 16)
+    train(training, latents, arguments.minutes * (1 - arguments.whole), arguments.batch, 16)
     if arguments.whole:
         training.rate /= 3
-        train(training, latents, arguments.minutes * arguments.whole, 8, 32)
+        train(training, latents, arguments.minutes * arguments.whole, arguments.batch // 4, 32)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,54 @@
-"""What every training run needs: an optimiser, a running average, a checkpoint, a clock."""
+"""What every training run needs: a device, an optimiser, an average, a checkpoint, a clock."""
 
+import dataclasses
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
 _KEEP_EVERY = 120  # seconds
+_T = TypeVar("_T")
+
+
+def device_of(name: str) -> torch.device:
+    """Give a device by its name; `auto` is the GPU where there is one."""
+    found = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(found if name == "auto" else name)
+
+
+def half_precision(device: torch.device) -> torch.autocast:
+    """Compute in bfloat16 where the hardware multiplies it.
+
+    Emulated it is ten times slower than float32: 4.5 s against .41 s for 64 to 64 channels at
+    128 x 128, batch 8, on one core with AVX2.
+    """
+    able = device.type != "cpu" or bool(torch.cpu.get_capabilities().get("avx512_bf16"))
+    return torch.autocast(device.type, torch.bfloat16, enabled=able)
+
+
+def ahead(draw: Callable[[], _T], device: torch.device) -> Iterator[_T]:
+    """Yield what is drawn, moved to a device; the next one is drawn meanwhile."""
+    with ThreadPoolExecutor(1) as pool:
+        following = pool.submit(draw)
+        while True:
+            drawn = following.result()
+            following = pool.submit(draw)
+            yield moved(drawn, device)
+
+
+def moved(content: Any, device: torch.device) -> Any:
+    """Move a tensor, or those in a dataclass, to a device."""
+    if isinstance(content, Tensor):
+        return content.to(device, non_blocking=True)
+    if not dataclasses.is_dataclass(content):
+        return content
+    values = {f.name: moved(getattr(content, f.name), device) for f in dataclasses.fields(content)}
+    return dataclasses.replace(content, **values)  # type: ignore[type-var]
 
 
 class Training:
@@ -17,8 +57,10 @@ class Training:
     Goes on from the checkpoint when there is one.
     """
 
-    def __init__(self, models: dict[str, nn.Module], checkpoint: Path, rate: float) -> None:
-        self.models = nn.ModuleDict(models)
+    def __init__(
+        self, models: dict[str, nn.Module], checkpoint: Path, rate: float, device: torch.device
+    ) -> None:
+        self.models, self.device = nn.ModuleDict(models).to(device), device
         self.average = torch.optim.swa_utils.AveragedModel(
             self.models, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.995)
         )
@@ -29,7 +71,7 @@ class Training:
         self.steps = 0
         self._mean: dict[str, float] = {}
         if checkpoint.exists():
-            state = torch.load(checkpoint, weights_only=True)
+            state = torch.load(checkpoint, map_location=self.device, weights_only=True)
             self.models.load_state_dict(state["models"])
             self.average.load_state_dict(state["average"])
             self.optimiser.load_state_dict(state["optimiser"])
@@ -37,7 +79,7 @@ class Training:
 
     def start_from(self, checkpoint: Path, which: str = "models") -> None:
         """Take over what fits of another run's weights, whatever its styles, shape or stage."""
-        state = torch.load(checkpoint, weights_only=True)[which]
+        state = torch.load(checkpoint, map_location=self.device, weights_only=True)[which]
         weights = {key.removeprefix("module."): value for key, value in state.items()}
         own = self.models.state_dict()
         own |= {k: v for k, v in weights.items() if k in own and v.shape == own[k].shape}

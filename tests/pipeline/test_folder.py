@@ -173,7 +173,8 @@ def test_an_absent_gpu_is_a_sentence(sd_folder: Path) -> None:
 
 @pytest.mark.parametrize("style", ["kohya", "peft"])
 def test_a_lora_adds_its_product_to_the_weight(style: str, sd_folder: Path, tmp_path: Path) -> None:
-    unet = load_denoiser(open_folder(EngineConfig(model=str(sd_folder))), 64, 64).unet
+    folder = open_folder(EngineConfig(model=str(sd_folder)))
+    unet = load_denoiser(folder, 64, 64, fuse=False).unet
     layer = "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"
     module = unet.get_submodule(layer)
     before = module.weight.clone()

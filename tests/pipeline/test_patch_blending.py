@@ -66,7 +66,7 @@ def test_causal_blending_looks_at_no_later_frame() -> None:
 def test_interpolation_needs_only_the_key_frames() -> None:
     guides, styles = clip()
     broken = [style if n in (0, 4) else np.zeros_like(style) for n, style in enumerate(styles)]
-    shown = Blending("interpolation", spacing=4, search=SEARCH)(guides, broken)
+    shown = Blending("interpolation", spacing=4, search=Search(least_patch=3))(guides, broken)
 
     assert np.array_equal(shown[0], styles[0])
     assert np.array_equal(shown[4], styles[4])

@@ -8,6 +8,7 @@ import torch
 
 from pipeline.backends.simulated import Clock, Device
 from pipeline.config import EngineConfig
+from pipeline.deflicker import RAMP
 from pipeline.engine import Engine, build_engine
 from pipeline.errors import ConfigError, NoRoom
 from pipeline.models import vram
@@ -97,7 +98,7 @@ def test_deflicker_and_carried_noise_work_again_from_the_second_frame_on(bench: 
     assert state.deflicker._past is not None
     assert state.deflicker._past.shape[2:] == (8, 12)
     one(engine, 2, WIDE, style)
-    assert state.deflicker._frames == 1  # the frame before was blended in
+    assert state.deflicker._ramp.frames == RAMP + 1  # the frame before was blended in
 
 
 def test_a_prompt_goes_on_travelling_through_a_change_of_size(bench: Bench) -> None:

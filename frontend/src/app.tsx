@@ -115,7 +115,7 @@ export function App() {
                 <SizeChoice live={state} step={info.size_step} own={info} onChange={resize} />
               )}
               <SoundChoice live={live} state={state} />
-              <span className="grow" />
+              <span className="basis-full" />
               <CaptureButtons output={state.output} />
               <FloatButton disabled={!state.output}>
                 <FloatPanel output={state.output} mirror={mirrored} aspect={aspect} store={style} />

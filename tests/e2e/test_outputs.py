@@ -52,7 +52,7 @@ async def test_a_live_picture_leaves_the_page(page: Page, server: Server, tmp_pa
     record = page.get_by_test_id("record")
     await record.click()
     await expect(page.get_by_test_id("record-clock")).to_have_text("0:02", timeout=15_000)
-    first, last = page.get_by_test_id("start-camera"), page.get_by_test_id("stop")
+    first, last = page.get_by_test_id("snapshot"), page.get_by_test_id("stop")
     boxes = [await button.bounding_box() for button in (first, last)]
     tops = [box and box["y"] for box in boxes]
     assert tops[0] is not None
@@ -134,7 +134,7 @@ async def test_looks_and_prompts_are_kept_and_the_key_map_opens(
         await page.get_by_test_id("looks-export").click()
     await (await exported.value).save_as(tmp_path / "looks.json")
     await page.get_by_label("Delete the look 'Mine'").click()
-    await expect(page.get_by_text("Mine", exact=True)).to_have_count(0)
+    await expect(page.get_by_test_id("looks").get_by_text("Mine", exact=True)).to_have_count(0)
     async with page.expect_file_chooser() as chooser:
         await page.get_by_test_id("looks-import").click()
     await (await chooser.value).set_files(tmp_path / "looks.json")
@@ -146,7 +146,7 @@ async def test_looks_and_prompts_are_kept_and_the_key_map_opens(
     await page.get_by_test_id("looks").locator("summary").click()
     await prompt.fill("comic")
     await prompt.press("Enter")
-    await page.get_by_text("Mine", exact=True).click()
+    await page.get_by_test_id("looks").get_by_text("Mine", exact=True).click()
     await expect(prompt).to_have_value("ink")
 
     await page.get_by_test_id("help").focus()

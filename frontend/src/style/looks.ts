@@ -16,9 +16,6 @@ export const LONGEST_NAME = 60;
 
 export const newLooks = (): KeptList<Look> => new KeptList("restyle.looks", isLook);
 
-/** The looks that are saved in this browser. */
-export const savedLooks = newLooks();
-
 /** Put a look in by its name: a look of the same name is replaced. */
 export function put(looks: readonly Look[], look: Look): readonly Look[] {
   const others = looks.filter(({ name }) => name !== look.name);
@@ -71,3 +68,6 @@ const isRecord = (value: unknown): value is Record<string, unknown> =>
 
 const isName = (value: unknown): value is string =>
   typeof value === "string" && value.trim() !== "" && value.length <= LONGEST_NAME;
+
+/** The looks that are saved in this browser; read at once, so after all that checks them. */
+export const savedLooks = newLooks();

@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run setup test check bench bench-consistency fuzz soak churn chaos network engine sbom client \
+.PHONY: help run setup test test-long check bench bench-consistency fuzz soak churn chaos network engine sbom client \
 	client-types lock browser clean fixtures docker-lint
 
 PYTHON ?= python3
@@ -55,6 +55,9 @@ client-types: .venv/.ready frontend/node_modules/.ready ## TypeScript types from
 test: setup browser ## set up and run all tests
 	@$(PY) -m pytest $(ARGS)
 	@cd frontend && npm run --silent test
+
+test-long: setup browser ## the few tests that would make `make test` too long
+	@$(PY) -m pytest -m long $(ARGS)
 
 check: setup ## before a commit: format, lint, types, import layers, fast tests
 	@$(PY) -m ruff check .

@@ -164,6 +164,7 @@ _CAMERA = """([x, y]) => {
 _WALL, _FACE = [0.08, 0.5], [0.5, 0.6]  # places in the clip
 
 
+@pytest.mark.long
 @pytest.mark.timeout(360)  # without a GPU a mask may take seconds
 async def test_the_person_is_cut_out(page: Page, server: Server) -> None:
     await go_live(page, server, "a pencil drawing")

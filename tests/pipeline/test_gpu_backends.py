@@ -144,6 +144,7 @@ def compare(model: Path, device: str, backend: str) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_compiled_programs_differ_from_eager_by_rounding_only(
     models: dict[str, Path], tmp_path: Path

@@ -57,6 +57,7 @@ def test_the_dose_is_what_was_asked_for(
     assert net.server not in subprocess.check_output(["ip", "netns", "list"], text=True)
 
 
+@pytest.mark.long
 def test_a_client_that_moves_to_another_address_gets_its_session_back(tmp_path: Path) -> None:
     figures, kept = run(5, tmp_path, ["another address"])
     seen = figures["another address"]

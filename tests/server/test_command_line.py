@@ -98,6 +98,7 @@ def test_stylize_writes_as_many_frames_as_it_reads(tmp_path: Path) -> None:
     assert "20 frames" in done.stdout
 
 
+@pytest.mark.long
 def test_stylize_at_high_quality_blends_every_frame(tmp_path: Path) -> None:
     clip, out = short_clip(tmp_path / "in.mp4", 4), tmp_path / "out.mp4"
     small = ("--width", "64", "--height", "64", "--backend", "eager")

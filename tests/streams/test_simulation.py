@@ -93,6 +93,7 @@ def test_auto_is_step_major_while_that_keeps_up_and_a_stream_batch_where_only_th
     assert fps["auto"] > 28
 
 
+@pytest.mark.long
 def test_auto_fills_the_batch_across_people_first() -> None:
     four = StyleParams(steps=4, guidance_scale=1.0)
     # one call's fixed share dominates: eight people share it without any stream batch

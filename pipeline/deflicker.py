@@ -121,8 +121,7 @@ class Deflicker:
     def _meant(self, change: Float[Tensor, "1 1 h w"]) -> Float[Tensor, "1 1 h w"]:
         """Give less weight where the change is far above what is usual: it is meant."""
         median = change.median()
-        known = self._spread is not None and self._ramp.frames > 0
-        self._spread = torch.lerp(self._spread, median, 0.1) if known else median
+        self._spread = torch.lerp(self._spread, median, 0.1) if self._ramp.frames else median
         usual = _OUTLIER * self._spread.clamp(min=_LEAST_SPREAD)
         return 1 / (1 + (change / usual) ** 4)
 

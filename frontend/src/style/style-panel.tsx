@@ -2,7 +2,7 @@ import { useSyncExternalStore } from "react";
 
 import type { Info, Style } from "@/api/client";
 import { STRINGS } from "@/strings";
-import { Button, Field, INPUT, Slider } from "@/ui/controls";
+import { Button, Checkbox, Field, INPUT, Slider } from "@/ui/controls";
 import { CopyButton } from "@/ui/copy-button";
 import { Icon } from "@/ui/icons";
 
@@ -148,16 +148,13 @@ export function StylePanel({ store, info }: { store: StyleStore; info: Info | nu
             onChange={(deflicker) => store.change({ deflicker })}
           />
           {style.deflicker > 0 && (
-            <label className="flex items-center gap-3 text-sm" title={STRINGS.searchHint}>
-              <input
-                type="checkbox"
-                data-testid="deflicker-search"
-                className="size-4 accent-accent"
-                checked={style.deflicker_search}
-                onChange={(event) => store.change({ deflicker_search: event.target.checked })}
-              />
-              {STRINGS.search}
-            </label>
+            <Checkbox
+              label={STRINGS.search}
+              hint={STRINGS.searchHint}
+              testId="deflicker-search"
+              checked={style.deflicker_search}
+              onChange={(deflicker_search) => store.change({ deflicker_search })}
+            />
           )}
           <Slider
             label={STRINGS.motionNoise}
@@ -200,18 +197,13 @@ export function StylePanel({ store, info }: { store: StyleStore; info: Info | nu
               onChange={(noise_warp) => store.change({ noise_warp })}
             />
           )}
-          <label className="flex items-center gap-3 text-sm" title={STRINGS.similarHint}>
-            <input
-              type="checkbox"
-              data-testid="similarity-filter"
-              className="size-4 accent-accent"
-              checked={style.similarity_filter > 0}
-              onChange={(event) =>
-                store.change({ similarity_filter: event.target.checked ? SIMILAR : 0 })
-              }
-            />
-            {STRINGS.similar}
-          </label>
+          <Checkbox
+            label={STRINGS.similar}
+            hint={STRINGS.similarHint}
+            testId="similarity-filter"
+            checked={style.similarity_filter > 0}
+            onChange={(on) => store.change({ similarity_filter: on ? SIMILAR : 0 })}
+          />
           {style.similarity_filter > 0 && (
             <Slider
               label={STRINGS.similarAt}

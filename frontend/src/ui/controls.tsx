@@ -64,6 +64,29 @@ export function Slider({ label, hint, value, testId, onChange, onReset, ...range
   );
 }
 
+interface CheckboxProps {
+  label: string;
+  hint: string;
+  testId: string;
+  checked: boolean;
+  onChange: (on: boolean) => void;
+}
+
+export function Checkbox({ label, hint, testId, checked, onChange }: CheckboxProps) {
+  return (
+    <label className="flex items-center gap-3 text-sm" title={hint}>
+      <input
+        type="checkbox"
+        data-testid={testId}
+        className="size-4 accent-accent"
+        checked={checked}
+        onChange={(event) => onChange(event.target.checked)}
+      />
+      {label}
+    </label>
+  );
+}
+
 interface ResetProps {
   label: string;
   testId: string;

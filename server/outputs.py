@@ -11,6 +11,7 @@ from server.schema import NewOutput, OutputKind, OutputProblem, OutputState
 from server.settings import Settings
 from streams.hub import Hub
 from streams.output import Output
+from streams.sound import LipSync
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +40,8 @@ class _Open:
 class Outputs:
     """The outputs of one session. Lives on the loop; each output has a thread of its own."""
 
-    def __init__(self, settings: Settings, hub: Hub) -> None:
-        self._settings, self._hub = settings, hub
+    def __init__(self, settings: Settings, hub: Hub, sound: LipSync) -> None:
+        self._settings, self._hub, self._sound = settings, hub, sound
         self._open: dict[str, _Open] = {}
         self._closed = False
 
@@ -68,6 +69,7 @@ class Outputs:
         output = Output(id, its.open_sink, *size, its.room)
         self._open[id] = _Open(id, wanted.kind, its.target, output)
         self._hub.add(output.put)
+        self._sound.add(output.hear)
         return self._open[id].state()
 
     async def end(self, id: str) -> OutputState:
@@ -76,6 +78,7 @@ class Outputs:
         if ending is None:
             raise ApiError("not_found", "no such output")
         self._hub.remove(ending.output.put)
+        self._sound.remove(ending.output.hear)
         await asyncio.to_thread(ending.output.close)
         return ending.state()
 

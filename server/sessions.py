@@ -80,7 +80,7 @@ class Session:
         self.newest: Restyled | None = None  # for a snapshot
         self.source: ServerSource | None = None
         self.viewers = Viewers(settings, self.hub, self.peer.sound)
-        self.outputs = Outputs(settings, self.hub)
+        self.outputs = Outputs(settings, self.hub, self.peer.sound)
         self._loop = asyncio.get_running_loop()
         worker.open(self.id, style.params(), self.hub.put)
 

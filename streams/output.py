@@ -1,4 +1,4 @@
-"""One more place that a session's pictures go to, in a thread of its own."""
+"""One more place that a session's pictures and sound go to, in a thread of its own."""
 
 import logging
 import random
@@ -15,11 +15,14 @@ from streams.errors import SinkError, SinkLost
 from streams.frame import Restyled
 from streams.pacing import Elapsed, backoff
 from streams.sinks.protocol import Sink
+from streams.sound import Sound
+from streams.soundtrack import Heard, Soundtrack
 
 logger = logging.getLogger(__name__)
 
 OutputStateName = Literal["starting", "live", "retrying", "failed", "ended"]
 _STEADY = 10.0  # seconds that a sink lives until its past failures are forgotten
+_SOUND_ROOM = 100  # packets, two seconds
 _CLOSING = 7.0  # seconds; longer than any sink may block
 
 
@@ -51,6 +54,7 @@ class Output:
     ) -> None:
         self._open, self._size, self._room = open_sink, (width, height), room
         self._waiting: deque[Restyled] = deque()
+        self._sound: deque[Sound] = deque(maxlen=_SOUND_ROOM)
         self._changed = threading.Condition()
         self._closing = False
         self._last_number = -1
@@ -75,6 +79,13 @@ class Output:
                 self._dropped += 1
             self._waiting.append(shown)
             self._changed.notify()
+
+    def hear(self, sound: Sound) -> None:
+        """Leave a packet of sound; from any thread, never waits. The oldest goes likewise."""
+        with self._changed:
+            if not self._closing and self._state not in ("failed", "ended"):
+                self._sound.append(sound)
+                self._changed.notify()
 
     def figures(self) -> OutputFigures:
         """Say how it does; from any thread."""
@@ -113,15 +124,20 @@ class Output:
                 return
 
     def _feed(self, sink: Sink) -> None:
-        """Write pictures until told to end. Raises SinkError."""
-        elapsed, before, sent = Elapsed(), self._seconds, self._bytes
+        """Write pictures and sound until told to end. Raises SinkError."""
+        elapsed, soundtrack = Elapsed(), Soundtrack()
+        before, sent = self._seconds, self._bytes
         with self._changed:
             self._state = "live"
         try:
-            while (shown := self._next()) is not None:
-                source = shown.source
+            while (item := self._next()) is not None:
+                if isinstance(item, Sound):
+                    _play(sink, soundtrack.packet(item))
+                    continue
+                source = item.source
                 seconds = elapsed.at(float(source.pts * source.time_base))
-                sink.write(fit(shown.picture, *self._size), seconds)
+                _play(sink, soundtrack.picture(source.arrived_ns / 1e9, seconds))
+                sink.write(fit(item.picture, *self._size), seconds)
                 with self._changed:
                     self._frames += 1
                     self._seconds, self._bytes = before + seconds, sent + sink.bytes
@@ -130,14 +146,21 @@ class Output:
             with self._changed:
                 self._bytes = sent + sink.bytes
 
-    def _next(self) -> Restyled | None:
-        """Wait for the oldest picture that waits; None at the end."""
+    def _next(self) -> Restyled | Sound | None:
+        """Wait for what arrived first of what waits; None at the end."""
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._closing)
+            self._changed.wait_for(lambda: self._waiting or self._sound or self._closing)
+            if self._sound and not self._picture_is_first():
+                return self._sound.popleft()
             if self._waiting:
                 return self._waiting.popleft()
             self._state = "ended"
             return None
+
+    def _picture_is_first(self) -> bool:
+        if not self._waiting:
+            return False
+        return self._waiting[0].source.arrived_ns / 1e9 < self._sound[0].arrived
 
     def _fail(self, state: OutputStateName, detail: str) -> None:
         failure = Failure(secrets.token_hex(4), detail)
@@ -146,9 +169,15 @@ class Output:
             self._state, self._failure = state, failure
             if state == "failed":
                 self._waiting.clear()
+                self._sound.clear()
 
     def _closed_within(self, seconds: float) -> bool:
         with self._changed:
             if self._changed.wait_for(lambda: self._closing, seconds):
                 self._state = "ended"
             return self._closing
+
+
+def _play(sink: Sink, packets: list[Heard]) -> None:
+    for packet in packets:
+        sink.hear(packet)

@@ -1,4 +1,4 @@
-"""A session's picture to a streaming server, through a child process (stream_child.py says why)."""
+"""A session's picture and sound to a streaming server, by a child (stream_child.py says why)."""
 
 import contextlib
 import json
@@ -12,7 +12,8 @@ from pathlib import Path
 import av
 
 from streams.errors import SinkLost
-from streams.sinks.stream_child import TIME, Start
+from streams.sinks.stream_child import HEAD, PICTURE, SOUND, Start
+from streams.soundtrack import Heard
 
 _ROOT = Path(__file__).parents[2]
 _COMMAND = [sys.executable, "-m", "streams.sinks.stream_child"]
@@ -44,8 +45,11 @@ class LiveStream:
 
     def write(self, picture: av.VideoFrame, seconds: float) -> None:
         """Send a picture. Blocks for the deadline at most: the child ends then."""
-        self._tell(TIME.pack(seconds) + picture.to_ndarray().tobytes())
-        self._listen(0)
+        self._put(PICTURE, picture.to_ndarray().tobytes(), seconds)
+
+    def hear(self, packet: Heard) -> None:
+        """Send a packet of Opus, which the child makes AAC of. Blocks like `write`."""
+        self._put(SOUND, packet.data, packet.seconds)
 
     def close(self) -> None:
         """Let it send what it has and end."""
@@ -60,6 +64,10 @@ class LiveStream:
             self._child.wait()
         self._listen(0)
         self._child.stdout.close()
+
+    def _put(self, kind: bytes, data: bytes, seconds: float) -> None:
+        self._tell(HEAD.pack(kind, seconds, len(data)) + data)
+        self._listen(0)
 
     def _tell(self, data: bytes) -> None:
         assert self._child.stdin is not None

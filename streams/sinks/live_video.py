@@ -23,6 +23,7 @@ class LiveVideo:
         key_every: float,
         options: dict[str, str],
     ) -> None:
+        """Add a stream; before `container.start_encoding()`."""
         self.bytes = 0  # of pictures; the container's own come on top
         self._container, self._key_every = container, key_every
         stream = self._stream = container.add_stream("libx264", rate=30)
@@ -34,7 +35,6 @@ class LiveVideo:
             "tune": "zerolatency", "preset": "veryfast", "forced-idr": "1", **options
         }  # fmt: skip
         self._pts, self._key_at = -1, 0.0
-        container.start_encoding()
 
     def write(self, picture: av.VideoFrame, seconds: float) -> None:
         """Append a picture, `seconds` after the first."""
@@ -47,11 +47,8 @@ class LiveVideo:
         self._mux(picture)
 
     def close(self) -> None:
-        """Write what is left and end the container."""
-        try:
-            self._mux(None)
-        finally:
-            self._container.close()
+        """Write what is left; the container stays open."""
+        self._mux(None)
 
     def _mux(self, picture: av.VideoFrame | None) -> None:
         for packet in self._stream.encode(picture):

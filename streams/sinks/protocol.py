@@ -4,6 +4,8 @@ from typing import Protocol
 
 import av
 
+from streams.soundtrack import Heard
+
 
 class Sink(Protocol):
     """A place that pictures go to, open from its making on. All may block; one thread calls it."""
@@ -17,6 +19,9 @@ class Sink(Protocol):
 
         Raises SinkLost when another try may help, SinkError when none will.
         """
+
+    def hear(self, packet: Heard) -> None:
+        """Take a packet of Opus. Raises as `write` does."""
 
     def close(self) -> None:
         """End it, playable where it is a file; takes seconds at most and raises nothing."""

@@ -5,13 +5,16 @@ import errno
 import os
 import secrets
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import av
 from av.container import OutputContainer
 
 from streams.errors import SinkError
+from streams.sinks.live_sound import INTERLEAVE, OpusCopy
 from streams.sinks.live_video import LiveVideo
+from streams.soundtrack import Heard
 
 _FRAGMENT = 1.0  # seconds; a kill costs what was not yet a whole fragment
 _SAID = {
@@ -44,7 +47,10 @@ class Recording:
             raise self._told(error) from error
         self._file = _File(handle)
         try:
-            self._video = LiveVideo(_open(self._file), width, height, _FRAGMENT, {"crf": "20"})
+            self._container = _open(self._file)
+            self._video = LiveVideo(self._container, width, height, _FRAGMENT, {"crf": "20"})
+            self._sound = OpusCopy(self._container)
+            self._container.start_encoding()
         except (av.FFmpegError, OSError) as error:
             self._file.close()
             path.unlink(missing_ok=True)
@@ -57,25 +63,39 @@ class Recording:
 
     def write(self, picture: av.VideoFrame, seconds: float) -> None:
         """Append a picture; what an error leaves behind is the whole fragments before it."""
-        whole = self._file.size
-        try:
+        with self._whole():
             self._video.write(picture, seconds)
-        except (av.FFmpegError, OSError) as error:
-            self._file.cut(whole)
-            raise self._told(error) from error
         self._empty = False
+
+    def hear(self, packet: Heard) -> None:
+        """Append a packet of Opus."""
+        with self._whole():
+            self._sound.write(packet.data, packet.seconds)
 
     def close(self) -> None:
         """End the last fragment and the file; one without pictures is removed."""
         whole = self._file.size
         try:
-            self._video.close()
+            try:
+                self._video.close()
+            finally:
+                self._container.close()
         except (av.FFmpegError, OSError):
             self._file.cut(whole)
         with contextlib.suppress(OSError):
             self._file.close()
             if self._empty:
                 self._path.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def _whole(self) -> Iterator[None]:
+        """Cut off what an error leaves half written."""
+        whole = self._file.size
+        try:
+            yield
+        except (av.FFmpegError, OSError) as error:
+            self._file.cut(whole)
+            raise self._told(error) from error
 
     def _told(self, error: Exception) -> SinkError:
         number = (error.errno if isinstance(error, OSError) else None) or 0
@@ -111,4 +131,5 @@ class _File:
 def _open(file: _File) -> OutputContainer:
     # flushed with each packet: what `size` counts is what a kill leaves
     flags = {"movflags": "frag_keyframe+empty_moov+default_base_moof", "flush_packets": "1"}
+    flags |= INTERLEAVE
     return av.open(file, "w", format="mp4", options=flags)

@@ -1,10 +1,10 @@
-"""The child of a live stream: pictures in by stdin, H.264 out to a server. Run by live_stream.py.
+"""The child of a live stream: pictures and sound in, H.264 and AAC out. Run by live_stream.py.
 
 It is a process of its own since PyAV 18 holds the interpreter lock while it connects: a listener
 that says nothing would freeze the whole server. So that one cannot freeze here for good either, the
 deadline is the kernel's: SIGALRM ends the process whoever holds the lock.
 
-In: a line of JSON (`Start`), then for each picture its seconds (a double) and its I420 bytes.
+In: a line of JSON (`Start`), then pictures (I420) and packets of Opus, each after a `HEAD`.
 Out: lines of JSON, {"live": true} once, {"bytes": n} now and then, {"error": text} before it ends.
 """
 
@@ -18,12 +18,14 @@ import av
 import numpy as np
 from av.container import OutputContainer
 
+from streams.sinks.live_sound import INTERLEAVE, AacEncoder
 from streams.sinks.live_video import LiveVideo
 from streams.sinks.srt import SrtCaller
 
 DEADLINE = 5.0  # seconds
 KEY_EVERY = 2.0  # seconds; what Twitch and YouTube ask for
-TIME = struct.Struct("<d")
+HEAD = struct.Struct("<cdI")  # PICTURE or SOUND, its seconds, bytes that follow
+PICTURE, SOUND = b"p", b"s"
 _TELL = 1.0  # seconds of video between reports
 
 
@@ -60,38 +62,55 @@ def main() -> int:
     return 0
 
 
-def _send(start: Start, pictures: BinaryIO) -> None:
+def _send(start: Start, given: BinaryIO) -> None:
     width, height, rate = start["width"], start["height"], f"{start['kbps']}k"
     srt = start["srt"]
     caller = SrtCaller(**srt, seconds=start["deadline"]) if srt else None
-    container = av.open(start["url"], "w", format="flv") if caller is None else _mpegts(caller)
+    container = _flv(start["url"]) if caller is None else _mpegts(caller)
     options = {"b": rate, "maxrate": rate, "bufsize": rate, "profile": "main", "sc_threshold": "0"}
-    video = LiveVideo(container, width, height, KEY_EVERY, options)  # connects
+    video = LiveVideo(container, width, height, KEY_EVERY, options)
+    sound = AacEncoder(container)
+    container.start_encoding()  # connects
     _say(live=True)
     told = 0.0
-    while True:
-        signal.setitimer(signal.ITIMER_REAL, 0)  # a camera may pause
-        head = pictures.read(TIME.size)
-        planes = pictures.read(width * height * 3 // 2)
-        signal.setitimer(signal.ITIMER_REAL, start["deadline"])
-        if not planes:
-            video.close()
-            if caller is not None:
-                caller.close()
-            _say(bytes=video.bytes)
-            return
-        (seconds,) = TIME.unpack(head)
-        image = np.frombuffer(planes, np.uint8).reshape(height * 3 // 2, width)
+    while (item := _read(given, start["deadline"])) is not None:
+        kind, seconds, data = item
+        if kind == SOUND:
+            sound.write(data, seconds)
+            continue
+        image = np.frombuffer(data, np.uint8).reshape(height * 3 // 2, width)
         video.write(av.VideoFrame.from_ndarray(image, format="yuv420p"), seconds)
         if seconds - told >= _TELL:
             told = seconds
-            _say(bytes=video.bytes)
+            _say(bytes=video.bytes + sound.bytes)
+    sound.close()
+    video.close()
+    container.close()
+    if caller is not None:
+        caller.close()
+    _say(bytes=video.bytes + sound.bytes)
+
+
+def _read(given: BinaryIO, deadline: float) -> tuple[bytes, float, bytes] | None:
+    """Wait for the next picture or packet; from then on the deadline runs. None at the end."""
+    signal.setitimer(signal.ITIMER_REAL, 0)  # a camera may pause
+    head = given.read(HEAD.size)
+    signal.setitimer(signal.ITIMER_REAL, deadline)
+    if len(head) < HEAD.size:
+        return None
+    kind, seconds, size = HEAD.unpack(head)
+    data = given.read(size)
+    return (kind, seconds, data) if len(data) == size else None
+
+
+def _flv(url: str) -> OutputContainer:
+    return av.open(url, "w", format="flv", options=dict(INTERLEAVE))
 
 
 def _mpegts(caller: SrtCaller) -> OutputContainer:
     # each packet at once, and tables as often as key frames, where a receiver begins
     options = {"flush_packets": "1", "pat_period": str(KEY_EVERY), "sdt_period": str(KEY_EVERY)}
-    return av.open(caller, "w", format="mpegts", options=options)
+    return av.open(caller, "w", format="mpegts", options=options | INTERLEAVE)
 
 
 def _say(**message: object) -> None:

@@ -10,6 +10,7 @@ from types import ModuleType
 import av
 
 from streams.errors import SinkError, SinkLost
+from streams.soundtrack import Heard
 
 _PACKAGE = "pyvirtualcam"  # GPL-2.0: an extra, never a dependency
 _INSTALL = "a virtual camera needs pyvirtualcam: `pip install -e '.[virtual-camera]'`"
@@ -53,6 +54,9 @@ class VirtualCamera:
             self._camera.send(picture.to_ndarray().reshape(-1))
         except (RuntimeError, OSError) as error:
             raise SinkLost("the virtual camera has gone") from error
+
+    def hear(self, packet: Heard) -> None:
+        """Ignore sound: a camera has none."""
 
     def close(self) -> None:
         """Give the device back."""

@@ -9,22 +9,16 @@ import av
 import httpx
 import numpy as np
 from aiortc import MediaStreamTrack, VideoStreamTrack
-from aiortc.codecs.opus import OpusDecoder, OpusEncoder
+from aiortc.codecs.opus import OpusDecoder
 from aiortc.jitterbuffer import JitterFrame
 from aiortc.mediastreams import MediaStreamError
 
 from tests.server.client import Browser
-
-EVERY = 0.8  # seconds between marks
-_LASTS = 0.1
-
-
-def _marked(at: float) -> bool:
-    return at % EVERY < _LASTS and at > EVERY
+from tests.streams.clicks import EVERY, Voice, beginnings, flash, marked
 
 
 def _begins(at: float, period: float) -> bool:
-    return _marked(at) and not _marked(at - period)
+    return marked(at) and not marked(at - period)
 
 
 class Flashing(VideoStreamTrack):
@@ -41,8 +35,7 @@ class Flashing(VideoStreamTrack):
         await asyncio.sleep(max(0.0, self._began + at - time.monotonic()))
         if _begins(at, 1 / 30):
             self.marks.append(time.monotonic())
-        image = np.full((64, 64, 3), 235 if _marked(at) else 16, np.uint8)
-        frame = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format="yuv420p")
+        frame = flash(at)
         frame.pts, frame.time_base = self._number * 3000, Fraction(1, 90000)
         return frame
 
@@ -55,7 +48,7 @@ class Clicking(MediaStreamTrack):
     def __init__(self, began: float) -> None:
         super().__init__()
         self._began, self._number = began, 0
-        self._encoder = OpusEncoder()
+        self._voice = Voice()
         self.sent: list[av.Packet] = []
         self.marks: list[float] = []  # when each began to be sent
 
@@ -66,17 +59,9 @@ class Clicking(MediaStreamTrack):
             await asyncio.sleep(max(0.0, self._began + at - time.monotonic()))
             if _begins(at, 1 / 50):
                 self.marks.append(time.monotonic())
-            times = at + np.arange(960) / 48000
-            tone = 12000 * np.sin(2 * np.pi * 1000 * times) * _marked(at)
-            frame = av.AudioFrame.from_ndarray(
-                np.repeat(tone.astype(np.int16), 2)[None], format="s16", layout="stereo"
-            )
-            frame.sample_rate, frame.pts = 48000, self._number * 960
-            frame.time_base = Fraction(1, 48000)
-            payloads, pts = self._encoder.encode(frame)
-            if payloads:
-                packet = av.Packet(payloads[0])
-                packet.pts, packet.time_base = pts, Fraction(1, 48000)
+            if data := self._voice.packet(self._number):
+                packet = av.Packet(data)
+                packet.pts, packet.time_base = self._number * 960, Fraction(1, 48000)
                 self.sent.append(packet)
                 return packet
 
@@ -84,9 +69,10 @@ class Clicking(MediaStreamTrack):
 class Marked(Browser):
     """Sends marks, and notes when each picture and each packet comes back."""
 
-    def __init__(self) -> None:
+    def __init__(self, inverted: bool = True) -> None:
         super().__init__()
         began = time.monotonic()
+        self._inverted = inverted  # as the engine of the tests makes pictures
         self.flashing = self.camera = Flashing(began)  # type: ignore[assignment]  # a camera, too
         self.voice = Clicking(began)
         self.seen: list[tuple[float, float]] = []  # when, grey level
@@ -105,15 +91,17 @@ class Marked(Browser):
     async def measure(self, marks: int, seconds: float = 20) -> list[tuple[float, float]]:
         """Give what so many flashes and their clicks took, from sending to return, in seconds."""
         until = time.monotonic() + seconds
-        while len(found := self._lags()) < marks and time.monotonic() < until:  # noqa: ASYNC110 - a deadline
+        while len(found := self.lags()) < marks and time.monotonic() < until:  # noqa: ASYNC110 - a deadline
             await asyncio.sleep(0.2)
-        return found
+        return [(flash, click) for _, flash, click in found]
 
-    def _lags(self) -> list[tuple[float, float]]:
-        flashes = _beginnings([(at, level < 128) for at, level in self.seen])  # inverted
+    def lags(self) -> list[tuple[float, float, float]]:
+        """Give when each mark was sent, and what its flash and its click took, in seconds."""
+        flashes = beginnings([(at, (level > 128) != self._inverted) for at, level in self.seen])
         seen = _lags(self.flashing.marks, flashes)
-        heard = _lags(self.voice.marks, _beginnings(self.loud))
-        return [(seen[mark], heard[mark]) for mark in seen.keys() & heard.keys()]
+        heard = _lags(self.voice.marks, beginnings(self.loud))
+        both = sorted(seen.keys() & heard.keys())
+        return [(self.flashing.marks[mark], seen[mark], heard[mark]) for mark in both]
 
     def _on_track(self, track: MediaStreamTrack) -> None:
         task = asyncio.create_task(self._note(track))
@@ -144,13 +132,4 @@ def _lags(sent: Sequence[float], came: Sequence[float]) -> dict[int, float]:
         later = [each - at for each in came if 0 <= each - at < EVERY]
         if later:
             found[number] = later[0]
-    return found
-
-
-def _beginnings(marks: Sequence[tuple[float, bool]]) -> list[float]:
-    found, before = [], True
-    for at, mark in marks:
-        if mark and not before:
-            found.append(at)
-        before = mark
     return found

@@ -11,6 +11,8 @@ from streams.errors import SinkError, SinkLost
 from streams.frame import Restyled
 from streams.hub import Hub
 from streams.output import Output
+from streams.sound import Sound
+from streams.soundtrack import Heard
 from tests.streams.pictures import frame, level_of
 
 
@@ -21,6 +23,7 @@ class Memory:
         self.first = first
         self.pictures: list[av.VideoFrame] = []
         self.seconds: list[float] = []
+        self.heard: list[tuple[bytes, float]] = []
         self.closed = False
         self.bytes = 0
 
@@ -29,6 +32,10 @@ class Memory:
         self.pictures.append(picture)
         self.seconds.append(seconds)
         self.bytes += 10
+
+    def hear(self, packet: Heard) -> None:
+        self.first()
+        self.heard.append((packet.data, packet.seconds))
 
     def close(self) -> None:
         self.closed = True
@@ -178,3 +185,22 @@ def test_a_picture_of_another_size_is_cut_and_scaled() -> None:
     output.close()
     assert (sink.pictures[0].width, sink.pictures[0].height) == (64, 64)
     assert abs(level_of(sink.pictures[0]) - 7) < 3
+
+
+def test_sound_goes_beside_the_pictures_and_holds_up_nobody() -> None:
+    going = threading.Event()
+    sink = Memory(lambda: bool(going.wait(5)) and None)
+    output = Output("one", lambda: sink, 64, 64, room=8)
+    output.put(shown(0))
+    until(lambda: not output._waiting)  # its sink hangs with the first
+    began = time.monotonic()
+    for number in range(1000):
+        output.hear(Sound(number * 960, number / 50, str(number).encode()))
+    took = time.monotonic() - began
+    going.set()
+    output.close()
+
+    assert took < 0.5
+    spoken = [(int(data), seconds) for data, seconds in sink.heard if data.isdigit()]
+    assert [number for number, _ in spoken] == list(range(900, 1000))  # two seconds
+    assert [seconds for _, seconds in spoken] == pytest.approx([n / 50 for n, _ in spoken])

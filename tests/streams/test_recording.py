@@ -53,10 +53,12 @@ _KILLED = """
 import os, signal, sys
 from pathlib import Path
 from streams.sinks.recording import Recording
+from streams.soundtrack import SILENCE, Heard
 from tests.streams.test_recording import picture
 recording = Recording(Path(sys.argv[1]), 64, 64)
 for number in range(95):
     recording.write(picture(number), number / 30)
+    recording.hear(Heard(number / 30, SILENCE))
 os.kill(os.getpid(), signal.SIGKILL)
 """
 

@@ -1,12 +1,15 @@
 """How a stream arrives at FFmpeg's own program: pictures lost, and their age. Prints JSON.
 
     python -m tests.bench.outputs [rtmp|srt] [--seconds 20]
+    python -m tests.bench.outputs offset [--seconds 300] [--styled]
 
 Pictures of 256x256 at 30 a second carry their number as bars. The age of one is from its hand-over
 to the output until FFmpeg has written it decoded to a pipe. Needs imageio-ffmpeg.
+`offset` is what offset.py says: sound against picture, at the start and the end.
 """
 
 import argparse
+import asyncio
 import json
 import statistics
 import subprocess
@@ -14,6 +17,7 @@ import sys
 import threading
 import time
 from fractions import Fraction
+from typing import Any
 
 import av
 import cv2
@@ -24,6 +28,7 @@ from streams.frame import Frame, Restyled
 from streams.output import Output
 from streams.sinks.live_stream import LiveStream
 from streams.sinks.stream_child import DEADLINE, SrtStart, Start
+from tests.bench.offset import offset
 from tests.streams.test_live_stream import free_port
 
 SIZE, BITS, FPS = 256, 12, 30
@@ -65,7 +70,7 @@ def receiver(kind: str, port: int) -> subprocess.Popen[bytes]:
     )
 
 
-def measure(kind: str, seconds: float) -> dict[str, object]:
+def measure(kind: str, seconds: float) -> dict[str, Any]:
     port = free_port()
     srt = SrtStart(host="127.0.0.1", port=port, streamid="", passphrase="")
     start = Start(
@@ -108,7 +113,12 @@ def measure(kind: str, seconds: float) -> dict[str, object]:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("kind", nargs="?", choices=("rtmp", "srt"), default="rtmp")
+    parser.add_argument("kind", nargs="?", choices=("rtmp", "srt", "offset"), default="rtmp")
     parser.add_argument("--seconds", type=float, default=20)
+    parser.add_argument("--styled", action="store_true", help="of offset: through the model")
     given = parser.parse_args()
-    sys.stdout.write(json.dumps(measure(given.kind, given.seconds)) + "\n")
+    if given.kind == "offset":
+        figures = asyncio.run(offset(given.seconds, given.styled))
+    else:
+        figures = measure(given.kind, given.seconds)
+    sys.stdout.write(json.dumps(figures) + "\n")

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import statistics
 import time
+from pathlib import Path
 
 import av
 import pytest
@@ -11,10 +12,12 @@ from aiortc import MediaStreamTrack
 from aiortc.mediastreams import MediaStreamError
 
 from pipeline.engine import EngineResult
+from tests.bench.offset import compare
 from tests.server.conftest import Serve, Served
 from tests.server.marks import Clicking, Marked
 from tests.server.players import Player, Publisher, session_of
 from tests.streams.fakes import FakeEngine
+from tests.streams.test_live_stream import free_port
 
 _ALLOWED = 0.045  # seconds (issue: 45 ms)
 
@@ -42,6 +45,21 @@ async def test_flash_and_click_leave_together(serve: Serve, engine: type[FakeEng
     uneven = max(flashes) - min(flashes)  # a busy machine's; nobody can foresee it
     offset = statistics.median(click - flash for flash, click in lags)
     assert abs(offset) <= _ALLOWED + uneven, lags
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", [FakeEngine, Slow])
+async def test_flash_and_click_stay_together_wherever_they_go(
+    serve: Serve, engine: type[FakeEngine], tmp_path: Path
+) -> None:
+    port = free_port()
+    targets = {"stream_targets": [f"rtmp://127.0.0.1:{port}"], "recordings": tmp_path}
+    async with serve(engine, **targets) as served:
+        figures = await compare(served.http, tmp_path, port, 6)
+    for way in ("recording", "rtmp"):
+        assert figures[way]["marks"] >= 5
+        for edge in ("start_ms", "end_ms"):
+            assert abs(figures[way][edge]) <= 1000 * _ALLOWED, figures
 
 
 async def test_packets_come_out_byte_for_byte_and_can_be_muted(served: Served) -> None:

@@ -7,8 +7,10 @@ session: GET /api/sessions, or `restyle top`.
 import os
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import product
 from statistics import fmean
+from typing import Any, get_args
 
 from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -16,12 +18,20 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from server.access import Answers
+from server.output_totals import Count, OutputTotals
 from server.past import counts
 from server.routes.context import Context
-from server.schema import Stats
+from server.schema import OutputKind, Stats
 from server.version import VERSION
 
 _STATES = ("connecting", "live", "stalled", "closed")
+_OUTPUT_STATES = ("starting", "live", "retrying", "failed")
+_OUTPUT_COUNTS: dict[Count, tuple[str, str]] = {
+    "frames": ("frames", "Pictures written to outputs"),
+    "dropped": ("frames_dropped", "Pictures that came while an output was behind or away"),
+    "bytes": ("bytes", "Bytes that outputs wrote"),
+    "losses": ("losses", "How often outputs were lost or could not be reached"),
+}
 
 
 def exposition(here: Context, answers: Answers) -> bytes:
@@ -45,6 +55,7 @@ class _Server(Collector):
         yield from _places(here, [session.phase for session in sessions])
         yield from _frames(here, stats)
         yield from _speed(stats)
+        yield from _outputs(here.sessions.past.outputs)
         yield from _process(here, self._answers)
 
 
@@ -113,6 +124,22 @@ def _speed(stats: list[Stats]) -> Iterator[Metric]:
     yield stages
 
 
+def _outputs(totals: OutputTotals) -> Iterator[Metric]:
+    """Give what outputs do by kind; where they go is nobody's business here."""
+    now, sums = totals.states(), totals.counts()
+    kinds: tuple[OutputKind, ...] = get_args(OutputKind)
+    open_now = GaugeMetricFamily("restyle_outputs", "Open outputs", labels=("kind", "state"))
+    for kind, state in product(kinds, _OUTPUT_STATES):
+        open_now.add_metric((kind, state), now[kind, state])
+    yield open_now
+    yield _counters("outputs_started", "Outputs that were started", "kind", totals.started)
+    for count, (name, text) in _OUTPUT_COUNTS.items():
+        family = CounterMetricFamily(f"restyle_output_{name}", text, labels=("kind",))
+        for kind in kinds:
+            family.add_metric((kind,), sums[count, kind])
+        yield family
+
+
 def _process(here: Context, answers: Answers) -> Iterator[Metric]:
     lag = GaugeMetricFamily(
         "restyle_loop_lag_seconds", "Lateness of the event loop, last minute", labels=("quantile",)
@@ -144,7 +171,7 @@ def _counter(name: str, text: str, value: float) -> Metric:
     return CounterMetricFamily(f"restyle_{name}", text, value=float(value))
 
 
-def _counters(name: str, text: str, label: str, values: Counter[str]) -> Metric:
+def _counters(name: str, text: str, label: str, values: Mapping[Any, int]) -> Metric:
     family = CounterMetricFamily(f"restyle_{name}", text, labels=(label,))
     for value, count in sorted(values.items()):
         family.add_metric((value,), count)

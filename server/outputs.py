@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pipeline.config import Size
 from server.errors import ApiError
 from server.output_kinds import MISSING, plan
+from server.output_totals import OutputTotals
 from server.schema import NewOutput, OutputKind, OutputProblem, OutputState
 from server.settings import Settings
 from streams.hub import Hub
@@ -33,6 +34,7 @@ class _Open:
             dropped=now.dropped,
             seconds=round(now.seconds, 3),
             bytes=now.bytes,
+            losses=now.losses,
             problem=None if failed is None else OutputProblem(id=failed.id, detail=failed.detail),
         )
 
@@ -40,8 +42,8 @@ class _Open:
 class Outputs:
     """The outputs of one session. Lives on the loop; each output has a thread of its own."""
 
-    def __init__(self, settings: Settings, hub: Hub, sound: LipSync) -> None:
-        self._settings, self._hub, self._sound = settings, hub, sound
+    def __init__(self, settings: Settings, hub: Hub, sound: LipSync, totals: OutputTotals) -> None:
+        self._settings, self._hub, self._sound, self._totals = settings, hub, sound, totals
         self._open: dict[str, _Open] = {}
         self._closed = False
 
@@ -67,10 +69,11 @@ class Outputs:
         its = plan(wanted, size, self._settings)
         id = secrets.token_urlsafe(8)
         output = Output(id, its.open_sink, *size, its.room)
-        self._open[id] = _Open(id, wanted.kind, its.target, output)
+        begun = self._open[id] = _Open(id, wanted.kind, its.target, output)
+        self._totals.begin(begun.state)
         self._hub.add(output.put)
         self._sound.add(output.hear)
-        return self._open[id].state()
+        return begun.state()
 
     async def end(self, id: str) -> OutputState:
         """End one once what waits is written; give its last state. Raises ApiError 404."""
@@ -80,6 +83,7 @@ class Outputs:
         self._hub.remove(ending.output.put)
         self._sound.remove(ending.output.hear)
         await asyncio.to_thread(ending.output.close)
+        self._totals.end(id)
         return ending.state()
 
     async def close(self) -> None:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+from server.output_totals import OutputTotals
 from server.schema import Stats
 
 
@@ -12,6 +13,7 @@ class Past:
         self.opened = 0
         self.ended: Counter[str] = Counter()  # by reason
         self.frames: Counter[str] = Counter()  # by what became of them
+        self.outputs = OutputTotals()  # with those that are open
 
     def end(self, reason: str, stats: Stats) -> None:
         """Add a session that ends."""

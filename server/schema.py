@@ -170,6 +170,7 @@ class OutputState(Message):
     dropped: int  # pictures that came while it was behind or away
     seconds: float  # of pictures written, by the camera's clock
     bytes: int
+    losses: int  # how often it went away, or was not there when it was tried
     problem: OutputProblem | None
 
 

@@ -53,6 +53,7 @@ class Session:
         worker: Worker,
         style: Style,
         address: str,
+        past: Past,
         sends: bool = True,
         identity: Identity | None = None,
     ) -> None:
@@ -80,7 +81,7 @@ class Session:
         self.newest: Restyled | None = None  # for a snapshot
         self.source: ServerSource | None = None
         self.viewers = Viewers(settings, self.hub, self.peer.sound)
-        self.outputs = Outputs(settings, self.hub, self.peer.sound)
+        self.outputs = Outputs(settings, self.hub, self.peer.sound, past.outputs)
         self._loop = asyncio.get_running_loop()
         worker.open(self.id, style.params(), self.hub.put)
 
@@ -285,7 +286,7 @@ class Sessions:
         found = None if resume is None else self.lost.take(resume)
         identity, style = found or (None, Style())
         style = patch.apply(style)
-        session = Session(self._settings, self._worker, style, address, sends, identity)
+        session = Session(self._settings, self._worker, style, address, self.past, sends, identity)
         of_session(session.id)
         self._open[session.id] = session
         try:
@@ -311,7 +312,7 @@ class Sessions:
         Raises ApiError, SourceError; nothing stays open then.
         """
         self.admit(address)
-        session = Session(self._settings, self._worker, style, address, sends=False)
+        session = Session(self._settings, self._worker, style, address, self.past, sends=False)
         of_session(session.id)
         self._open[session.id] = session
         try:

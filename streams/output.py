@@ -43,6 +43,7 @@ class OutputFigures:
     dropped: int  # pictures that came while it was behind or away
     seconds: float  # from the first picture written to the last, without what was away
     bytes: int
+    losses: int  # how often it went away, or was not there when it was tried
     failure: Failure | None  # of the state, or the last one before it came back
 
 
@@ -59,7 +60,7 @@ class Output:
         self._closing = False
         self._last_number = -1
         self._state: OutputStateName = "starting"
-        self._frames = self._dropped = self._bytes = 0
+        self._frames = self._dropped = self._bytes = self._losses = 0
         self._seconds = 0.0
         self._failure: Failure | None = None
         self._name = name
@@ -91,8 +92,9 @@ class Output:
         """Say how it does; from any thread."""
         with self._changed:
             return OutputFigures(
-                self._state, self._frames, self._dropped, self._seconds, self._bytes, self._failure
-            )
+                self._state, self._frames, self._dropped, self._seconds, self._bytes,
+                self._losses, self._failure,
+            )  # fmt: skip
 
     def close(self) -> None:
         """Write what waits and end. Blocks: from async code, await asyncio.to_thread(...)."""
@@ -167,6 +169,7 @@ class Output:
         logger.warning("output %s, failure %s: %s", self._name, failure.id, detail)
         with self._changed:
             self._state, self._failure = state, failure
+            self._losses += 1
             if state == "failed":
                 self._waiting.clear()
                 self._sound.clear()

@@ -1,5 +1,6 @@
 """What operators see: figures, logs, `restyle top`."""
 
+import asyncio
 import io
 import json
 import logging
@@ -16,6 +17,7 @@ from server.settings import Settings
 from server.top import TopError, table, top
 from tests.server.client import Browser
 from tests.server.conftest import TOKEN, Serve, Served
+from tests.streams.test_live_stream import KEY, free_port
 
 CANARY = "canary-prompt-of-this-test"
 
@@ -86,6 +88,37 @@ async def test_frames_that_fail_are_counted(served: Served) -> None:
     await browser.level()
     assert (await scrape(served))["restyle_frames_failed_total", ()] >= 1
     await browser.close()
+
+
+async def test_outputs_are_counted_by_kind_and_state_without_where_they_go(
+    serve: Serve, tmp_path: Path
+) -> None:
+    port = free_port()  # nobody is there
+    target = f"rtmp://127.0.0.1:{port}"
+    async with serve(recordings=tmp_path / "films", stream_targets=[target]) as served:
+        browser = Browser()
+        location = (await browser.connect(served.http)).headers["location"]
+        wanted = [{"kind": "recording"}, {"kind": "rtmp", "url": f"{target}/live", "key": KEY}]
+        for each in wanted:
+            await served.http.post(f"{location}/outputs", json=each)
+        async with asyncio.timeout(10):
+            while (live := await scrape(served))["restyle_outputs", ("rtmp", "retrying")] != 1:
+                await browser.level()
+        text = (await served.http.get("/metrics")).text
+        await served.http.delete(location)
+        await asyncio.gather(*served.app.state.context.sessions._closing)
+        after = await scrape(served)
+        await browser.close()
+
+    assert live["restyle_outputs", ("recording", "live")] == 1
+    assert live["restyle_output_losses_total", ("rtmp",)] >= 1
+    assert after["restyle_outputs", ("recording", "live")] == 0
+    for count in ("restyle_output_frames_total", "restyle_output_bytes_total"):
+        assert after[count, ("recording",)] >= live[count, ("recording",)]
+        assert after[count, ("recording",)] > 0
+    assert after["restyle_outputs_started_total", ("rtmp",)] == 1
+    for secret in (KEY, str(port), "127.0.0.1", location.rsplit("/", 1)[1]):
+        assert secret not in text
 
 
 async def test_process_figures_are_there(served: Served) -> None:

@@ -662,6 +662,8 @@ export interface components {
              * @enum {string}
              */
             kind: "recording" | "rtmp" | "srt" | "virtual_camera";
+            /** Losses */
+            losses: number;
             problem: components["schemas"]["OutputProblem"] | null;
             /** Seconds */
             seconds: number;

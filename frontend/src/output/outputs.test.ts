@@ -6,7 +6,7 @@ import { type OutputCalls, Outputs, figures, wanted } from "./outputs";
 
 const output = (change: Partial<OutputState>): OutputState => ({
   id: "a", kind: "recording", target: "a.mp4", state: "live", frames: 361, dropped: 0, seconds: 12.03,
-  bytes: 1_234_567, problem: null, ...change,
+  bytes: 1_234_567, losses: 0, problem: null, ...change,
 });
 
 /** A server that notes what it is asked. */

@@ -37,6 +37,8 @@ STATUS: dict[str, int] = {
     "too_slow": 408,
     "no_picture": 409,
     "not_live": 409,
+    "no_source": 409,
+    "not_a_file": 409,
     "too_large": 413,
     "wrong_content_type": 415,
     "invalid": 422,

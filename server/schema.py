@@ -106,12 +106,40 @@ class Answer(Message):
     hint: str | None = None
 
 
-class SourceOffer(Message):
-    """POST /api/sources: pictures that the server finds by itself."""
+SourceKind = Literal["file", "image", "url", "device"]
 
-    kind: Literal["file", "image", "url", "device"]
+
+class Source(Message):
+    """PUT /api/sessions/{id}/source: pictures that the server finds by itself."""
+
+    kind: SourceKind
     at: str = Field(min_length=1, max_length=2000)  # path in the folder, address, or device
+    loop: bool = True  # of a file: begin again at its end; else the session ends there
+    begin: float = Field(default=0, ge=0, allow_inf_nan=False)  # seconds into a file
+
+
+class SourceOffer(Source):
+    """POST /api/sources."""
+
     style: StylePatch = StylePatch()
+
+
+class SourcePatch(Message):
+    """PATCH /api/sessions/{id}/source: of a file. What is left out stays."""
+
+    position: float | None = Field(default=None, ge=0, allow_inf_nan=False)  # seconds
+    loop: bool | None = None
+
+
+class SourceState(Message):
+    """Where a session's pictures come from, when the server finds them."""
+
+    kind: SourceKind
+    at: str  # as it was given; of an address without user, password and query
+    # of a file, in seconds, and null otherwise
+    position: float | None
+    duration: float | None  # null also where the file does not tell
+    loop: bool | None
 
 
 class SessionMade(Message):
@@ -229,6 +257,7 @@ class SessionState(Message):
     viewers: int  # who watch over WHEP
     viewer_token: str
     muted: bool  # its sound does not pass on
+    source: SourceState | None  # null: its page or its publisher sends the pictures
     stats: Stats
 
 

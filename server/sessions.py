@@ -26,13 +26,14 @@ from server.schema import (
     Style,
     StylePatch,
 )
+from server.session_source import SessionSource
 from server.settings import Settings
 from server.viewers import Viewers
 from streams.frame import Frame, Restyled, SessionId
 from streams.hub import Hub
 from streams.peer import Callbacks, Peer
 from streams.protocol import EngineState
-from streams.sources.server import Place, ServerSource
+from streams.sources.place import Place
 from streams.stats import SessionStats
 from streams.worker import Worker
 
@@ -79,13 +80,13 @@ class Session:
         self.hub.add(self.peer.show if sends else self._count_from_thread)
         self.hub.add(self._keep)
         self.newest: Restyled | None = None  # for a snapshot
-        self.source: ServerSource | None = None
+        self.source: SessionSource | None = None
         self.viewers = Viewers(settings, self.hub, self.peer.sound)
         self.outputs = Outputs(settings, self.hub, self.peer.sound, past.outputs)
         self._loop = asyncio.get_running_loop()
         worker.open(self.id, style.params(), self.hub.put)
 
-    async def open_source(self, place: Place) -> None:
+    async def open_source(self, place: Place, loop: bool, begin: float) -> None:
         """Take pictures from the server's side from now on. Raises SourceError."""
 
         def put(frame: Frame) -> None:
@@ -97,8 +98,9 @@ class Session:
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self.gone.set)
 
-        self.source = await asyncio.to_thread(ServerSource, place, put, ended)
-        self.source.start()
+        source = SessionSource(put, ended)
+        await source.open(place, loop, begin)
+        self.source = source
 
     @property
     def phase(self) -> Literal["connecting", "live", "stalled", "closed"]:
@@ -127,6 +129,7 @@ class Session:
             id=self.id, state=self.phase, style=self.control.style, hint=self.control.hint,
             width=width, height=height, stats=self.figures(),
             viewers=len(self.viewers), viewer_token=self.viewer_token, muted=self.peer.sound.muted,
+            source=None if self.source is None else self.source.state(),
         )  # fmt: skip
 
     def figures(self) -> Stats:
@@ -173,7 +176,7 @@ class Session:
     async def close(self) -> None:
         """Give the connections back; `leave` comes first."""
         if self.source is not None:
-            await asyncio.to_thread(self.source.close)
+            await self.source.close()
         await asyncio.gather(self.peer.close(), self.viewers.close(), self.outputs.close())
 
     def _on_frame(self, frame: Frame) -> None:
@@ -306,7 +309,9 @@ class Sessions:
         logger.info("session %s opened", session.id)
         return session, answer
 
-    async def create_from(self, place: Place, style: Style, address: str) -> Session:
+    async def create_from(
+        self, place: Place, loop: bool, begin: float, style: Style, address: str
+    ) -> Session:
         """Open a session of a source on the server's side.
 
         Raises ApiError, SourceError; nothing stays open then.
@@ -317,7 +322,7 @@ class Sessions:
         self._open[session.id] = session
         try:
             session.control.hint = await asyncio.to_thread(self._worker.prepare, style.params())
-            await session.open_source(place)
+            await session.open_source(place, loop, begin)
         except BaseException:
             self._open.pop(session.id, None)
             self._close_aside(session)

@@ -3,12 +3,14 @@
 from urllib.parse import SplitResult, urlsplit
 
 from server.errors import ApiError
+from server.schema import Source
 from server.settings import Settings
-from streams.sources.server import Kind, Place
+from streams.sources.place import Place
 
 
-def allowed(settings: Settings, kind: Kind, at: str) -> Place:
+def allowed(settings: Settings, wanted: Source) -> Place:
     """Give the place that is meant. Raises ApiError 403 for one that no setting allows."""
+    kind, at = wanted.kind, wanted.at
     if kind == "url":
         return _url(settings, at)
     if kind == "device":
@@ -21,7 +23,7 @@ def allowed(settings: Settings, kind: Kind, at: str) -> Place:
     path = (folder / at).resolve()  # links are followed: what counts is where they lead
     if not path.is_relative_to(folder.resolve()):
         raise ApiError("source_not_allowed", f"{kind}: only what lies in the sources' folder")
-    return Place(kind, str(path))
+    return Place(kind, str(path), at)
 
 
 def _url(settings: Settings, at: str) -> Place:

@@ -1,66 +1,65 @@
-"""Sources on the server: a file, a still image, a stream by its address, a camera of this machine.
-
-PyAV lets other threads run while it connects and reads (measured: no gap above 42 ms in a dead
-connection), so a thread of its own is enough to keep it off the event loop.
-"""
+"""The pictures of one place on the server, at their own pace. Which places: place.py."""
 
 import itertools
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
-from typing import Literal
-from urllib.parse import urlsplit
 
 import av
 
 from streams.errors import SourceError
 from streams.frame import Frame
+from streams.sources.place import Place, open_place, shown
 
-Kind = Literal["file", "image", "url", "device"]
-SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "srt", "http", "https")
-_PATIENCE = (10.0, 5.0)  # seconds to connect, and without anything to read
-_LARGEST = 4096 * 2304  # pixels
 _STILL_FPS = 10  # a still image is shown again so often
 _CLOCK = Fraction(1, 90000)
-# no playlists, neither here nor nested: they would lead to addresses and files of their own choice
-_FORMATS = (
-    "mov,matroska,webm,avi,mpegts,flv,ogg,mpeg,gif,image2,png_pipe,jpeg_pipe,webp_pipe,bmp_pipe,"
-    "yuv4mpegpipe,mjpeg,mpjpeg,rtsp,sdp,rtp,h264,hevc,video4linux2"
-)
-_LOCAL = {"protocol_whitelist": "file", "pattern_type": "none", "format_whitelist": _FORMATS}
-_FRESH = {
-    "fflags": "nobuffer", "flags": "low_delay", "rtsp_transport": "tcp", "max_redirects": "0",
-    "format_whitelist": _FORMATS,
-}  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where pictures come from."""
-
-    kind: Kind
-    at: str  # path, address, or a device such as /dev/video0
+_HAIR = 0.001  # seconds; times of pictures are rounded
 
 
 class ServerSource:
-    """Gives the pictures of a place at their own pace, from a thread; files begin again."""
+    """Gives the pictures of a place from a thread. A file begins again, unless `loop` is off."""
 
     def __init__(
-        self, place: Place, put: Callable[[Frame], None], ended: Callable[[], None]
+        self,
+        place: Place,
+        put: Callable[[Frame], None],
+        ended: Callable[[], None],
+        loop: bool = True,
+        begin: float = 0.0,
     ) -> None:
-        """`put` and `ended` are called from the thread, `ended` once when nothing more comes."""
-        self._place, self._put, self._ended = place, put, ended
+        """Open it; Blocks. `begin`: seconds into a file. Raises SourceError.
+
+        `put` and `ended` are called from the thread, `ended` once when nothing more comes.
+        """
+        self.place, self.loop = place, loop
+        self.position: float | None = None  # seconds into a file
+        self.problem: str | None = None  # why it ended, if not by `close`
+        self._put, self._ended = put, ended
         self._container = open_place(place)
+        stream, length = self._container.streams.video[0], self._container.duration
+        self._zero = float((stream.start_time or 0) * (stream.time_base or 0))
+        # of a file, in seconds; None: not known, or no file
+        self.duration = length / av.time_base if place.kind == "file" and length else None
+        self._sought: deque[float] = deque(maxlen=1)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="source", daemon=True)
-        self.problem: str | None = None  # why it ended, if not by `close`
+        self._begin = begin
+        try:
+            self._check(begin)
+        except SourceError:
+            self._container.close()
+            raise
 
     def start(self) -> None:
         """Begin to give pictures."""
         self._thread.start()
+
+    def seek(self, seconds: float) -> None:
+        """Go on from there in a file. Raises SourceError where there is no such moment."""
+        self._check(seconds)
+        self._sought.append(seconds)
 
     def close(self) -> None:
         """End, and wait for it: up to seconds while a stream says nothing. Blocks."""
@@ -69,94 +68,66 @@ class ServerSource:
             self._thread.join()
         self._container.close()
 
+    def _check(self, seconds: float) -> None:
+        if seconds and self.place.kind != "file":
+            raise SourceError(f"{shown(self.place)}: only in a file one can go to a moment")
+        if self.duration is not None and seconds >= self.duration:
+            raise SourceError(
+                f"{shown(self.place)}: {seconds:g} s given; it has {self.duration:.1f} s"
+            )
+
     def _run(self) -> None:
         try:
             for number, picture in enumerate(self._paced()):
                 pts = time.monotonic_ns() * 9 // 100_000  # in units of the clock
                 self._put(Frame(number, pts, _CLOCK, time.monotonic_ns(), picture))
         except (av.FFmpegError, OSError) as error:
-            self.problem = f"{shown(self._place)}: it broke off ({error.strerror})"
+            self.problem = f"{shown(self.place)}: it broke off ({error.strerror})"
         finally:
             if not self._stop.is_set():
                 self._ended()
 
     def _paced(self) -> Iterator[av.VideoFrame]:
-        live = self._place.kind in ("url", "device")
-        began, offset = time.monotonic(), 0.0
-        for at, picture in self._pictures():
-            if at < offset:  # another round
-                began, offset = time.monotonic(), 0.0
+        # what is live comes at its own pace, and late pictures are shown at once
+        live = self.place.kind in ("url", "device")
+        pictures = self._live() if live else self._still() if self.place.kind == "image" else None
+        began = 0.0
+        for at, jumped, picture in pictures or self._film():
+            if jumped:
+                began = time.monotonic() - at
             wait = began + at - time.monotonic()
-            offset = at
-            # what is live comes at its own pace, and late pictures are shown at once
             if not live and wait > 0 and self._stop.wait(wait):
                 return
             if self._stop.is_set():
                 return
             yield picture
 
-    def _pictures(self) -> Iterator[tuple[float, av.VideoFrame]]:
-        """Give pictures with their time in seconds since the first."""
-        if self._place.kind == "image":
-            picture = next(self._container.decode(video=0))
-            yield from ((count / _STILL_FPS, picture) for count in itertools.count())
-        while True:
-            first: float | None = None
+    def _live(self) -> Iterator[tuple[float, bool, av.VideoFrame]]:
+        return ((0.0, False, picture) for picture in self._container.decode(video=0))
+
+    def _still(self) -> Iterator[tuple[float, bool, av.VideoFrame]]:
+        picture = next(self._container.decode(video=0))
+        return ((count / _STILL_FPS, not count, picture) for count in itertools.count())
+
+    def _film(self) -> Iterator[tuple[float, bool, av.VideoFrame]]:
+        """Give pictures with their time, and whether that is not the one after the last."""
+        begin = self._begin
+        for round_ in itertools.count():
+            jumped = True
+            if round_ or begin:
+                self._container.seek(int((begin + self._zero) * av.time_base))
             for picture in self._container.decode(video=0):
-                at = float(picture.time or 0.0)
-                first = at if first is None else first
-                yield at - first, picture
-            if self._place.kind != "file" or first is None:
+                at = float(picture.time or 0.0) - self._zero
+                if at < begin - _HAIR:
+                    continue  # a key frame lies before
+                self.position = at
+                yield at, jumped, picture
+                jumped = False
+                if self._sought:
+                    break
+            if self._sought:
+                begin = self._sought.popleft()
+            elif not self.loop or (jumped and not begin):
                 return
-            self._container.seek(0)
-
-
-def open_place(place: Place) -> av.container.InputContainer:
-    """Open a place and check that there is a picture in it. Blocks, up to ten seconds.
-
-    Raises SourceError with a sentence that names the place, without any password in it.
-    """
-    name = shown(place)
-    local = place.kind in ("file", "image")
-    if local and not Path(place.at).is_file():
-        raise SourceError(f"{name}: no such file")
-    if place.kind == "url" and urlsplit(place.at).scheme not in SCHEMES:
-        raise SourceError(f"{name}: give an address of {', '.join(SCHEMES)}")
-    try:
-        container = av.open(
-            place.at,
-            format="v4l2" if place.kind == "device" else None,
-            options=dict(_LOCAL if local else _FRESH),
-            timeout=None if local else _PATIENCE,
-        )
-    except (av.FFmpegError, OSError, ValueError) as error:
-        raise SourceError(f"{name}: {_reason(place, error)}") from error
-    if not container.streams.video:
-        container.close()
-        raise SourceError(f"{name}: there is no picture in it")
-    stream = container.streams.video[0]
-    if stream.width * stream.height > _LARGEST:
-        container.close()
-        raise SourceError(
-            f"{name}: {stream.width}x{stream.height} is too large; at most {_LARGEST} pixels"
-        )
-    return container
-
-
-def _reason(place: Place, error: Exception) -> str:
-    if isinstance(error, av.InvalidDataError):
-        return "no video or image that can be read"
-    if isinstance(error, av.ProtocolNotFoundError):
-        return f"this build of FFmpeg has no {urlsplit(place.at).scheme}"
-    if isinstance(error, av.ExitError):  # PyAV's own way to say that the time was up
-        return f"nothing came within {_PATIENCE[0]:.0f} s"
-    said = getattr(error, "strerror", None) or str(error)
-    return f"cannot be opened ({said})" if place.kind == "device" else f"not reached ({said})"
-
-
-def shown(place: Place) -> str:
-    """Name a place for people and logs: of an address neither user, password nor query."""
-    if place.kind != "url":
-        return place.at
-    parts = urlsplit(place.at)
-    return f"{parts.scheme}://{parts.hostname or ''}{parts.path}"
+            else:
+                begin = 0.0

@@ -43,6 +43,9 @@ ROUTES: dict[tuple[str, str], tuple[int, int, int, int, int]] = {
     ("PUT", "/api/sessions/{id}/size"): (401, 401, 404, 422, 422),  # no multiple of the step
     ("PUT", "/api/sessions/{id}/sound"): SESSION,
     ("POST", "/api/sources"): (401, 401, 401, 401, 403),  # no setting allows it
+    # owner only, and the pictures of this one come from its page
+    ("PUT", "/api/sessions/{id}/source"): (401, 401, 401, 401, 409),
+    ("PATCH", "/api/sessions/{id}/source"): (401, 401, 404, 409, 409),
     ("POST", "/whip"): (401, 401, 401, 401, 415),  # no offer
     ("OPTIONS", "/whip"): OPEN,
     ("GET", "/whip"): (204, 204, 204, 204, 204),
@@ -64,6 +67,8 @@ BODIES: dict[tuple[str, str], dict[str, object]] = {
     ("PATCH", "/api/sessions/{id}"): {"prompt": "ink"},
     ("POST", "/api/sessions/{id}/outputs"): {"kind": "recording"},
     ("POST", "/api/sources"): {"kind": "url", "at": "http://camera.local/"},
+    ("PUT", "/api/sessions/{id}/source"): {"kind": "url", "at": "http://camera.local/"},
+    ("PATCH", "/api/sessions/{id}/source"): {"position": 1},
     ("PUT", "/api/sessions/{id}/sound"): {"muted": True},
     ("PUT", "/api/sessions/{id}/size"): {"width": 257, "height": 256},
 }

@@ -22,14 +22,19 @@ from tests.server.players import Player
 from tests.streams.pictures import frame
 
 
+def film(path: Path, levels: list[int]) -> None:
+    recorder = Recorder(path, Fraction(25))
+    for number, level in enumerate(levels):
+        recorder.write(frame(number, level).picture)
+    recorder.close()
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     files = tmp_path / "sources"
     files.mkdir()
-    recorder = Recorder(files / "film.mp4", Fraction(25))
-    for number in range(25):
-        recorder.write(frame(number, 60).picture)
-    recorder.close()
+    film(files / "film.mp4", [60] * 25)
+    film(files / "steps.mp4", [20 * (number // 25) for number in range(250)])  # by second
     cv2.imwrite(str(files / "still.png"), np.full((64, 64, 3), 60, np.uint8))
     (files / "text.mp4").write_text("hello")
     (files / "list.m3u8").write_text("#EXTM3U\n#EXTINF:1,\nfilm.mp4\n#EXT-X-ENDLIST\n")
@@ -69,6 +74,94 @@ async def test_a_file_and_a_still_image_go_on_without_end(
                 await asyncio.sleep(0.1)
         assert (await served.http.delete(path)).status_code == 200
         assert served.sessions == 0
+
+
+async def sees(player: Player, level: float) -> None:
+    """Wait until a viewer sees this grey level."""
+    async with asyncio.timeout(10):
+        while abs((await player.levels(1))[0] - level) > 8:
+            pass
+
+
+async def test_another_source_keeps_style_viewers_and_outputs(folder: Path, serve: Serve) -> None:
+    cv2.imwrite(str(folder / "bright.png"), np.full((96, 128, 3), 200, np.uint8))
+    async with serve(source_folder=folder, recordings=folder / "films") as served:
+        made = (await open_source(served.http, "file", "film.mp4")).json()
+        path = f"/api/sessions/{made['id']}"
+        await served.http.patch(path, json={"strength": 0.3})
+        player = Player()
+        assert (await player.watch(served.http, made["id"], made["viewer_token"])).is_success
+        await sees(player, 195)
+        output = await served.http.post(f"{path}/outputs", json={"kind": "recording"})
+
+        for at, status, code in (
+            ("nowhere.png", 422, "source_failed"),
+            ("text.mp4", 422, "source_failed"),
+            ("../secret.mp4", 403, "source_not_allowed"),
+        ):
+            wrong = await served.http.put(f"{path}/source", json={"kind": "image", "at": at})
+            assert (wrong.status_code, wrong.json()["code"]) == (status, code)
+            assert str(folder) not in wrong.json()["detail"]
+        before = (await served.http.get(path)).json()
+        await sees(player, 195)
+        assert before["source"]["at"] == "film.mp4"
+
+        wanted = {"kind": "image", "at": "bright.png"}
+        answer = await served.http.put(f"{path}/source", json=wanted)
+        assert answer.json() == wanted | {"position": None, "duration": None, "loop": None}
+        assert [t.name for t in threading.enumerate()].count("source") == 1  # the old one is gone
+        await sees(player, 55)
+        after = (await served.http.get(path)).json()
+        assert (after["style"]["strength"], after["viewers"]) == (0.3, 1)
+        assert after["stats"]["frames_in"] > before["stats"]["frames_in"]
+        frames = (await served.http.delete(output.headers["location"])).json()["frames"]
+        assert frames > 0
+        await player.close()
+        assert (await served.http.delete(path)).status_code == 200
+
+
+async def test_a_file_can_be_sought_in_and_ends_the_session_when_it_does_not_loop(
+    folder: Path, serve: Serve
+) -> None:
+    async with serve(source_folder=folder) as served:
+        wanted = {"kind": "file", "at": "steps.mp4", "begin": 4.0, "loop": False}
+        made = (await served.http.post("/api/sources", json=wanted)).json()
+        path = f"/api/sessions/{made['id']}"
+        player = Player()
+        assert (await player.watch(served.http, made["id"], made["viewer_token"])).is_success
+        first = (await player.levels(1))[0]
+        assert abs(first - (255 - 80)) < 8 or abs(first - (255 - 100)) < 8
+
+        async def seek(**patch: object) -> httpx.Response:
+            return await served.http.patch(f"{path}/source", json=patch)
+
+        state = (await seek(position=1.0, loop=True)).json()
+        assert (state["at"], state["loop"]) == ("steps.mp4", True)
+        assert state["duration"] == pytest.approx(10, abs=0.1)
+        await sees(player, 255 - 20)
+        state = (await seek()).json()
+        assert 1 <= state["position"] < 4
+
+        late = await seek(position=10.5)
+        assert (late.status_code, late.json()["code"]) == (422, "source_failed")
+        assert late.json()["detail"] == "steps.mp4: 10.5 s given; it has 10.0 s"
+        assert (await seek(position=-1)).status_code == 422
+        assert (await seek(position=9.5, loop=False)).status_code == 200
+        async with asyncio.timeout(10):
+            while served.sessions:  # noqa: ASYNC110 - a deadline
+                await asyncio.sleep(0.05)
+        await player.close()
+
+
+async def test_what_is_no_file_cannot_be_sought_in(folder: Path, serve: Serve) -> None:
+    async with serve(source_folder=folder) as served:
+        wanted = {"kind": "image", "at": "still.png"}
+        begun = await served.http.post("/api/sources", json=wanted | {"begin": 2})
+        assert (begun.status_code, begun.json()["code"]) == (422, "source_failed")
+        made = (await served.http.post("/api/sources", json=wanted)).json()
+        path = f"/api/sessions/{made['id']}/source"
+        refused = await served.http.patch(path, json={"loop": False})
+        assert (refused.status_code, refused.json()["code"]) == (409, "not_a_file")
 
 
 @contextmanager

@@ -200,6 +200,31 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/sessions/{id}/source": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Change
+         * @description Take pictures from elsewhere; style, viewers and outputs stay. The old ones go on until
+         *     the first new one, and when it cannot be opened.
+         */
+        put: operations["change_api_sessions__id__source_put"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /**
+         * Seek
+         * @description Go to a moment of a file, or let it begin again at its end or not.
+         */
+        patch: operations["seek_api_sessions__id__source_patch"];
+        trace?: never;
+    };
     "/api/sources": {
         parameters: {
             query?: never;
@@ -812,6 +837,7 @@ export interface components {
             id: string;
             /** Muted */
             muted: boolean;
+            source: components["schemas"]["SourceState"] | null;
             /**
              * State
              * @enum {string}
@@ -864,19 +890,81 @@ export interface components {
             muted: boolean;
         };
         /**
-         * SourceOffer
-         * @description POST /api/sources: pictures that the server finds by itself.
+         * Source
+         * @description PUT /api/sessions/{id}/source: pictures that the server finds by itself.
          */
-        SourceOffer: {
+        Source: {
             /** At */
             at: string;
+            /**
+             * Begin
+             * @default 0
+             */
+            begin: number;
             /**
              * Kind
              * @enum {string}
              */
             kind: "file" | "image" | "url" | "device";
+            /**
+             * Loop
+             * @default true
+             */
+            loop: boolean;
+        };
+        /**
+         * SourceOffer
+         * @description POST /api/sources.
+         */
+        SourceOffer: {
+            /** At */
+            at: string;
+            /**
+             * Begin
+             * @default 0
+             */
+            begin: number;
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "file" | "image" | "url" | "device";
+            /**
+             * Loop
+             * @default true
+             */
+            loop: boolean;
             /** @default {} */
             style: components["schemas"]["StylePatch"];
+        };
+        /**
+         * SourcePatch
+         * @description PATCH /api/sessions/{id}/source: of a file. What is left out stays.
+         */
+        SourcePatch: {
+            /** Loop */
+            loop?: boolean | null;
+            /** Position */
+            position?: number | null;
+        };
+        /**
+         * SourceState
+         * @description Where a session's pictures come from, when the server finds them.
+         */
+        SourceState: {
+            /** At */
+            at: string;
+            /** Duration */
+            duration: number | null;
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "file" | "image" | "url" | "device";
+            /** Loop */
+            loop: boolean | null;
+            /** Position */
+            position: number | null;
         };
         /**
          * Stats
@@ -1529,6 +1617,76 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["SessionState"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    change_api_sessions__id__source_put: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Source"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SourceState"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    seek_api_sessions__id__source_patch: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SourcePatch"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SourceState"];
                 };
             };
             /** @description Validation Error */

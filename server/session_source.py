@@ -1,0 +1,49 @@
+"""The source of a session whose pictures the server finds by itself: another one, seeking."""
+
+import asyncio
+from collections.abc import Callable
+
+from server.errors import ApiError
+from server.schema import SourcePatch, SourceState
+from streams.frame import Frame
+from streams.sources.place import Place, shown
+from streams.sources.switch import SourceSwitch
+
+
+class SessionSource:
+    """What a session knows of its source. Lives on the loop; pictures come from a thread."""
+
+    def __init__(self, put: Callable[[Frame], None], ended: Callable[[], None]) -> None:
+        """`put` and `ended` are called from threads."""
+        self._switch = SourceSwitch(put, ended)
+
+    async def open(self, place: Place, loop: bool, begin: float) -> None:
+        """Take pictures from there, and no longer from where they came. Raises SourceError."""
+        await asyncio.to_thread(self._switch.change, place, loop, begin)
+
+    def patch(self, patch: SourcePatch) -> None:
+        """Go to a moment of a file, loop it or not. Raises ApiError 409 or SourceError."""
+        source = self._switch.source
+        if source.place.kind != "file":
+            kind = source.place.kind
+            raise ApiError("not_a_file", f"the source is of kind {kind}; only files have this")
+        if patch.position is not None:
+            source.seek(patch.position)
+        if patch.loop is not None:
+            source.loop = patch.loop
+
+    def state(self) -> SourceState:
+        """Describe it."""
+        source = self._switch.source
+        is_file = source.place.kind == "file"
+        return SourceState(
+            kind=source.place.kind,
+            at=shown(source.place),
+            position=source.position,
+            duration=source.duration,
+            loop=source.loop if is_file else None,
+        )
+
+    async def close(self) -> None:
+        """End it; takes seconds while a stream says nothing."""
+        await asyncio.to_thread(self._switch.close)

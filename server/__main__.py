@@ -104,26 +104,13 @@ def parser() -> argparse.ArgumentParser:
     consistency.add_argument("input", type=Path)
     consistency.add_argument("stylized", type=Path)
     consistency.add_argument("--json", action="store_true")
-    bench = commands.add_parser("bench", help="measure the engine on this machine, as JSON")
-    bench.add_argument("subject", choices=("engine",))
-    bench.add_argument("--json", action="store_true", help="the only form there is")
-    bench.add_argument(
-        "--compare", action="store_true",
-        help="instead: a true architecture, random weights, beside diffusers and StreamDiffusion",
-    )  # fmt: skip
-    bench.add_argument("--architecture", help="of --compare: sd-turbo, sd15 or mini")
-    bench.add_argument("--streamdiffusion", type=Path, help="of --compare: its checkout's folder")
-    bench.add_argument("--steps", type=int, default=1, help="of --compare: 1 .. 8")
-    bench.add_argument("--rounds", type=int, default=200, help="of --compare: frames of each arm")
-    bench.add_argument("--compiled", action="store_true", help="of --compare: torch.compile, too")
-    bench.add_argument("--plots", type=Path, help="of --compare: a folder for PNG files")
-    _add(bench, _ENGINE)
+    bench = commands.add_parser("bench", help="measure on this machine, as JSON")
+    _add_bench(bench.add_subparsers(dest="subject", required=True))
     top = commands.add_parser("top", help="show the sessions of a running server")
-    top.add_argument("--url", help="its address; default: what --host and --port say")
+    _add_address(top)
     top.add_argument("--every", type=float, default=1.0, help="seconds between looks")
     top.add_argument("--once", action="store_true", help="look once, then end")
     top.add_argument("--json", action="store_true", help="for programs, one object a look")
-    _add(top, tuple(option for option in _SERVE if option[0] in ("--host", "--port", "--token")))
     doctor = commands.add_parser("doctor", help="say what is installed and what would be used")
     _add(doctor, _ENGINE)
     models = commands.add_parser("models", help="say what can be loaded")
@@ -131,6 +118,35 @@ def parser() -> argparse.ArgumentParser:
     models.add_argument("name", nargs="?", default="embedded")
     _add(models, [option for option in _ENGINE if option[0] in _SIZE])
     return root
+
+
+def _add_bench(subjects: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    engine = subjects.add_parser("engine", help="what a picture costs the model")
+    latency = subjects.add_parser(
+        "latency",
+        help="from a picture drawn in Chromium to its being shown, by a running server",
+    )
+    for each in (engine, latency):
+        each.add_argument("--json", action="store_true", help="the only form there is")
+    engine.add_argument(
+        "--compare", action="store_true",
+        help="instead: a true architecture, random weights, beside diffusers and StreamDiffusion",
+    )  # fmt: skip
+    engine.add_argument("--architecture", help="of --compare: sd-turbo, sd15 or mini")
+    engine.add_argument("--streamdiffusion", type=Path, help="of --compare: its checkout's folder")
+    engine.add_argument("--steps", type=int, default=1, help="of --compare: 1 .. 8")
+    engine.add_argument("--rounds", type=int, default=200, help="of --compare: frames of each arm")
+    engine.add_argument("--compiled", action="store_true", help="of --compare: torch.compile, too")
+    engine.add_argument("--plots", type=Path, help="of --compare: a folder for PNG files")
+    _add(engine, _ENGINE)
+    latency.add_argument("--seconds", type=float, default=15, help="of each of the two rounds")
+    _add_address(latency)
+
+
+def _add_address(to: argparse.ArgumentParser) -> None:
+    """Add what tells which running server is meant."""
+    to.add_argument("--url", help="its address; default: what --host and --port say")
+    _add(to, tuple(option for option in _SERVE if option[0] in ("--host", "--port", "--token")))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -163,22 +179,30 @@ def _run(command: str, given: dict[str, Any]) -> int:
         return consistency(
             Path(str(given["input"])), Path(str(given["stylized"])), bool(given["json"])
         )
+    if command == "bench" and given.pop("subject") == "latency":
+        from server.asking import Asking
+        from server.latency import bench_latency
+
+        url, seconds, _ = given.pop("url"), given.pop("seconds"), given.pop("json")
+        return bench_latency(Asking(load_settings(**given), url), seconds, _progress)
     if command == "bench":
         from server.bench import bench_engine
         from server.bench_compare import Comparison, bench_compare
 
         own = {name: given.pop(name) for name in Comparison.__slots__}
         compare = given.pop("compare")
-        given = {name: value for name, value in given.items() if name not in ("subject", "json")}
+        given.pop("json")
         settings = load_settings(**given)
         if compare:
             return bench_compare(settings, Comparison(**own), _progress)
         return bench_engine(settings, _progress)
     if command == "top":
+        from server.asking import Asking
         from server.top import top
 
         own = {name: given.pop(name) for name in ("url", "every", "once", "json")}
-        return top(load_settings(**given), own["url"], own["every"], own["once"], own["json"])
+        asking = Asking(load_settings(**given), own["url"])
+        return top(asking, own["every"], own["once"], own["json"])
     if command == "doctor":
         from server.doctor import doctor
 
@@ -195,10 +219,11 @@ def _progress(step: str) -> None:
 
 def _expected() -> tuple[type[Exception], ...]:
     from pipeline.errors import PipelineError
-    from server.top import TopError
+    from server.asking import AskingError
+    from server.chromium import NoBrowser
     from streams.errors import StreamError
 
-    return PipelineError, StreamError, TopError, OSError
+    return PipelineError, StreamError, AskingError, NoBrowser, OSError
 
 
 def _add(to: argparse.ArgumentParser, options: Sequence[tuple[str, type, str]]) -> None:

@@ -3,33 +3,25 @@
 import json
 import sys
 import time
-import urllib.error
-import urllib.request
 from typing import Any
 
-from server.settings import Settings, state_folder
+from server.asking import Asking, AskingError
 
 _HOME, _CLEAR_LINE, _CLEAR_BELOW = "\x1b[H", "\x1b[K", "\x1b[J"
 _STAGES = ("wait", "encode", "unet", "decode")
 _HEAD = ("SESSION", "STATE", "IN/s", "OUT/s", "AGE p50", "p95", "DROPPED", "SKIPPED", *_STAGES)
 
 
-class TopError(Exception):
-    """A server that cannot be asked; the message says why and what to do."""
-
-
-def top(settings: Settings, url: str | None, every: float, once: bool, as_json: bool) -> int:
-    """Show until Ctrl-C, or once. Raises TopError."""
+def top(server: Asking, every: float, once: bool, as_json: bool) -> int:
+    """Show until Ctrl-C, or once. Raises AskingError."""
     if not 0.2 <= every <= 60:
-        raise TopError(f"--every {every}: 0.2 to 60 seconds")
-    base = (url or settings.url).rstrip("/")
-    token = settings.token or _kept_token()
+        raise AskingError(f"--every {every}: 0.2 to 60 seconds")
     while True:
-        found = {path: _get(base, path, token) for path in ("info", "sessions")}
+        found = {path: server.get(path) for path in ("info", "sessions")}
         if as_json:
             print(json.dumps(found), flush=True)
         else:
-            _draw(table(base, found), once)
+            _draw(table(server.url, found), once)
         if once:
             return 0
         time.sleep(every)
@@ -80,27 +72,3 @@ def _draw(lines: list[str], once: bool) -> None:
         return
     drawn = f"{_CLEAR_LINE}\n".join(lines)
     print(f"{_HOME}{drawn}{_CLEAR_LINE}\n{_CLEAR_BELOW}", end="", flush=True)
-
-
-def _kept_token() -> str:
-    try:
-        return (state_folder() / "token").read_text().strip()
-    except OSError as error:
-        raise TopError("no token: give --token or RESTYLE_TOKEN, as the server has it") from error
-
-
-def _get(base: str, path: str, token: str) -> Any:
-    if not base.startswith(("http://", "https://")):
-        raise TopError(f"--url {base}: an http or https address is needed")
-    request = urllib.request.Request(
-        f"{base}/api/{path}", headers={"Authorization": f"Bearer {token}"}
-    )
-    try:
-        with urllib.request.urlopen(request, timeout=5) as answer:  # nosec B310 - as above
-            return json.loads(answer.read())
-    except urllib.error.HTTPError as error:
-        with error:
-            reason = "the token is not its own" if error.code == 401 else error.reason
-        raise TopError(f"{base} answers {error.code}: {reason}") from error
-    except (OSError, ValueError) as error:
-        raise TopError(f"{base}: nobody answers as a Restyle server would") from error

@@ -14,8 +14,10 @@ import psutil
 from aiortc import RTCConfiguration, RTCPeerConnection
 from playwright.async_api import async_playwright
 
+from server.chromium import find_chromium
+from server.latency import quantiles
 from tests.bench.client import Client, Picture, Pictures, read_stamp, stamp
-from tests.e2e.browser import arguments, find_chromium, write_camera
+from tests.e2e.browser import arguments, write_camera
 from tests.e2e.serving import TOKEN, Server
 
 CLIP = Path(__file__).parents[1] / "fixtures" / "webcam.mp4"
@@ -47,14 +49,6 @@ class Echo:
         sent = self.track.sent_at.get(read_stamp(frame.to_ndarray(format="rgb24")))
         if sent is not None:
             self.round_trips.append((at - sent) * 1000)
-
-
-def quantiles(values: list[float]) -> dict[str, float]:
-    """Give p50 and p95."""
-    ordered = sorted(values)
-    if not ordered:
-        return {}
-    return {f"p{p}": round(ordered[int(p / 100 * (len(ordered) - 1))], 1) for p in (50, 95)}
 
 
 async def styled(server: Server, seconds: float) -> dict[str, Any]:

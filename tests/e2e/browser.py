@@ -1,40 +1,19 @@
-"""Find a Chromium and start it with a webcam clip as its camera."""
+"""A webcam clip as the camera of a Chromium, and whether there is one."""
 
-import os
-import shutil
 import sys
 from pathlib import Path
 
 import av
 
-_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-_MAC = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
-_QUIET = (
-    "--no-sandbox",  # the tests may run as root
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--allow-loopback-in-peer-connection",
-    "--autoplay-policy=no-user-gesture-required",
-)
-
-
-def find_chromium() -> str | None:
-    """Give the path of a Chromium: RESTYLE_CHROMIUM, else the first on the PATH."""
-    named = os.environ.get("RESTYLE_CHROMIUM")
-    found = (shutil.which(name) for name in ([named] if named else _NAMES))
-    return next((path for path in found if path), _MAC if Path(_MAC).exists() else None)
+from server.chromium import QUIET, find_chromium
 
 
 def arguments(camera: Path | None) -> list[str]:
     """Give Chromium's flags; without a camera clip it has no leave to use one."""
     if camera is None:
-        return list(_QUIET)
+        return list(QUIET)
     return [
-        *_QUIET,
+        *QUIET,
         "--use-fake-ui-for-media-stream",
         "--use-fake-device-for-media-stream",
         f"--use-file-for-fake-video-capture={camera}",

@@ -13,8 +13,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from server import logs
+from server.asking import Asking, AskingError
 from server.settings import Settings
-from server.top import TopError, table, top
+from server.top import table, top
 from tests.server.client import Browser
 from tests.server.conftest import TOKEN, Serve, Served
 from tests.streams.test_live_stream import KEY, free_port
@@ -226,8 +227,8 @@ async def test_top_lays_out_what_the_server_says(served: Served) -> None:
     ],
 )
 def test_top_says_what_is_wrong(url: str, every: float, words: str) -> None:
-    with pytest.raises(TopError, match=words):
-        top(Settings(token=TOKEN), url, every, once=True, as_json=True)
+    with pytest.raises(AskingError, match=words):
+        top(Asking(Settings(token=TOKEN), url), every, once=True, as_json=True)
 
 
 async def test_the_dashboard_asks_for_figures_that_exist(served: Served) -> None:

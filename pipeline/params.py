@@ -10,7 +10,7 @@ Noise = Literal["fixed", "warped", "fresh"]
 class StyleParams:
     """How one frame is to look. Read once, at admission; replaced whole, never edited.
 
-    Ranges are enforced where values come in (server/schema.py); here they are documented.
+    Ranges are enforced where values come in (server/schema/style.py); here they are documented.
     """
 
     prompt: str = ""  # at most 500 characters; empty: the picture as it is

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from pipeline.config import Size
 from pipeline.errors import ConfigError
 from server.errors import code_of, describe
-from server.schema import (
+from server.schema.channel import (
     Applied,
     ErrorMessage,
     Ping,
@@ -17,10 +17,9 @@ from server.schema import (
     Resized,
     ServerMessage,
     SizeMessage,
-    Style,
-    StylePatch,
     parse_client_message,
 )
+from server.schema.style import Style, StylePatch
 from server.sizing import Sizing
 from streams.errors import EngineAway
 from streams.frame import SessionId

@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from pipeline.errors import ConfigError, NoRoom
-from server.schema import Problem
+from server.schema.service import Problem
 from streams.errors import EngineAway, MalformedOffer, OfferRefused, SourceError
 
 logger = logging.getLogger(__name__)

@@ -21,7 +21,8 @@ from server.access import Answers
 from server.output_totals import Count, OutputTotals
 from server.past import counts
 from server.routes.context import Context
-from server.schema import OutputKind, Stats
+from server.schema.outputs import OutputKind
+from server.schema.sessions import Stats
 from server.version import VERSION
 
 _STATES = ("connecting", "live", "stalled", "closed")

@@ -8,7 +8,8 @@ from pydantic import TypeAdapter
 
 from pipeline.engine import build_engine
 from server.app import create_app
-from server.schema import ClientMessage, Problem, ServerMessage
+from server.schema.channel import ClientMessage, ServerMessage
+from server.schema.service import Problem
 from server.settings import Settings
 from streams.worker import Worker
 

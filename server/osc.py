@@ -13,8 +13,9 @@ from collections import Counter
 from pydantic import ValidationError
 
 from server.errors import ApiError
-from server.schema import StylePatch
-from server.sessions import Session, Sessions
+from server.schema.style import StylePatch
+from server.session import Session
+from server.sessions import Sessions
 
 logger = logging.getLogger(__name__)
 Argument = float | int | str | bool

@@ -7,7 +7,14 @@ from pydantic import SecretStr
 
 from pipeline.config import Size
 from server.errors import ApiError
-from server.schema import NewOutput, NewRecording, NewRtmp, NewSrt, NewVirtualCamera, OutputKind
+from server.schema.outputs import (
+    NewOutput,
+    NewRecording,
+    NewRtmp,
+    NewSrt,
+    NewVirtualCamera,
+    OutputKind,
+)
 from server.settings import Settings
 from server.stream_targets import Target, TargetError, allowed, parse_target
 from streams.sinks.live_stream import LiveStream

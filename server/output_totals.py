@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Literal
 
-from server.schema import OutputKind, OutputState
+from server.schema.outputs import OutputKind, OutputState
 
 Count = Literal["frames", "dropped", "bytes", "losses"]
 

@@ -8,7 +8,7 @@ from pipeline.config import Size
 from server.errors import ApiError
 from server.output_kinds import MISSING, plan
 from server.output_totals import OutputTotals
-from server.schema import NewOutput, OutputKind, OutputProblem, OutputState
+from server.schema.outputs import NewOutput, OutputKind, OutputProblem, OutputState
 from server.settings import Settings
 from streams.hub import Hub
 from streams.output import Output

@@ -3,7 +3,7 @@
 from collections import Counter
 
 from server.output_totals import OutputTotals
-from server.schema import Stats
+from server.schema.sessions import Stats
 
 
 class Past:

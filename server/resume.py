@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from server.schema import Style
+from server.schema.style import Style
 from streams.frame import SessionId
 
 

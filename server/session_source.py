@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 from server.errors import ApiError
-from server.schema import SourcePatch, SourceState
+from server.schema.sources import SourcePatch, SourceState
 from streams.frame import Frame
 from streams.sources.place import Place, shown
 from streams.sources.switch import SourceSwitch

@@ -10,7 +10,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from pipeline.config import BackendName, CompileMode, Device, EngineConfig, ScheduleName
 from server.logs import LogFormat
-from server.schema import IceServer
+from server.schema.sessions import IceServer
 from server.stream_targets import parse_target
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -41,6 +41,8 @@ class Settings(BaseSettings):
     source_urls: Annotated[list[str], NoDecode] = []  # rtsp://camera.local/live and what is below
     source_devices: Annotated[list[str], NoDecode] = []  # /dev/video0
     source_folder: Path | None = None  # of video files and images
+
+    chromium: str | None = None  # that `bench latency` drives; None: the first on the PATH
 
     # what it runs
     model: str = "embedded"

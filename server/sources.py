@@ -3,7 +3,7 @@
 from urllib.parse import SplitResult, urlsplit
 
 from server.errors import ApiError
-from server.schema import Source
+from server.schema.sources import Source
 from server.settings import Settings
 from streams.sources.place import Place
 

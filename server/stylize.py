@@ -10,7 +10,7 @@ from tqdm import tqdm
 from pipeline.engine import build_engine
 from pipeline.patch_blending import Blending
 from server.errors import describe
-from server.schema import Style, StylePatch
+from server.schema.style import Style, StylePatch
 from server.settings import SettingsError, load_settings
 from streams.errors import SinkError
 from streams.offline import stylize_file

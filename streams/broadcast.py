@@ -7,7 +7,7 @@ import time
 import av
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 
-from streams.aiortc_patches import is_key, make_encoder
+from streams.aiortc_patches.sending import is_key, make_encoder
 from streams.frame import Encoded, Restyled
 from streams.hub import Hub
 from streams.outlet import Outlet, OutletClosed

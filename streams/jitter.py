@@ -1,6 +1,6 @@
 """Frames from the packets of a live camera, over a link that loses some.
 
-Both classes take the place of aiortc's own (streams/aiortc_patches.py). What aiortc lacks: it waits
+Both classes take the place of aiortc's own (streams/aiortc_patches). What aiortc lacks: it waits
 with a frame for the next one, asks once for what is missing, and stands still behind a hole until
 512 packets have piled up (reliability.md A8).
 """

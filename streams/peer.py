@@ -16,7 +16,7 @@ from aiortc import (
 )
 from aiortc import sdp as sdp_parser
 
-from streams.aiortc_patches import keep_opus, with_start_bitrate
+from streams.aiortc_patches.answers import keep_opus, with_start_bitrate
 from streams.errors import MalformedOffer, OfferRefused
 from streams.frame import Frame, Restyled
 from streams.outlet import Outlet

@@ -8,7 +8,8 @@ from aiortc import RTCConfiguration, RTCIceServer, RTCPeerConnection, RTCSession
 from aiortc import sdp as sdp_parser
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 
-from streams.aiortc_patches import keep_opus, on_key_request
+from streams.aiortc_patches.answers import keep_opus
+from streams.aiortc_patches.sending import on_key_request
 from streams.broadcast import Broadcast
 from streams.errors import MalformedOffer
 from streams.peer import check_offer

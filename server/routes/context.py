@@ -9,7 +9,8 @@ from fastapi import Depends, Request
 from server.auth import Codes, Guesses, address, bearer, judge, same
 from server.errors import ApiError
 from server.loop_lag import LoopLag
-from server.sessions import Session, Sessions
+from server.session import Session
+from server.sessions import Sessions
 from server.settings import Settings
 from streams.worker import Worker
 

@@ -10,7 +10,8 @@ from pipeline.engine import EngineInfo
 from server.auth import address, issue
 from server.errors import ApiError
 from server.routes.context import Here, OwnerOnly
-from server.schema import Code, Info, Preset, Style, Token
+from server.schema.service import Code, Info, Preset, Token
+from server.schema.style import Style
 from server.version import VERSION
 
 router = APIRouter(prefix="/api", tags=["info"])

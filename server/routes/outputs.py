@@ -7,7 +7,7 @@ from fastapi import APIRouter, Response
 
 from server.errors import ApiError
 from server.routes.context import Owned
-from server.schema import NewOutput, OutputList, OutputState
+from server.schema.outputs import NewOutput, OutputList, OutputState
 from streams.convert import to_image_file
 
 router = APIRouter(prefix="/api/sessions/{id}", tags=["outputs"])

@@ -4,7 +4,7 @@ from fastapi import APIRouter, Request, Response
 
 from server.auth import address
 from server.routes.context import Here, Owned, OwnerOnly
-from server.schema import (
+from server.schema.sessions import (
     Answer,
     Offer,
     PictureSize,
@@ -12,9 +12,8 @@ from server.schema import (
     SessionState,
     SizeInForce,
     SoundChange,
-    StyleInForce,
-    StylePatch,
 )
+from server.schema.style import StyleInForce, StylePatch
 
 router = APIRouter(prefix="/api/sessions", tags=["sessions"])
 

@@ -7,7 +7,7 @@ from fastapi import Request, Response
 
 from server.cross_origin import FRAGMENT, SDP
 from server.errors import ApiError
-from server.schema import IceServer
+from server.schema.sessions import IceServer
 from streams.errors import MalformedOffer, OfferRefused
 
 _LONGEST = 65536  # characters, as of an offer in JSON

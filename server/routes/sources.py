@@ -7,7 +7,9 @@ from fastapi import APIRouter, Depends, Request, Response
 from server.auth import address
 from server.errors import ApiError
 from server.routes.context import Here, Owned, OwnerOnly
-from server.schema import SessionMade, Source, SourceOffer, SourcePatch, SourceState, Style
+from server.schema.sessions import SessionMade
+from server.schema.sources import Source, SourceOffer, SourcePatch, SourceState
+from server.schema.style import Style
 from server.session_source import SessionSource
 from server.sources import allowed
 

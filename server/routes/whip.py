@@ -14,7 +14,7 @@ from server.routes.signalling import (
     sdp_answer,
     sdp_offer,
 )
-from server.schema import StylePatch
+from server.schema.style import StylePatch
 
 router = APIRouter(prefix="/whip", tags=["whip"])
 

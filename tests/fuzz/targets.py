@@ -24,7 +24,7 @@ from pipeline.prompts import Prompts, TextEncoder
 from server.app import create_app
 from server.control import Control
 from server.errors import describe
-from server.schema import Style, StylePatch
+from server.schema.style import Style, StylePatch
 from server.serve import _uvicorn_config
 from server.settings import Settings
 from streams.aiortc_patches import TransportSettings, install

@@ -4,7 +4,7 @@ import asyncio
 
 from pipeline.params import StyleParams
 from server.resume import Identity, Lost
-from server.schema import Style
+from server.schema.style import Style
 from streams.frame import SessionId
 from tests.server.client import Browser
 from tests.server.conftest import Serve, Served

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from server.schema import IceServer
-from streams.aiortc_patches import WideVp8Encoder
+from server.schema.sessions import IceServer
+from streams.aiortc_patches.sending import WideVp8Encoder
 from tests.server.client import Browser
 from tests.server.conftest import TOKEN, Serve, Served
 from tests.server.players import SDP, Player, Publisher, session_of

@@ -17,20 +17,12 @@ from aiortc.jitterbuffer import JitterBuffer, JitterFrame
 from aiortc.rate import RemoteBitrateEstimator
 from aiortc.rtp import RtcpReceiverInfo, RtcpRrPacket, RtpPacket
 
-from streams.aiortc_patches import (
-    FastH264Encoder,
-    FlooredEstimator,
-    MarkerJitterBuffer,
-    TransportSettings,
-    WideVp8Encoder,
-    decode_frames,
-    handle_feedback,
-    host_addresses,
-    install,
-    is_too_large,
-    with_start_bitrate,
-)
-from streams.jitter import Frames
+from streams.aiortc_patches import TransportSettings, install
+from streams.aiortc_patches.answers import with_start_bitrate
+from streams.aiortc_patches.ice import host_addresses
+from streams.aiortc_patches.receiving import FlooredEstimator, decode_frames, is_too_large
+from streams.aiortc_patches.sending import FastH264Encoder, WideVp8Encoder, handle_feedback
+from streams.jitter import Frames, MarkerJitterBuffer
 from streams.peer import Callbacks, Peer
 from streams.stats import SessionStats
 from tests.streams.pictures import frame

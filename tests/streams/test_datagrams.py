@@ -7,7 +7,7 @@ from typing import Any
 import aioice.stun as stun
 import pytest
 
-from streams.aiortc_patches import receive_datagram
+from streams.aiortc_patches.ice import receive_datagram
 
 PASSWORD = "a-password-of-this-test"
 PEER, STRANGER = ("10.0.0.2", 4000), ("10.0.0.3", 4000)

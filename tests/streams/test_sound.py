@@ -6,7 +6,7 @@ from aiortc.jitterbuffer import JitterFrame
 from aiortc.mediastreams import MediaStreamError
 from aiortc.rtp import RtpPacket
 
-from streams.aiortc_patches import MarkerJitterBuffer
+from streams.jitter import MarkerJitterBuffer
 from streams.sound import LipSync, Sound, SoundTrack
 
 

@@ -1,0 +1,43 @@
+"""Sources on the server's side."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from server.schema.message import Message
+from server.schema.style import StylePatch
+
+SourceKind = Literal["file", "image", "url", "device"]
+
+
+class Source(Message):
+    """PUT /api/sessions/{id}/source: pictures that the server finds by itself."""
+
+    kind: SourceKind
+    at: str = Field(min_length=1, max_length=2000)  # path in the folder, address, or device
+    loop: bool = True  # of a file: begin again at its end; else the session ends there
+    begin: float = Field(default=0, ge=0, allow_inf_nan=False)  # seconds into a file
+
+
+class SourceOffer(Source):
+    """POST /api/sources."""
+
+    style: StylePatch = StylePatch()
+
+
+class SourcePatch(Message):
+    """PATCH /api/sessions/{id}/source: of a file. What is left out stays."""
+
+    position: float | None = Field(default=None, ge=0, allow_inf_nan=False)  # seconds
+    loop: bool | None = None
+
+
+class SourceState(Message):
+    """Where a session's pictures come from, when the server finds them."""
+
+    kind: SourceKind
+    at: str  # as it was given; of an address without user, password and query
+    # of a file, in seconds, and null otherwise
+    position: float | None
+    duration: float | None  # null also where the file does not tell
+    loop: bool | None

@@ -1,0 +1,190 @@
+"""One session: its connections, its figures, when it must end.
+
+connecting → live ⇄ stalled → closed. Every state has a deadline.
+"""
+
+import asyncio
+import contextlib
+import time
+from typing import Literal
+
+from aiortc import RTCIceServer
+
+from server.control import Control
+from server.outputs import Outputs
+from server.past import Past
+from server.resume import Identity
+from server.schema.channel import Changed, Ended, StatsMessage
+from server.schema.sessions import Percentiles, SessionState, Stats
+from server.schema.style import Style, StylePatch
+from server.session_source import SessionSource
+from server.settings import Settings
+from server.viewers import Viewers
+from streams.frame import Frame, Restyled
+from streams.hub import Hub
+from streams.peer import Callbacks, Peer
+from streams.protocol import EngineState
+from streams.sources.place import Place
+from streams.stats import SessionStats
+from streams.worker import Worker
+
+Reason = Literal["draining", "lifetime", "idle", "deleted", "engine_failed"]
+
+_STALLED = 2.0  # seconds without a frame
+
+
+class Session:
+    """One browser's place on the server, or one publisher's: it only sends (WHIP)."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        worker: Worker,
+        style: Style,
+        address: str,
+        past: Past,
+        sends: bool = True,
+        identity: Identity | None = None,
+    ) -> None:
+        self.identity = identity or Identity()
+        self.id, self.token = self.identity.id, self.identity.token
+        self.viewer_token = self.identity.viewer_token
+        self.address = address
+        self.started = time.monotonic()
+        self.stats = SessionStats()
+        engine = worker.ready.result()  # nobody is let in before
+        size = (engine.width, engine.height)
+        self.control = Control(self.id, style, size, worker, settings.messages_per_second)
+        self.gone = asyncio.Event()  # the connection ended by itself
+        self._settings, self._worker = settings, worker
+        self._left = False
+        self._told_engine: EngineState = "running"
+        self.peer = Peer(
+            Callbacks(self._on_frame, self._on_message, self.gone.set),
+            self.stats,
+            [RTCIceServer(**s.model_dump(exclude_none=True)) for s in settings.ice_servers],
+        )
+        self.hub = Hub()
+        self.hub.add(self.peer.show if sends else self._count_from_thread)
+        self.hub.add(self._keep)
+        self.newest: Restyled | None = None  # for a snapshot
+        self.source: SessionSource | None = None
+        self.viewers = Viewers(settings, self.hub, self.peer.sound)
+        self.outputs = Outputs(settings, self.hub, self.peer.sound, past.outputs)
+        self._loop = asyncio.get_running_loop()
+        worker.open(self.id, style.params(), self.hub.put)
+
+    async def open_source(self, place: Place, loop: bool, begin: float) -> None:
+        """Take pictures from the server's side from now on. Raises SourceError."""
+
+        def put(frame: Frame) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop has closed
+                self._loop.call_soon_threadsafe(self.stats.came_in)
+            self._worker.put(self.id, frame)
+
+        def ended() -> None:
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self.gone.set)
+
+        source = SessionSource(put, ended)
+        await source.open(place, loop, begin)
+        self.source = source
+
+    @property
+    def phase(self) -> Literal["connecting", "live", "stalled", "closed"]:
+        """What it is doing, for people."""
+        if self.gone.is_set():
+            return "closed"
+        if not self.stats.frames_in:
+            return "connecting"
+        return "live" if time.monotonic() - self.stats.last_in < _STALLED else "stalled"
+
+    def overdue(self) -> Reason | None:
+        """Say why it must end now, if it must."""
+        now = time.monotonic()
+        if self.gone.is_set():
+            return "idle"
+        if not self.stats.frames_in and now - self.started > self._settings.setup_s:
+            return "idle"
+        if self.stats.frames_in and now - self.stats.last_in > self._settings.no_media_s:
+            return "idle"
+        return "lifetime" if now - self.started > self._settings.session_s else None
+
+    def state(self) -> SessionState:
+        """Describe it."""
+        width, height = self.control.sizing.size
+        return SessionState(
+            id=self.id, state=self.phase, style=self.control.style, hint=self.control.hint,
+            width=width, height=height, stats=self.figures(),
+            viewers=len(self.viewers), viewer_token=self.viewer_token, muted=self.peer.sound.muted,
+            source=None if self.source is None else self.source.state(),
+        )  # fmt: skip
+
+    def figures(self) -> Stats:
+        """Give its live figures."""
+        now = self.stats.figures()
+        return Stats(
+            fps_in=now.fps_in,
+            fps_out=now.fps_out,
+            frames_in=now.frames_in,
+            frames_out=now.frames_out,
+            skipped=now.skipped,
+            dropped=self._worker.dropped(self.id),
+            age_ms=Percentiles(p50=now.age_p50_ms, p95=now.age_p95_ms),
+            stages_ms=now.stages_ms,
+            flicker=now.flicker,
+        )
+
+    async def change_from_elsewhere(self, patch: StylePatch) -> tuple[Style, int]:
+        """Change the style for somebody who is not its page, and tell the page."""
+        style, frame = await self.control.change(patch)
+        message = Changed(style=style, frame=frame, hint=self.control.hint)
+        self.peer.send(message.model_dump_json())
+        return style, frame
+
+    def tell_figures(self) -> None:
+        """Send its figures to the page."""
+        self._told_engine = self._worker.engine_state
+        message = StatsMessage(
+            state=self.phase, engine=self._told_engine, stats=self.figures(),
+            outputs=self.outputs.states(),
+        )  # fmt: skip
+        self.peer.send(message.model_dump_json())
+
+    def tell_end(self, reason: Reason) -> None:
+        """Tell the page that it ends."""
+        self.peer.send(Ended(reason=reason).model_dump_json())
+
+    def leave(self) -> None:
+        """Leave the engine: from now on another session may have this id."""
+        self._left = True
+        self.control.close()
+        self._worker.close_session(self.id)
+
+    async def close(self) -> None:
+        """Give the connections back; `leave` comes first."""
+        if self.source is not None:
+            await self.source.close()
+        await asyncio.gather(self.peer.close(), self.viewers.close(), self.outputs.close())
+
+    def _on_frame(self, frame: Frame) -> None:
+        if self._left:
+            return  # its connection takes a moment to close
+        self._worker.put(self.id, frame)
+        if self._worker.engine_state != self._told_engine:
+            self.tell_figures()  # a person should know at once why the picture is untouched
+
+    def _keep(self, restyled: Restyled) -> None:
+        self.newest = restyled
+
+    def _count_from_thread(self, restyled: Restyled) -> None:
+        """Count a picture where no track of the publisher's own does."""
+        with contextlib.suppress(RuntimeError):  # the loop has closed
+            self._loop.call_soon_threadsafe(self._count, restyled)
+
+    def _count(self, restyled: Restyled) -> None:
+        age_ms = (time.monotonic_ns() - restyled.source.arrived_ns) / 1e6
+        self.stats.went_out(age_ms, restyled.stages_ms, restyled.skipped)
+
+    def _on_message(self, text: str) -> None:
+        self.control.receive(text, self.peer)

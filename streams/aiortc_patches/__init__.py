@@ -1,0 +1,37 @@
+"""Everything that reaches inside aiortc and aioice. Each part says what it mends and why.
+
+The names that are replaced belong to the versions below; with any other version importing this
+package fails, so that somebody looks at it again. Facts: transport.md section 1, reliability.md 5A.
+"""
+
+from importlib.metadata import version
+
+import aioice.ice
+from aiortc import RTCRtpSender, rtcrtpreceiver, rtcrtpsender
+
+from streams.aiortc_patches import ice, receiving, sending
+from streams.aiortc_patches.settings import TransportSettings, use
+from streams.jitter import MarkerJitterBuffer, PatientNackGenerator
+
+__all__ = ["TransportSettings", "install"]
+
+_REVIEWED = {"aiortc": "1.16.", "aioice": "0.13."}
+for _package, _start in _REVIEWED.items():
+    if not version(_package).startswith(_start):
+        raise ImportError(
+            f"{_package} {version(_package)}: streams/aiortc_patches was written against "
+            f"{_start}x; review it for this version, or `pip install '{_package}=={_start}*'`"
+        )
+
+
+def install(settings: TransportSettings) -> None:
+    """Put every patch in place; may be called again with other settings."""
+    use(settings)
+    vars(rtcrtpreceiver)["JitterBuffer"] = MarkerJitterBuffer
+    vars(rtcrtpreceiver)["NackGenerator"] = PatientNackGenerator
+    vars(rtcrtpreceiver)["RemoteBitrateEstimator"] = receiving.FlooredEstimator
+    vars(rtcrtpreceiver)["decoder_worker"] = receiving.decode_frames
+    vars(rtcrtpsender)["get_encoder"] = sending.make_encoder
+    setattr(RTCRtpSender, "_handle_rtcp_packet", sending.handle_feedback)  # noqa: B010 - a method of aiortc
+    aioice.ice.get_host_addresses = ice.host_addresses
+    aioice.ice.StunProtocol.datagram_received = ice.receive_datagram

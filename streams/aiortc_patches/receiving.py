@@ -1,0 +1,136 @@
+"""What comes in: its bitrate, and the thread that decodes it."""
+
+import asyncio
+import logging
+import queue
+import threading
+from fractions import Fraction
+from typing import Any, cast
+
+import av
+from aiortc.codecs import get_decoder
+from aiortc.codecs.base import Decoder
+from aiortc.jitterbuffer import JitterFrame
+from aiortc.rate import BandwidthUsage, RemoteBitrateEstimator
+from aiortc.rtcrtpparameters import RTCRtpCodecParameters
+
+from streams.aiortc_patches.settings import settings
+from streams.jitter import Frames
+
+logger = logging.getLogger(__name__)
+_NARROW_MS = 10_000  # that a link counts as narrow after packets piled up
+
+
+class FlooredEstimator(RemoteBitrateEstimator):
+    """Never tells a browser to send less than the floor, unless its packets pile up on the way.
+
+    aiortc's estimate starts at what came in the first second and grows by 8 % a second, so Chrome
+    would shrink a 512 × 512 camera to 384 × 384 for a quarter of a minute. A link that is narrow
+    shows by delay that grows; then the estimate holds, or a deep buffer on the way would fill.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._narrow_until_ms = 0
+
+    def add(
+        self, arrival_time_ms: int, abs_send_time: int, payload_size: int, ssrc: int
+    ) -> tuple[int, list[int]] | None:
+        """Estimate as aiortc does, and raise the result to the floor."""
+        estimate = super().add(arrival_time_ms, abs_send_time, payload_size, ssrc)
+        if self.detector.state() == BandwidthUsage.OVERUSING:
+            self._narrow_until_ms = arrival_time_ms + _NARROW_MS
+        if estimate is None or arrival_time_ms < self._narrow_until_ms:
+            return estimate
+        return max(estimate[0], settings().remb_floor), estimate[1]
+
+
+_MOST_WAITING = 4  # encoded frames before the decoder; more means that it is too slow
+_MOST_DECODED = 2  # pictures before a reader that drains at once
+_MOST_SOUND = 50  # packets of sound, a second
+
+
+def decode_frames(
+    loop: asyncio.AbstractEventLoop,
+    encoded: "queue.Queue[tuple[RTCRtpCodecParameters, JitterFrame] | None]",
+    decoded: "asyncio.Queue[Any]",
+    decode_error: threading.Event,
+) -> None:
+    """Run as the decoder thread of a track, in place of aiortc's.
+
+    Empty frames are skipped (one would end the codec, trap A4), too large pictures are dropped
+    before they are decoded (A18), no exception ends the thread (A3), neither queue grows (A6), and
+    closing waits for one frame at most (A1). `decode_error` makes aiortc ask for a key frame.
+    """
+    codec_name, decoder = "", None
+    while (task := encoded.get()) is not None:
+        if encoded.qsize() > _MOST_WAITING:
+            if _drop_waiting(encoded):
+                break
+            decode_error.set()
+            continue
+        codec, waited = task
+        if codec.mimeType.lower() == "audio/opus":
+            _call(loop, _replace_oldest, decoded, _as_it_came(waited), _MOST_SOUND)
+            continue
+        for frame in waited.all() if isinstance(waited, Frames) else [waited]:
+            if not frame.data or is_too_large(codec.name, frame.data):
+                continue
+            try:
+                if decoder is None or codec.name != codec_name:
+                    codec_name, decoder = codec.name, _make_decoder(codec)
+                pictures = decoder.decode(frame)
+            except Exception as error:  # noqa: BLE001 - whatever a hostile bitstream makes it raise
+                logger.debug("a frame was not decoded: %s", error)
+                decode_error.set()
+                continue
+            for picture in pictures:
+                _call(loop, _replace_oldest, decoded, picture, _MOST_DECODED)
+    _call(loop, decoded.put_nowait, None)
+
+
+def _drop_waiting(encoded: "queue.Queue[Any]") -> bool:
+    """Empty the queue; say whether the end was in it."""
+    try:
+        while True:
+            if encoded.get_nowait() is None:
+                return True
+    except queue.Empty:
+        return False
+
+
+def _replace_oldest(decoded: "asyncio.Queue[Any]", item: Any, most: int) -> None:
+    while decoded.qsize() >= most:
+        decoded.get_nowait()
+    decoded.put_nowait(item)
+
+
+def _as_it_came(frame: JitterFrame) -> "av.Packet[Any]":
+    """Give sound as it is: it goes on unchanged, so decoding it would only cost quality."""
+    packet: av.Packet[Any] = av.Packet(frame.data)
+    packet.pts, packet.time_base = frame.timestamp, Fraction(1, 48000)
+    return packet
+
+
+def _call(loop: asyncio.AbstractEventLoop, function: Any, *arguments: Any) -> None:
+    try:
+        loop.call_soon_threadsafe(function, *arguments)
+    except RuntimeError:  # the loop has closed: nobody listens
+        logger.debug("a decoder outlived its loop")
+
+
+def _make_decoder(codec: RTCRtpCodecParameters) -> Decoder:
+    decoder = get_decoder(codec)
+    if codec.name == "H264":
+        most = settings().max_width * settings().max_height
+        cast(Any, decoder).codec.options = {"max_pixels": str(most)}  # libvpx ignores it
+    return decoder
+
+
+def is_too_large(codec_name: str, data: bytes) -> bool:
+    """Read the size that a VP8 key frame claims: 74 bytes can cost seconds and a gigabyte (A18)."""
+    if codec_name != "VP8" or len(data) < 10 or data[0] & 1 or data[3:6] != b"\x9d\x01\x2a":
+        return False
+    width = int.from_bytes(data[6:8], "little") & 0x3FFF
+    height = int.from_bytes(data[8:10], "little") & 0x3FFF
+    return width > settings().max_width or height > settings().max_height

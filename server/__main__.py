@@ -140,6 +140,7 @@ def _add_bench(subjects: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     engine.add_argument("--plots", type=Path, help="of --compare: a folder for PNG files")
     _add(engine, _ENGINE)
     latency.add_argument("--seconds", type=float, default=15, help="of each of the two rounds")
+    latency.add_argument("--chromium", help="path of a Chromium; default: the first on the PATH")
     _add_address(latency)
 
 
@@ -184,7 +185,8 @@ def _run(command: str, given: dict[str, Any]) -> int:
         from server.latency import bench_latency
 
         url, seconds, _ = given.pop("url"), given.pop("seconds"), given.pop("json")
-        return bench_latency(Asking(load_settings(**given), url), seconds, _progress)
+        settings = load_settings(**given)
+        return bench_latency(Asking(settings, url), seconds, settings.chromium, _progress)
     if command == "bench":
         from server.bench import bench_engine
         from server.bench_compare import Comparison, bench_compare

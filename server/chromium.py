@@ -29,29 +29,31 @@ class NoBrowser(Exception):
     """Playwright or a Chromium is not there; the message says how to get it."""
 
 
-def find_chromium() -> str | None:
-    """Give the path of a Chromium: RESTYLE_CHROMIUM, else the first on the PATH."""
-    named = os.environ.get("RESTYLE_CHROMIUM")
+def find_chromium(named: str | None) -> str | None:
+    """Give the path of a Chromium: the named one, else the first on the PATH."""
     found = (shutil.which(name) for name in ([named] if named else _NAMES))
     return next((path for path in found if path), _MAC if Path(_MAC).exists() else None)
 
 
 @asynccontextmanager
-async def chromium() -> AsyncIterator[Any]:
-    """Run a Chromium without a window; gives Playwright's browser. Raises NoBrowser."""
+async def chromium(named: str | None) -> AsyncIterator[Any]:
+    """Run that Chromium, or the first found, without a window; gives Playwright's browser.
+
+    Raises NoBrowser.
+    """
     try:
         playwright = importlib.import_module("playwright.async_api")
     except ImportError as error:
         raise NoBrowser("this needs Playwright: `pip install playwright`") from error
     async with playwright.async_playwright() as running:
         its_own = Path(running.chromium.executable_path)  # of `playwright install`
-        path = find_chromium() or (
+        path = find_chromium(named) or (
             str(its_own) if await asyncio.to_thread(its_own.exists) else None
         )
         if path is None:
             raise NoBrowser(
                 "this needs a Chromium: `playwright install chromium`, or `apt install chromium`, "
-                "or its path in RESTYLE_CHROMIUM"
+                "or its path as --chromium"
             )
         browser = await running.chromium.launch(executable_path=path, args=list(QUIET))
         try:

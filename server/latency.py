@@ -23,27 +23,32 @@ _MODEL = ("encode", "unet", "decode")
 _CONVERT = ("convert_in", "convert_out")
 
 
-def bench_latency(server: Asking, seconds: float, say: Callable[[str], None]) -> int:
+def bench_latency(
+    server: Asking, seconds: float, browser: str | None, say: Callable[[str], None]
+) -> int:
     """Measure and print. Raises AskingError, NoBrowser."""
     if not 1 <= seconds <= 600:
         raise AskingError(f"--seconds {seconds:g}: 1 to 600")
     info = server.get("info")
     of = {name: info[name] for name in ("version", "model", "backend", "device")}
-    figures = {"server": server.url} | of | asyncio.run(measure(server, seconds, say))
+    figures = {"server": server.url} | of | asyncio.run(measure(server, seconds, browser, say))
     print(json.dumps(figures, indent=2))
     return 0
 
 
-async def measure(server: Asking, seconds: float, say: Callable[[str], None]) -> dict[str, Any]:
+async def measure(
+    server: Asking, seconds: float, path: str | None, say: Callable[[str], None]
+) -> dict[str, Any]:
     """Give figures of 512 × 512 at 30 fps, untouched and through the model, so long each.
 
-    Raises NoBrowser, or AskingError when the server lets no session in.
+    `path` is the Chromium's, None: the first found. Raises NoBrowser, or AskingError when the
+    server lets no session in.
     """
     figures: dict[str, Any] = {}
     script = await asyncio.to_thread(_SCRIPT.read_text)
     for name, style in _STYLES.items():
         say(f"glass to glass, {name}")
-        async with chromium() as browser:
+        async with chromium(path) as browser:
             page = await browser.new_page()
             await page.goto(f"{server.url}/healthz")  # the same origin, and nothing of our page
             begun = await page.evaluate(script, [server.token, style, _SIDE])

@@ -11,8 +11,9 @@ from tests.e2e.serving import TOKEN, Server
 
 async def glass(server: Server, seconds: float) -> dict[str, Any]:
     """512 × 512 at 30 fps in Chromium on the same machine: untouched, and through the model."""
-    asking = Asking(Settings(token=TOKEN), server.url)
+    settings = Settings(token=TOKEN)
+    asking = Asking(settings, server.url)
     try:
-        return await measure(asking, seconds, lambda step: None)
+        return await measure(asking, seconds, settings.chromium, lambda step: None)
     except NoBrowser as error:
         return {"skipped": str(error)}

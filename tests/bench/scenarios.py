@@ -14,10 +14,9 @@ import psutil
 from aiortc import RTCConfiguration, RTCPeerConnection
 from playwright.async_api import async_playwright
 
-from server.chromium import find_chromium
 from server.latency import quantiles
 from tests.bench.client import Client, Picture, Pictures, read_stamp, stamp
-from tests.e2e.browser import arguments, write_camera
+from tests.e2e.browser import arguments, find_chromium, write_camera
 from tests.e2e.serving import TOKEN, Server
 
 CLIP = Path(__file__).parents[1] / "fixtures" / "webcam.mp4"

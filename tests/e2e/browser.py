@@ -5,15 +5,21 @@ from pathlib import Path
 
 import av
 
-from server.chromium import QUIET, find_chromium
+from server import chromium
+from server.settings import Settings
+
+
+def find_chromium() -> str | None:
+    """Give the path of a Chromium: RESTYLE_CHROMIUM, else the first on the PATH."""
+    return chromium.find_chromium(Settings().chromium)
 
 
 def arguments(camera: Path | None) -> list[str]:
     """Give Chromium's flags; without a camera clip it has no leave to use one."""
     if camera is None:
-        return list(QUIET)
+        return list(chromium.QUIET)
     return [
-        *QUIET,
+        *chromium.QUIET,
         "--use-fake-ui-for-media-stream",
         "--use-fake-device-for-media-stream",
         f"--use-file-for-fake-video-capture={camera}",

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, Page, async_playwright, expect
 
-from server.chromium import find_chromium
-from tests.e2e.browser import arguments, write_camera
+from tests.e2e.browser import arguments, find_chromium, write_camera
 from tests.e2e.serving import TOKEN, Server, serving
 
 CLIP = Path(__file__).parents[1] / "fixtures" / "webcam.mp4"

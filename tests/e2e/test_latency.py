@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from server.chromium import find_chromium
+from tests.e2e.browser import find_chromium
 from tests.e2e.serving import ROOT, TOKEN, serving
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]

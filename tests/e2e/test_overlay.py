@@ -7,8 +7,7 @@ import pytest
 import uvicorn
 from playwright.async_api import async_playwright
 
-from server.chromium import find_chromium
-from tests.e2e.browser import arguments
+from tests.e2e.browser import arguments, find_chromium
 from tests.server.client import Browser
 from tests.server.conftest import Served, serve, served
 

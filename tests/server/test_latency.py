@@ -19,13 +19,13 @@ def nowhere() -> Asking:
 
 def test_without_a_server_it_says_so() -> None:
     with pytest.raises(AskingError, match="nobody answers as a Restyle server would"):
-        bench_latency(nowhere(), 5, lambda step: None)
+        bench_latency(nowhere(), 5, None, lambda step: None)
 
 
 @pytest.mark.parametrize("seconds", [0.5, 601, float("nan")])
 def test_it_says_how_long_it_may_take(seconds: float) -> None:
     with pytest.raises(AskingError, match="1 to 600"):
-        bench_latency(nowhere(), seconds, lambda step: None)
+        bench_latency(nowhere(), seconds, None, lambda step: None)
 
 
 async def test_without_playwright_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -34,7 +34,7 @@ async def test_without_playwright_it_says_how_to_get_it(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(importlib, "import_module", missing)
     with pytest.raises(chromium.NoBrowser, match="pip install playwright"):
-        async with chromium.chromium():
+        async with chromium.chromium(None):
             pass
 
 
@@ -43,9 +43,9 @@ async def test_without_a_chromium_it_says_how_to_get_it(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:
     monkeypatch.setenv("PLAYWRIGHT_BROWSERS_PATH", str(tmp_path))
-    monkeypatch.setattr(chromium, "find_chromium", lambda: None)
+    monkeypatch.setattr(chromium, "find_chromium", lambda named: None)
     with pytest.raises(chromium.NoBrowser, match="playwright install chromium"):
-        async with chromium.chromium():
+        async with chromium.chromium(None):
             pass
 
 

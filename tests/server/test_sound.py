@@ -17,7 +17,7 @@ from tests.server.conftest import Serve, Served
 from tests.server.marks import Clicking, Marked
 from tests.server.players import Player, Publisher, session_of
 from tests.streams.fakes import FakeEngine
-from tests.streams.test_live_stream import free_port
+from tests.streams.test_live_stream import free_port, silent_server
 
 _ALLOWED = 0.045  # seconds (issue: 45 ms)
 
@@ -60,6 +60,29 @@ async def test_flash_and_click_stay_together_wherever_they_go(
         assert figures[way]["marks"] >= 5
         for edge in ("start_ms", "end_ms"):
             assert abs(figures[way][edge]) <= 1000 * _ALLOWED, figures
+
+
+@pytest.mark.slow
+async def test_a_dead_stream_target_harms_neither_picture_nor_sound(serve: Serve) -> None:
+    with silent_server() as port:
+        async with serve(stream_targets=[f"rtmp://127.0.0.1:{port}"]) as served:
+            marked = Marked()
+            location = await marked.connect(served.http)
+            wanted = {"kind": "rtmp", "url": f"rtmp://127.0.0.1:{port}/live"}
+            begun = await served.http.post(f"{location}/outputs", json=wanted)
+            await asyncio.sleep(1.5)  # the delay follows the picture slowly
+            marked.seen.clear()
+            lags = await marked.measure(5)
+            (state,) = (await served.http.get(f"{location}/outputs")).json()["outputs"]
+            ended = await served.http.delete(begun.headers["location"])
+            await marked.close()
+    assert state["state"] in ("starting", "retrying")
+    assert ended.json()["frames"] == 0
+    assert len(lags) >= 5
+    flashes = [flash for flash, _ in lags]
+    uneven = max(flashes) - min(flashes)
+    assert statistics.median(flashes) < 0.5
+    assert abs(statistics.median(click - flash for flash, click in lags)) <= _ALLOWED + uneven
 
 
 async def test_packets_come_out_byte_for_byte_and_can_be_muted(served: Served) -> None:

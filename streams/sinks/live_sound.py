@@ -13,7 +13,7 @@ _RATE, _CLOCK = 48_000, Fraction(1, 48_000)
 _BITRATE = 128_000  # of AAC; what Twitch and YouTube advise
 # follows the packets' times: stretches a little, fills holes, begins at 0
 _STEADY = "48000:async=1000:first_pts=0"
-# seconds·10⁻⁶ that a picture may wait in FFmpeg for the sound before it; ten seconds unless said
+# microseconds that a picture may wait in FFmpeg for the sound before it; ten seconds unless said
 INTERLEAVE = {"max_interleave_delta": "200000"}
 
 

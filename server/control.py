@@ -12,6 +12,9 @@ from server.errors import code_of, describe
 from server.schema import (
     Applied,
     ErrorMessage,
+    Matte,
+    MatteApplied,
+    MatteMessage,
     Ping,
     Pong,
     Resized,
@@ -42,6 +45,7 @@ class Control:
         self.sizing = Sizing(session, size, worker)
         self.style = style  # in force
         self.hint: str | None = None  # what a user should know of its prompt
+        self.matte: Matte = "none"
         self._session, self._worker = session, worker
         self._wanted = style
         self._waiting: list[asyncio.Future[tuple[Style, int]]] = []
@@ -58,6 +62,11 @@ class Control:
             self._applying = asyncio.create_task(self._apply())
         return await done
 
+    def change_matte(self, matte: Matte) -> int:
+        """Look for a matte beside the colour, or not; give the first input frame that is so."""
+        self.matte = matte
+        return self._worker.pair(self._session, matte == "side")
+
     def receive(self, text: str, peer: Peer) -> None:
         """Take a message of the data channel; answers go to the peer."""
         if not self._allowance.take():
@@ -71,6 +80,10 @@ class Control:
             return
         if isinstance(message, Ping):
             _send(peer, Pong(seq=message.seq))
+            return
+        if isinstance(message, MatteMessage):
+            frame = self.change_matte(message.matte)
+            _send(peer, MatteApplied(seq=message.seq, frame=frame, matte=message.matte))
             return
         if isinstance(message, SizeMessage):
             work = self._resize(message, peer)

@@ -11,6 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, TypeAdapter
 from pipeline.params import Noise, StyleParams
 
 _DEFAULT = StyleParams()
+# none: the pictures that come in are ordinary ones. side: those that bear the mark of
+# streams/matte.py are colour left and its matte in grey right, and so is what comes out of them
+Matte = Literal["none", "side"]
 Prompt = Annotated[str, Field(max_length=500)]
 
 
@@ -79,6 +82,7 @@ class Offer(Message):
     sdp: str = Field(max_length=65536)
     type: Literal["offer"]
     style: StylePatch = StylePatch()
+    matte: Matte = "none"
     # of the answer before: brings the session back, with its id, viewers' link and style, on which
     # `style` is put. One that is not known any more is no error: a new session is made.
     resume: str | None = Field(default=None, max_length=128)
@@ -173,13 +177,18 @@ class OutputState(Message):
     problem: OutputProblem | None
 
 
-class NewRecording(Message):
+class _NewOutput(Message):
+    # what is there instead of the room when the session has a matte: an output is never transparent
+    backdrop: str = Field(default="#000000", pattern="^#[0-9a-fA-F]{6}$")
+
+
+class NewRecording(_NewOutput):
     """Record, in the folder that the server was given."""
 
     kind: Literal["recording"]
 
 
-class NewRtmp(Message):
+class NewRtmp(_NewOutput):
     """Stream to a server that the setting `stream_targets` allows."""
 
     kind: Literal["rtmp"]
@@ -187,7 +196,7 @@ class NewRtmp(Message):
     key: SecretStr | None = None  # joined to it with a slash
 
 
-class NewSrt(Message):
+class NewSrt(_NewOutput):
     """Call a server of SRT that the setting `stream_targets` allows; it gets MPEG-TS."""
 
     kind: Literal["srt"]
@@ -196,7 +205,7 @@ class NewSrt(Message):
     passphrase: SecretStr | None = None  # 10 .. 79 characters; without it nothing is encrypted
 
 
-class NewVirtualCamera(Message):
+class NewVirtualCamera(_NewOutput):
     """Show the picture as a camera of the server's machine."""
 
     kind: Literal["virtual_camera"]
@@ -223,8 +232,9 @@ class SessionState(Message):
     state: Literal["connecting", "live", "stalled", "closed"]
     style: Style
     hint: str | None  # what the model did not understand of the prompt
-    width: int
+    width: int  # of the picture, without its matte
     height: int
+    matte: Matte
     viewers: int  # who watch over WHEP
     viewer_token: str
     muted: bool  # its sound does not pass on
@@ -256,6 +266,18 @@ class SoundChange(Message):
     """PUT /api/sessions/{id}/sound."""
 
     muted: bool
+
+
+class MatteChange(Message):
+    """Whether a matte comes beside the picture. What comes without its mark is an ordinary one."""
+
+    matte: Matte
+
+
+class MatteInForce(MatteChange):
+    """Answer of PUT /api/sessions/{id}/matte."""
+
+    frame: int  # number of the first input frame that it holds for
 
 
 class SizeInForce(Message):
@@ -334,6 +356,13 @@ class SizeMessage(PictureSize):
     seq: int = Field(ge=0)
 
 
+class MatteMessage(MatteChange):
+    """Send a matte beside the picture from now on, or none."""
+
+    type: Literal["matte"]
+    seq: int = Field(ge=0)
+
+
 class Ping(Message):
     """Measure the way there and back."""
 
@@ -359,6 +388,13 @@ class Resized(Message):
     frame: int
     width: int
     height: int
+
+
+class MatteApplied(MatteInForce):
+    """Acknowledge a matte message."""
+
+    type: Literal["matte"] = "matte"
+    seq: int
 
 
 class Changed(Message):
@@ -404,9 +440,11 @@ class Ended(Message):
     reason: Literal["draining", "lifetime", "idle", "deleted", "engine_failed"]
 
 
-ClientMessage = Annotated[StyleMessage | SizeMessage | Ping, Field(discriminator="type")]
+ClientMessage = Annotated[
+    StyleMessage | SizeMessage | MatteMessage | Ping, Field(discriminator="type")
+]
 ServerMessage = Annotated[
-    Applied | Changed | Resized | Pong | StatsMessage | ErrorMessage | Ended,
+    Applied | Changed | Resized | MatteApplied | Pong | StatsMessage | ErrorMessage | Ended,
     Field(discriminator="type"),
 ]
 parse_client_message = TypeAdapter[ClientMessage](ClientMessage).validate_json

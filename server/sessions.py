@@ -19,6 +19,7 @@ from server.resume import Identity, Lost
 from server.schema import (
     Changed,
     Ended,
+    Matte,
     Percentiles,
     SessionState,
     Stats,
@@ -124,7 +125,7 @@ class Session:
         width, height = self.control.sizing.size
         return SessionState(
             id=self.id, state=self.phase, style=self.control.style, hint=self.control.hint,
-            width=width, height=height, stats=self.figures(),
+            width=width, height=height, matte=self.control.matte, stats=self.figures(),
             viewers=len(self.viewers), viewer_token=self.viewer_token, muted=self.peer.sound.muted,
         )  # fmt: skip
 
@@ -273,6 +274,7 @@ class Sessions:
         address: str,
         sends: bool = True,
         resume: str | None = None,
+        matte: Matte = "none",
     ) -> tuple[Session, str]:
         """Open a session; give it and the SDP answer. Without `sends` nothing goes back.
 
@@ -286,6 +288,7 @@ class Sessions:
         identity, style = found or (None, Style())
         style = patch.apply(style)
         session = Session(self._settings, self._worker, style, address, sends, identity)
+        session.control.change_matte(matte)
         of_session(session.id)
         self._open[session.id] = session
         try:

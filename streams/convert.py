@@ -1,4 +1,7 @@
-"""PyAV frame ↔ RGB bytes: the only place where pixels change size or layout. Never on the loop."""
+"""PyAV frame ↔ RGB bytes: here alone, and for mattes in matte.py, pixels change size or layout.
+
+Never on the loop.
+"""
 
 from typing import Literal
 
@@ -8,13 +11,17 @@ import numpy as np
 from av.video.reformatter import ColorRange
 from numpy.typing import NDArray
 
-Image = NDArray[np.uint8]  # [h, w, 3] RGB
+Bytes = NDArray[np.uint8]
+Image = Bytes  # [h, w, 3] RGB
 
 
 def to_rgb(picture: av.VideoFrame, width: int, height: int) -> Image:
     """Cut the centre of the wanted aspect, scale it, give RGB (BT.601, as WebRTC sends)."""
-    planes = _i420(picture)
-    image = cv2.cvtColor(planes, cv2.COLOR_YUV2RGB_I420)
+    return scaled(cv2.cvtColor(i420(picture), cv2.COLOR_YUV2RGB_I420), width, height)
+
+
+def scaled(image: Bytes, width: int, height: int) -> Bytes:
+    """Cut the centre of the wanted aspect and scale it; any number of channels."""
     cut = _centre(image, width / height)
     if cut.shape[:2] != (height, width):
         larger = cut.shape[0] > height
@@ -33,17 +40,21 @@ def fit(picture: av.VideoFrame, width: int, height: int) -> av.VideoFrame:
     """Give an I420 copy of a picture, cut and scaled where its size is another."""
     if (picture.width, picture.height) != (width, height):
         return to_picture(to_rgb(picture, width, height))
-    return av.VideoFrame.from_ndarray(_i420(picture), format="yuv420p")
+    return av.VideoFrame.from_ndarray(i420(picture), format="yuv420p")
 
 
 def to_image_file(picture: av.VideoFrame, kind: Literal["png", "jpeg"]) -> bytes:
     """Give a picture as the bytes of an image file."""
-    image = cv2.cvtColor(_i420(picture), cv2.COLOR_YUV2BGR_I420)
+    return encoded(cv2.cvtColor(i420(picture), cv2.COLOR_YUV2BGR_I420), kind)
+
+
+def encoded(image: Bytes, kind: Literal["png", "jpeg"]) -> bytes:
+    """Give BGR or BGRA as the bytes of an image file."""
     _, data = cv2.imencode(".png" if kind == "png" else ".jpg", image)
     return bytes(data)
 
 
-def _i420(picture: av.VideoFrame) -> Image:
+def i420(picture: av.VideoFrame) -> Bytes:
     """Give the planes as one array [3h/2, w]; other formats and odd sizes are converted, and
     pictures that use all 256 levels (PNG, JPEG) are brought to the 16 .. 235 of video.
     """
@@ -51,11 +62,11 @@ def _i420(picture: av.VideoFrame) -> Image:
     odd = (width, height) != (picture.width, picture.height)
     if odd or picture.format.name != "yuv420p" or picture.color_range == ColorRange.JPEG:
         picture = picture.reformat(width, height, "yuv420p", dst_color_range=ColorRange.MPEG)
-    planes: Image = picture.to_ndarray().astype(np.uint8, copy=False)
+    planes: Bytes = picture.to_ndarray().astype(np.uint8, copy=False)
     return planes
 
 
-def _centre(image: Image, aspect: float) -> Image:
+def _centre(image: Bytes, aspect: float) -> Bytes:
     height, width = image.shape[:2]
     if width / height > aspect:
         wanted = round(height * aspect)

@@ -13,6 +13,7 @@ from typing import Literal
 from streams.convert import fit
 from streams.errors import SinkError, SinkLost
 from streams.frame import Restyled
+from streams.matte import over
 from streams.pacing import Elapsed, backoff
 from streams.sinks.protocol import Sink
 
@@ -47,9 +48,17 @@ class Output:
     """Feeds one sink and opens it again when it is lost. Ends when told, or when nothing helps."""
 
     def __init__(
-        self, name: str, open_sink: Callable[[], Sink], width: int, height: int, room: int
+        self,
+        name: str,
+        open_sink: Callable[[], Sink],
+        width: int,
+        height: int,
+        room: int,
+        backdrop: tuple[int, int, int] = (0, 0, 0),
     ) -> None:
+        """`backdrop` (RGB) is what shows where a matte says that nothing is."""
         self._open, self._size, self._room = open_sink, (width, height), room
+        self._backdrop = backdrop
         self._waiting: deque[Restyled] = deque()
         self._changed = threading.Condition()
         self._closing = False
@@ -121,7 +130,8 @@ class Output:
             while (shown := self._next()) is not None:
                 source = shown.source
                 seconds = elapsed.at(float(source.pts * source.time_base))
-                sink.write(fit(shown.picture, *self._size), seconds)
+                picture = over(shown.picture, self._backdrop) if shown.paired else shown.picture
+                sink.write(fit(picture, *self._size), seconds)
                 with self._changed:
                     self._frames += 1
                     self._seconds, self._bytes = before + seconds, sent + sink.bytes

@@ -28,6 +28,7 @@ from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 from aiortc.rtp import RtcpRrPacket, RtcpSrPacket
 from av.video.codeccontext import VideoCodecContext
 
+from streams.convert import plain
 from streams.frame import Encoded
 from streams.jitter import Frames, MarkerJitterBuffer, PatientNackGenerator
 
@@ -136,7 +137,10 @@ def decode_frames(
             try:
                 if decoder is None or codec.name != codec_name:
                     codec_name, decoder = codec.name, _make_decoder(codec)
-                pictures = decoder.decode(frame)
+                pictures = [
+                    plain(picture) if isinstance(picture, av.VideoFrame) else picture
+                    for picture in decoder.decode(frame)
+                ]
             except Exception as error:  # noqa: BLE001 - whatever a hostile bitstream makes it raise
                 logger.debug("a frame was not decoded: %s", error)
                 decode_error.set()

@@ -8,7 +8,7 @@ from typing import Literal
 import av
 import cv2
 import numpy as np
-from av.video.reformatter import ColorRange
+from av.video.reformatter import ColorRange, Colorspace
 from numpy.typing import NDArray
 
 Bytes = NDArray[np.uint8]
@@ -52,6 +52,27 @@ def encoded(image: Bytes, kind: Literal["png", "jpeg"]) -> bytes:
     """Give BGR or BGRA as the bytes of an image file."""
     _, data = cv2.imencode(".png" if kind == "png" else ".jpg", image)
     return bytes(data)
+
+
+def plain(picture: av.VideoFrame) -> av.VideoFrame:
+    """Give a picture as all who share it may use it: I420, even sides, levels and matrix of BT.601.
+
+    The very picture if it is so. PyAV keeps the converter in the picture, so two threads that
+    convert the same one at once end the process: it is done once, before anybody else has it.
+    """
+    width, height = picture.width & ~1, picture.height & ~1
+    hd = picture.colorspace == Colorspace.ITU709
+    good = picture.format.name == "yuv420p" and picture.color_range != ColorRange.JPEG
+    if good and not hd and (width, height) == (picture.width, picture.height):
+        return picture
+    return picture.reformat(
+        width,
+        height,
+        "yuv420p",
+        src_colorspace=Colorspace.ITU709 if hd else None,
+        dst_colorspace=Colorspace.ITU601 if hd else None,
+        dst_color_range=ColorRange.MPEG,
+    )
 
 
 def i420(picture: av.VideoFrame) -> Bytes:

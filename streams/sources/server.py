@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 import av
 
+from streams.convert import plain
 from streams.errors import SourceError
 from streams.frame import Frame
 
@@ -73,7 +74,7 @@ class ServerSource:
         try:
             for number, picture in enumerate(self._paced()):
                 pts = time.monotonic_ns() * 9 // 100_000  # in units of the clock
-                self._put(Frame(number, pts, _CLOCK, time.monotonic_ns(), picture))
+                self._put(Frame(number, pts, _CLOCK, time.monotonic_ns(), plain(picture)))
         except (av.FFmpegError, OSError) as error:
             self.problem = f"{shown(self._place)}: it broke off ({error.strerror})"
         finally:

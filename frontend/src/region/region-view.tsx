@@ -1,60 +1,96 @@
-import { useEffect, useRef, useState } from "react";
+import { useEffect, useRef, useState, useSyncExternalStore } from "react";
 
+import type { Size } from "@/call/size";
+
+import type { Brush } from "./brush";
 import { Compositor } from "./compositor";
-import type { Cut } from "./cuts";
-import { loadSegmenter } from "./segmenter";
+import { Pairing } from "./pairing";
+import type { RegionStore } from "./region";
+import { type FinderState, useFinder } from "./use-finder";
 
-export type CutoutState = "loading" | "on" | "failed";
-
-interface CutoutProps {
-  cut: Cut;
+interface RegionViewProps {
+  store: RegionStore;
+  brush: Brush;
   mirror: boolean;
+  /** The track of the source. */
+  camera: MediaStreamTrack | null;
+  /** Of the restyled picture. */
+  size: Size;
   /** Milliseconds from camera to result. */
   delay: number;
-  onState: (state: CutoutState) => void;
+  onState: (state: FinderState) => void;
+  /** Send this in place of the camera's picture; null: that one again. */
+  onPair: (track: MediaStreamTrack | null) => void;
+  /** What shows the result now; null: its video again. */
+  onCanvas: (canvas: HTMLCanvasElement | null) => void;
 }
 
-/** Over the result: the same picture, put together by a mask of the person. */
-export default function Cutout({ cut, mirror, delay, onState }: CutoutProps) {
+/** Over the result: the same picture, put together where the style does not apply everywhere. */
+export default function RegionView(props: RegionViewProps) {
+  const { store, brush, mirror, camera, size, delay, onState, onPair, onCanvas } = props;
+  const { where, outside } = useSyncExternalStore(store.subscribe, store.get);
   const canvas = useRef<HTMLCanvasElement>(null);
   const late = useRef(delay);
   const [compositor, setCompositor] = useState<Compositor | null>(null);
+  const finder = useFinder(where !== "everywhere", onState);
   useEffect(() => {
     late.current = delay;
   }, [delay]);
+
   useEffect(() => {
+    const [input, output] = [videoOf("in"), videoOf("out")];
+    if (!canvas.current || !input || !output) return;
     let made: Compositor | null = null;
-    let over = false;
-    const begin = async (): Promise<void> => {
-      onState("loading");
-      const segmenter = await loadSegmenter();
-      const [input, output] = ["in", "out"].map((side) => document.querySelector<HTMLVideoElement>(`video#video-${side}`));
-      if (over || !canvas.current || !input || !output) {
-        segmenter.close();
-        return;
-      }
-      made = new Compositor({ canvas: canvas.current, input, output, delay: () => late.current }, segmenter);
+    const fail = (): void => onState("failed");
+    try {
+      made = new Compositor({ canvas: canvas.current, input, output, delay: () => late.current }, brush, store.get);
+      made.run().catch(fail);
       setCompositor(made);
-      onState("on");
-      await made.run();
-    };
-    begin().catch(() => {
-      if (!over) onState("failed");
-    });
+      onCanvas(canvas.current);
+    } catch {
+      fail();
+    }
     return () => {
-      over = true;
       made?.stop();
+      onCanvas(null);
     };
-  }, [onState]);
+  }, [brush, store, onState, onCanvas]);
+
   useEffect(() => {
-    compositor?.show(cut);
-  }, [compositor, cut]);
+    // eslint-disable-next-line react-hooks/immutability -- a worker beside React, not a value of it
+    if (compositor) compositor.finder = outside === "overlays" ? null : finder;
+  }, [compositor, finder, outside]);
+
+  const ready = where === "everywhere" || finder !== null;
+  const paired = outside === "overlays" && ready;
+  const pairing = useRef<Pairing | null>(null);
+  useEffect(() => {
+    if (!paired) return;
+    const made = new Pairing(finder, brush, store.get);
+    pairing.current = made;
+    onPair(made.track);
+    return () => {
+      pairing.current = null;
+      onPair(null);
+      made.stop();
+    };
+  }, [paired, finder, brush, store, onPair]);
+  useEffect(() => {
+    if (paired) pairing.current?.resize(size);
+  }, [paired, finder, size]);
+  useEffect(() => {
+    if (paired && camera) pairing.current?.take(camera, () => onState("failed"));
+  }, [paired, finder, camera, onState]);
+
   return (
     <canvas
       ref={canvas}
-      data-testid="cutout"
+      id="composed"
+      data-testid="composed"
       aria-hidden="true"
-      className={`absolute inset-0 size-full ${cut === "alone" ? "checkered" : ""} ${mirror ? "-scale-x-100" : ""}`}
+      className={`absolute inset-0 size-full ${outside === "nothing" || outside === "overlays" ? "checkered" : ""} ${mirror ? "-scale-x-100" : ""}`}
     />
   );
 }
+
+const videoOf = (side: "in" | "out"): HTMLVideoElement | null => document.querySelector(`video#video-${side}`);

@@ -9,7 +9,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 PY := .venv/bin/python
 ARGS ?=
-CLIENT_SOURCES := $(shell find frontend/src frontend/public -type f 2>/dev/null) \
+CLIENT_SOURCES := $(shell find frontend/src frontend/public server/overlay -type f 2>/dev/null) \
 	frontend/index.html frontend/package-lock.json
 
 help: ## what there is

@@ -12,6 +12,8 @@ from server.errors import code_of, describe
 from server.schema.channel import (
     Applied,
     ErrorMessage,
+    MatteApplied,
+    MatteMessage,
     Ping,
     Pong,
     Resized,
@@ -19,6 +21,7 @@ from server.schema.channel import (
     SizeMessage,
     parse_client_message,
 )
+from server.schema.sessions import Matte
 from server.schema.style import Style, StylePatch
 from server.sizing import Sizing
 from streams.errors import EngineAway
@@ -41,6 +44,7 @@ class Control:
         self.sizing = Sizing(session, size, worker)
         self.style = style  # in force
         self.hint: str | None = None  # what a user should know of its prompt
+        self.matte: Matte = "none"
         self._session, self._worker = session, worker
         self._wanted = style
         self._waiting: list[asyncio.Future[tuple[Style, int]]] = []
@@ -57,6 +61,11 @@ class Control:
             self._applying = asyncio.create_task(self._apply())
         return await done
 
+    def change_matte(self, matte: Matte) -> int:
+        """Look for a matte beside the colour, or not; give the first input frame that is so."""
+        self.matte = matte
+        return self._worker.pair(self._session, matte == "side")
+
     def receive(self, text: str, peer: Peer) -> None:
         """Take a message of the data channel; answers go to the peer."""
         if not self._allowance.take():
@@ -70,6 +79,10 @@ class Control:
             return
         if isinstance(message, Ping):
             _send(peer, Pong(seq=message.seq))
+            return
+        if isinstance(message, MatteMessage):
+            frame = self.change_matte(message.matte)
+            _send(peer, MatteApplied(seq=message.seq, frame=frame, matte=message.matte))
             return
         if isinstance(message, SizeMessage):
             work = self._resize(message, peer)

@@ -58,7 +58,8 @@ class Outputs:
     def start(self, wanted: NewOutput, size: Size) -> OutputState:
         """Begin one; it opens by itself, so whether that worked is told by its state.
 
-        It keeps this size: pictures of another one, as after a change, are cut and scaled.
+        It keeps this size: pictures of another one, as after a change, are cut and scaled, and
+        those with a matte are laid over the backdrop.
         Raises ApiError 403, 404 or 503; nothing was made then.
         """
         if self._closed:
@@ -68,7 +69,8 @@ class Outputs:
             raise ApiError("full", f"all {most} outputs of this session are taken: end one first")
         its = plan(wanted, size, self._settings)
         id = secrets.token_urlsafe(8)
-        output = Output(id, its.open_sink, *size, its.room)
+        red, green, blue = bytes.fromhex(wanted.backdrop[1:])
+        output = Output(id, its.open_sink, *size, its.room, (red, green, blue))
         begun = self._open[id] = _Open(id, wanted.kind, its.target, output)
         self._totals.begin(begun.state)
         self._hub.add(output.put)

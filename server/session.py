@@ -115,7 +115,7 @@ class Session:
         width, height = self.control.sizing.size
         return SessionState(
             id=self.id, state=self.phase, style=self.control.style, hint=self.control.hint,
-            width=width, height=height, stats=self.figures(),
+            width=width, height=height, matte=self.control.matte, stats=self.figures(),
             viewers=len(self.viewers), viewer_token=self.viewer_token, muted=self.peer.sound.muted,
             source=None if self.source is None else self.source.state(),
         )  # fmt: skip

@@ -10,6 +10,7 @@ from server.errors import ApiError
 from server.logs import of_session
 from server.past import Past
 from server.resume import Lost
+from server.schema.sessions import Matte
 from server.schema.style import Style, StylePatch
 from server.session import Reason, Session
 from server.settings import Settings
@@ -98,6 +99,7 @@ class Sessions:
         address: str,
         sends: bool = True,
         resume: str | None = None,
+        matte: Matte = "none",
     ) -> tuple[Session, str]:
         """Open a session; give it and the SDP answer. Without `sends` nothing goes back.
 
@@ -111,6 +113,7 @@ class Sessions:
         identity, style = found or (None, Style())
         style = patch.apply(style)
         session = Session(self._settings, self._worker, style, address, self.past, sends, identity)
+        session.control.change_matte(matte)
         of_session(session.id)
         self._open[session.id] = session
         try:

@@ -1,20 +1,27 @@
-"""PyAV frame ↔ RGB bytes: the only place where pixels change size or layout. Never on the loop."""
+"""PyAV frame ↔ RGB bytes: here alone, and for mattes in matte.py, pixels change size or layout.
+
+Never on the loop.
+"""
 
 from typing import Literal
 
 import av
 import cv2
 import numpy as np
-from av.video.reformatter import ColorRange
+from av.video.reformatter import ColorRange, Colorspace
 from numpy.typing import NDArray
 
-Image = NDArray[np.uint8]  # [h, w, 3] RGB
+Bytes = NDArray[np.uint8]
+Image = Bytes  # [h, w, 3] RGB
 
 
 def to_rgb(picture: av.VideoFrame, width: int, height: int) -> Image:
     """Cut the centre of the wanted aspect, scale it, give RGB (BT.601, as WebRTC sends)."""
-    planes = _i420(picture)
-    image = cv2.cvtColor(planes, cv2.COLOR_YUV2RGB_I420)
+    return scaled(cv2.cvtColor(i420(picture), cv2.COLOR_YUV2RGB_I420), width, height)
+
+
+def scaled(image: Bytes, width: int, height: int) -> Bytes:
+    """Cut the centre of the wanted aspect and scale it; any number of channels."""
     cut = _centre(image, width / height)
     if cut.shape[:2] != (height, width):
         larger = cut.shape[0] > height
@@ -33,17 +40,42 @@ def fit(picture: av.VideoFrame, width: int, height: int) -> av.VideoFrame:
     """Give an I420 copy of a picture, cut and scaled where its size is another."""
     if (picture.width, picture.height) != (width, height):
         return to_picture(to_rgb(picture, width, height))
-    return av.VideoFrame.from_ndarray(_i420(picture), format="yuv420p")
+    return av.VideoFrame.from_ndarray(i420(picture), format="yuv420p")
 
 
 def to_image_file(picture: av.VideoFrame, kind: Literal["png", "jpeg"]) -> bytes:
     """Give a picture as the bytes of an image file."""
-    image = cv2.cvtColor(_i420(picture), cv2.COLOR_YUV2BGR_I420)
+    return encoded(cv2.cvtColor(i420(picture), cv2.COLOR_YUV2BGR_I420), kind)
+
+
+def encoded(image: Bytes, kind: Literal["png", "jpeg"]) -> bytes:
+    """Give BGR or BGRA as the bytes of an image file."""
     _, data = cv2.imencode(".png" if kind == "png" else ".jpg", image)
     return bytes(data)
 
 
-def _i420(picture: av.VideoFrame) -> Image:
+def plain(picture: av.VideoFrame) -> av.VideoFrame:
+    """Give a picture as all who share it may use it: I420, even sides, levels and matrix of BT.601.
+
+    The very picture if it is so. PyAV keeps the converter in the picture, so two threads that
+    convert the same one at once end the process: it is done once, before anybody else has it.
+    """
+    width, height = picture.width & ~1, picture.height & ~1
+    hd = picture.colorspace == Colorspace.ITU709
+    good = picture.format.name == "yuv420p" and picture.color_range != ColorRange.JPEG
+    if good and not hd and (width, height) == (picture.width, picture.height):
+        return picture
+    return picture.reformat(
+        width,
+        height,
+        "yuv420p",
+        src_colorspace=Colorspace.ITU709 if hd else None,
+        dst_colorspace=Colorspace.ITU601 if hd else None,
+        dst_color_range=ColorRange.MPEG,
+    )
+
+
+def i420(picture: av.VideoFrame) -> Bytes:
     """Give the planes as one array [3h/2, w]; other formats and odd sizes are converted, and
     pictures that use all 256 levels (PNG, JPEG) are brought to the 16 .. 235 of video.
     """
@@ -51,11 +83,11 @@ def _i420(picture: av.VideoFrame) -> Image:
     odd = (width, height) != (picture.width, picture.height)
     if odd or picture.format.name != "yuv420p" or picture.color_range == ColorRange.JPEG:
         picture = picture.reformat(width, height, "yuv420p", dst_color_range=ColorRange.MPEG)
-    planes: Image = picture.to_ndarray().astype(np.uint8, copy=False)
+    planes: Bytes = picture.to_ndarray().astype(np.uint8, copy=False)
     return planes
 
 
-def _centre(image: Image, aspect: float) -> Image:
+def _centre(image: Bytes, aspect: float) -> Bytes:
     height, width = image.shape[:2]
     if width / height > aspect:
         wanted = round(height * aspect)

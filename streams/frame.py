@@ -29,6 +29,7 @@ class Restyled:
     stages_ms: dict[str, float]  # wait, convert_in, encode, unet, decode, convert_out; {} on bypass
     skipped: bool = False  # the picture before, because the input had hardly changed
     flicker: float | None = None  # grey levels, where the input stands still; None: not known
+    paired: bool = False  # the picture is colour and matte side by side (matte.py)
 
 
 @dataclass(frozen=True, slots=True)

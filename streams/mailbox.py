@@ -13,6 +13,7 @@ from streams.frame import Frame, SessionId
 class _Box:
     style: StyleParams
     size: Size | None = None  # None: the engine's own
+    paired: bool = False  # frames that are marked so carry a matte
     next_number: int = 0  # one past the newest frame that was put
     since_ns: int = 0  # arrival of the first frame that has not had its turn, replaced or not
     dropped: int = 0
@@ -27,6 +28,7 @@ class Letter:
     style: StyleParams
     since_ns: int
     size: Size | None = None  # None: the engine's own
+    paired: bool = False  # it carries a matte if it is marked so
 
 
 @dataclass(slots=True)
@@ -108,6 +110,16 @@ class Mailbox:
             self._boxes[session].size = size
             return self._first_to_come(session)
 
+    def pair(self, session: SessionId, paired: bool) -> int:
+        """Look for a matte beside the colour, or not, as `restyle` replaces the style."""
+        with self._changed:
+            self._boxes[session].paired = paired
+            return self._first_to_come(session)
+
+    def is_paired(self, session: SessionId) -> bool:
+        """Say whether a matte is looked for."""
+        return self._boxes[session].paired
+
     def _first_to_come(self, session: SessionId) -> int:
         waiting = self._frames.get(session)
         return self._boxes[session].next_number if waiting is None else waiting.number
@@ -132,7 +144,9 @@ class Mailbox:
                 box = self._boxes[session]
                 if wants(session, box.style):
                     frame = self._frames.pop(session)
-                    mail.frames.append(Letter(session, frame, box.style, box.since_ns, box.size))
+                    mail.frames.append(
+                        Letter(session, frame, box.style, box.since_ns, box.size, box.paired)
+                    )
             return mail
 
     def _has_wanted(self, wants: Callable[[SessionId, StyleParams], bool]) -> bool:

@@ -13,6 +13,7 @@ from typing import Literal
 from streams.convert import fit
 from streams.errors import SinkError, SinkLost
 from streams.frame import Restyled
+from streams.matte import over
 from streams.pacing import Elapsed, backoff
 from streams.sinks.protocol import Sink
 from streams.sound import Sound
@@ -51,9 +52,17 @@ class Output:
     """Feeds one sink and opens it again when it is lost. Ends when told, or when nothing helps."""
 
     def __init__(
-        self, name: str, open_sink: Callable[[], Sink], width: int, height: int, room: int
+        self,
+        name: str,
+        open_sink: Callable[[], Sink],
+        width: int,
+        height: int,
+        room: int,
+        backdrop: tuple[int, int, int] = (0, 0, 0),
     ) -> None:
+        """`backdrop` (RGB) is what shows where a matte says that nothing is."""
         self._open, self._size, self._room = open_sink, (width, height), room
+        self._backdrop = backdrop
         self._waiting: deque[Restyled] = deque()
         self._sound: deque[Sound] = deque(maxlen=_SOUND_ROOM)
         self._changed = threading.Condition()
@@ -139,7 +148,8 @@ class Output:
                 source = item.source
                 seconds = elapsed.at(float(source.pts * source.time_base))
                 _play(sink, soundtrack.picture(source.arrived_ns / 1e9, seconds))
-                sink.write(fit(item.picture, *self._size), seconds)
+                picture = over(item.picture, self._backdrop) if item.paired else item.picture
+                sink.write(fit(picture, *self._size), seconds)
                 with self._changed:
                     self._frames += 1
                     self._seconds, self._bytes = before + seconds, sent + sink.bytes

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import dataclass
 
 from pipeline.config import Size
 from pipeline.engine import EngineInfo
@@ -16,12 +17,23 @@ from streams.convert import to_picture, to_rgb
 from streams.errors import EngineAway
 from streams.frame import Frame, Restyled, SessionId
 from streams.mailbox import Letter, Mailbox
+from streams.matte import Matte, is_marked, join, split
 from streams.protocol import EngineState, Image, Result, Revivable, Stylizer
 
 logger = logging.getLogger(__name__)
 _PATIENCE = 0.4  # seconds that one call of the engine may take, then frames pass by it untouched
 _SLOW = 4  # … or the time of so many frames, where a model is slower
 Deliver = Callable[[Restyled], None]
+
+
+@dataclass(slots=True)
+class _Admitted:
+    """What a frame in the engine leaves behind."""
+
+    frame: Frame
+    image: Image
+    matte: Matte | None  # of this very frame
+    stages: dict[str, float]
 
 
 class Worker:
@@ -36,7 +48,7 @@ class Worker:
         self._mailbox = Mailbox()
         self._deliver: dict[SessionId, Deliver] = {}  # replaced whole on each change
         self._known: set[SessionId] = set()  # sessions open in the engine; engine thread only
-        self._admitted: dict[tuple[SessionId, int], tuple[Frame, Image, dict[str, float]]] = {}
+        self._admitted: dict[tuple[SessionId, int], _Admitted] = {}
         self._flicker: dict[SessionId, FlickerMeter] = {}  # engine thread only
         self._patience = _PATIENCE
         self._since = math.inf  # time.monotonic() at which the call under way began
@@ -70,7 +82,7 @@ class Worker:
         if deliver is None:
             return
         if self._mailbox.style(session).bypass:
-            deliver(Restyled(frame, frame.picture, {}))
+            deliver(self._untouched(session, frame))
         elif self._is_stuck():
             self._pass_through(session, frame)
         else:
@@ -112,6 +124,10 @@ class Worker:
         """Change the size to one that is ready; give the first input frame that it holds for."""
         self._patience = max(self._patience, self._patience_at(size))
         return self._mailbox.resize(session, size)
+
+    def pair(self, session: SessionId, paired: bool) -> int:
+        """Look for a matte beside the colour, or not; give the first input frame that is so."""
+        return self._mailbox.pair(session, paired)
 
     def dropped(self, session: SessionId) -> int:
         """Count input frames that a newer one replaced before their turn."""
@@ -168,12 +184,12 @@ class Worker:
                 engine.open(session)
                 self._known.add(session)
             size = letter.size or (engine.config.width, engine.config.height)
-            image = to_rgb(frame.picture, *size)
+            image, matte = _taken_apart(letter, size)
             stages = {
                 "wait": (taken - frame.arrived_ns) / 1e6,
                 "convert_in": (time.monotonic_ns() - taken) / 1e6,
             }
-            self._admitted[session, frame.number] = (frame, image, stages)
+            self._admitted[session, frame.number] = _Admitted(frame, image, matte, stages)
             engine.submit(session, frame.number, image, letter.style, letter.since_ns / 1e9)
         except EngineAway:  # told once, by the guardian
             self._admitted.pop((session, frame.number), None)
@@ -194,26 +210,39 @@ class Worker:
             for session in known:
                 with contextlib.suppress(EngineAway):
                     engine.close(session)
-            for (session, _), (frame, *_) in admitted.items():
-                self._pass_through(session, frame)
+            for (session, _), lost in admitted.items():
+                self._pass_through(session, lost.frame)
             return
         for result in results:
             self._hand_over(result)
 
     def _hand_over(self, result: Result) -> None:
         session = SessionId(result.session)
-        frame, image, stages = self._admitted.pop((session, result.number))
+        its = self._admitted.pop((session, result.number))
         started = time.monotonic_ns()
-        picture = to_picture(result.image)
-        stages |= result.stages_ms
+        picture = to_picture(result.image) if its.matte is None else join(result.image, its.matte)
+        stages = its.stages | result.stages_ms
         stages["convert_out"] = (time.monotonic_ns() - started) / 1e6
-        flicker = self._flicker.setdefault(session, FlickerMeter()).measure(image, result.image)
+        flicker = self._flicker.setdefault(session, FlickerMeter()).measure(its.image, result.image)
         deliver = self._deliver.get(session)
         if deliver is not None:
-            deliver(Restyled(frame, picture, stages, result.skipped, flicker))
+            paired = its.matte is not None
+            deliver(Restyled(its.frame, picture, stages, result.skipped, flicker, paired))
 
     def _pass_through(self, session: SessionId, frame: Frame) -> None:
         self.failures += 1
         deliver = self._deliver.get(session)
         if deliver is not None:
-            deliver(Restyled(frame, frame.picture, {}))
+            deliver(self._untouched(session, frame))
+
+    def _untouched(self, session: SessionId, frame: Frame) -> Restyled:
+        """Give the very frame; one with a matte is what viewers expect already."""
+        paired = self._mailbox.is_paired(session) and is_marked(frame.picture)
+        return Restyled(frame, frame.picture, {}, paired=paired)
+
+
+def _taken_apart(letter: Letter, size: Size) -> tuple[Image, Matte | None]:
+    picture = letter.frame.picture
+    if letter.paired and is_marked(picture):
+        return split(picture, *size)
+    return to_rgb(picture, *size), None

@@ -1,6 +1,6 @@
 // Plays one session over WHEP, for a Browser Source: no controls, and it comes back by itself.
 // /overlay/SESSION?fit=cover|contain&bg=transparent|%23rrggbb#token=VIEWER_TOKEN
-"use strict";
+import { pairDrawer } from "/overlay/pair.js";
 
 const FIRST_WAIT = 500; // ms before the second try; doubles with each
 const LONGEST_WAIT = 15_000;
@@ -8,6 +8,7 @@ const CONNECT_IN = 10_000; // ms from offer to picture
 const FINAL = [400, 401, 403, 404, 406, 415, 422]; // trying again would change nothing
 
 const video = document.querySelector("video");
+const canvas = document.querySelector("canvas");
 const query = new URLSearchParams(location.search);
 const token = new URLSearchParams(location.hash.slice(1)).get("token") ?? "";
 const endpoint = `/whep/${location.pathname.split("/")[2]}`;
@@ -22,6 +23,25 @@ function dress() {
   else console.error(`fit=${fit}: cover or contain`);
   if (/^(transparent|#[0-9a-f]{6})$/i.test(background)) document.body.style.background = background;
   else console.error(`bg=${background}: transparent or %23rrggbb`);
+}
+
+// Each picture through the shader, which finds those that carry a matte. Without WebGL the video
+// shows as it comes.
+function draw() {
+  const drawNow = pairDrawer(canvas, video, query.get("fit") === "contain");
+  if (!drawNow) {
+    console.error("no WebGL here: nothing is transparent");
+    return;
+  }
+  document.body.classList.add("drawn");
+  const next = () => {
+    drawNow();
+    video.requestVideoFrameCallback(next);
+  };
+  video.requestVideoFrameCallback(next);
+  video.addEventListener("emptied", drawNow);
+  new ResizeObserver(drawNow).observe(canvas);
+  canvas.addEventListener("webglcontextlost", () => location.reload());
 }
 
 function gathered(peer) {
@@ -86,6 +106,7 @@ function leave(viewer) {
 
 async function run() {
   dress();
+  draw();
   for (;;) {
     try {
       await watch();

@@ -9,6 +9,7 @@ from server.errors import ApiError
 from server.routes.context import Owned
 from server.schema.outputs import NewOutput, OutputList, OutputState
 from streams.convert import to_image_file
+from streams.matte import to_cut_out
 
 router = APIRouter(prefix="/api/sessions/{id}", tags=["outputs"])
 
@@ -35,9 +36,13 @@ async def end(session: Owned, output: str) -> OutputState:
 
 @router.get("/snapshot", response_class=Response)
 async def snapshot(session: Owned, format: Literal["png", "jpeg"] = "png") -> Response:
-    """Give the newest restyled picture as an image file. Answers 409 while there is none."""
+    """Give the newest restyled picture as an image file. Answers 409 while there is none.
+
+    With a matte, PNG is transparent and JPEG has black instead.
+    """
     newest = session.newest
     if newest is None:
         raise ApiError("no_picture", "no picture was restyled yet; try again", 1)
-    image = await asyncio.to_thread(to_image_file, newest.picture, format)
+    write = to_cut_out if newest.paired else to_image_file
+    image = await asyncio.to_thread(write, newest.picture, format)
     return Response(image, media_type=f"image/{format}")

@@ -9,6 +9,12 @@ router = APIRouter(tags=["overlay"], include_in_schema=False)
 _FILES = Path(__file__).parents[1] / "overlay"
 
 
+@router.get("/overlay/pair.js")
+async def shader() -> FileResponse:
+    """Give what takes pictures and their mattes apart; the page is built with it too."""
+    return FileResponse(_FILES / "pair.js", media_type="text/javascript")
+
+
 @router.get("/overlay/{id}")
 async def page(id: str) -> FileResponse:
     """Give the page; it holds no secret, its token stands in the fragment."""

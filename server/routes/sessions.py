@@ -6,6 +6,8 @@ from server.auth import address
 from server.routes.context import Here, Owned, OwnerOnly
 from server.schema.sessions import (
     Answer,
+    MatteChange,
+    MatteInForce,
     Offer,
     PictureSize,
     SessionList,
@@ -22,7 +24,7 @@ router = APIRouter(prefix="/api/sessions", tags=["sessions"])
 async def create(offer: Offer, request: Request, response: Response, here: Here) -> Answer:
     """Answer an offer with a video track and a data channel `control`."""
     session, sdp = await here.sessions.create(
-        offer.sdp, offer.style, address(request), resume=offer.resume
+        offer.sdp, offer.style, address(request), resume=offer.resume, matte=offer.matte
     )
     response.headers["Location"] = f"/api/sessions/{session.id}"
     return Answer(
@@ -61,6 +63,12 @@ async def resize(size: PictureSize, session: Owned) -> SizeInForce:
     """Change the picture's size; answers once it is warm, the old one serves until then."""
     (width, height), frame = await session.control.sizing.change((size.width, size.height))
     return SizeInForce(width=width, height=height, frame=frame)
+
+
+@router.put("/{id}/matte")
+async def pair(change: MatteChange, session: Owned) -> MatteInForce:
+    """Say whether the pictures that come in carry a matte beside their colour."""
+    return MatteInForce(matte=change.matte, frame=session.control.change_matte(change.matte))
 
 
 @router.put("/{id}/sound")

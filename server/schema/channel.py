@@ -6,7 +6,7 @@ from pydantic import Field, TypeAdapter
 
 from server.schema.message import Message
 from server.schema.outputs import OutputState
-from server.schema.sessions import PictureSize, Stats
+from server.schema.sessions import MatteChange, MatteInForce, PictureSize, Stats
 from server.schema.style import Style, StylePatch
 
 
@@ -22,6 +22,13 @@ class SizeMessage(PictureSize):
     """Change the picture's size."""
 
     type: Literal["size"]
+    seq: int = Field(ge=0)
+
+
+class MatteMessage(MatteChange):
+    """Send a matte beside the picture from now on, or none."""
+
+    type: Literal["matte"]
     seq: int = Field(ge=0)
 
 
@@ -50,6 +57,13 @@ class Resized(Message):
     frame: int
     width: int
     height: int
+
+
+class MatteApplied(MatteInForce):
+    """Acknowledge a matte message."""
+
+    type: Literal["matte"] = "matte"
+    seq: int
 
 
 class Changed(Message):
@@ -95,9 +109,11 @@ class Ended(Message):
     reason: Literal["draining", "lifetime", "idle", "deleted", "engine_failed"]
 
 
-ClientMessage = Annotated[StyleMessage | SizeMessage | Ping, Field(discriminator="type")]
+ClientMessage = Annotated[
+    StyleMessage | SizeMessage | MatteMessage | Ping, Field(discriminator="type")
+]
 ServerMessage = Annotated[
-    Applied | Changed | Resized | Pong | StatsMessage | ErrorMessage | Ended,
+    Applied | Changed | Resized | MatteApplied | Pong | StatsMessage | ErrorMessage | Ended,
     Field(discriminator="type"),
 ]
 parse_client_message = TypeAdapter[ClientMessage](ClientMessage).validate_json

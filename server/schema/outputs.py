@@ -32,13 +32,18 @@ class OutputState(Message):
     problem: OutputProblem | None
 
 
-class NewRecording(Message):
+class _NewOutput(Message):
+    # what is there instead of the room when the session has a matte: an output is never transparent
+    backdrop: str = Field(default="#000000", pattern="^#[0-9a-fA-F]{6}$")
+
+
+class NewRecording(_NewOutput):
     """Record, in the folder that the server was given."""
 
     kind: Literal["recording"]
 
 
-class NewRtmp(Message):
+class NewRtmp(_NewOutput):
     """Stream to a server that the setting `stream_targets` allows."""
 
     kind: Literal["rtmp"]
@@ -46,7 +51,7 @@ class NewRtmp(Message):
     key: SecretStr | None = None  # joined to it with a slash
 
 
-class NewSrt(Message):
+class NewSrt(_NewOutput):
     """Call a server of SRT that the setting `stream_targets` allows; it gets MPEG-TS."""
 
     kind: Literal["srt"]
@@ -55,7 +60,7 @@ class NewSrt(Message):
     passphrase: SecretStr | None = None  # 10 .. 79 characters; without it nothing is encrypted
 
 
-class NewVirtualCamera(Message):
+class NewVirtualCamera(_NewOutput):
     """Show the picture as a camera of the server's machine."""
 
     kind: Literal["virtual_camera"]

@@ -8,6 +8,10 @@ from server.schema.message import Message
 from server.schema.sources import SourceState
 from server.schema.style import Style, StylePatch
 
+# none: the pictures that come in are ordinary ones. side: those that bear the mark of
+# streams/matte.py are colour left and its matte in grey right, and so is what comes out of them
+Matte = Literal["none", "side"]
+
 
 class Offer(Message):
     """POST /api/sessions."""
@@ -15,6 +19,7 @@ class Offer(Message):
     sdp: str = Field(max_length=65536)
     type: Literal["offer"]
     style: StylePatch = StylePatch()
+    matte: Matte = "none"
     # of the answer before: brings the session back, with its id, viewers' link and style, on which
     # `style` is put. One that is not known any more is no error: a new session is made.
     resume: str | None = Field(default=None, max_length=128)
@@ -83,8 +88,9 @@ class SessionState(Message):
     state: Literal["connecting", "live", "stalled", "closed"]
     style: Style
     hint: str | None  # what the model did not understand of the prompt
-    width: int
+    width: int  # of the picture, without its matte
     height: int
+    matte: Matte
     viewers: int  # who watch over WHEP
     viewer_token: str
     muted: bool  # its sound does not pass on
@@ -103,6 +109,18 @@ class PictureSize(Message):
 
     width: int = Field(ge=256, le=1024)
     height: int = Field(ge=256, le=1024)
+
+
+class MatteChange(Message):
+    """Whether a matte comes beside the picture. What comes without its mark is an ordinary one."""
+
+    matte: Matte
+
+
+class MatteInForce(MatteChange):
+    """Answer of PUT /api/sessions/{id}/matte."""
+
+    frame: int  # number of the first input frame that it holds for
 
 
 class SizeInForce(Message):

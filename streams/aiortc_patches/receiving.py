@@ -15,6 +15,7 @@ from aiortc.rate import BandwidthUsage, RemoteBitrateEstimator
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 
 from streams.aiortc_patches.settings import settings
+from streams.convert import plain
 from streams.jitter import Frames
 
 logger = logging.getLogger(__name__)
@@ -79,7 +80,10 @@ def decode_frames(
             try:
                 if decoder is None or codec.name != codec_name:
                     codec_name, decoder = codec.name, _make_decoder(codec)
-                pictures = decoder.decode(frame)
+                pictures = [
+                    plain(picture) if isinstance(picture, av.VideoFrame) else picture
+                    for picture in decoder.decode(frame)
+                ]
             except Exception as error:  # noqa: BLE001 - whatever a hostile bitstream makes it raise
                 logger.debug("a frame was not decoded: %s", error)
                 decode_error.set()

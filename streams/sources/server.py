@@ -9,6 +9,7 @@ from fractions import Fraction
 
 import av
 
+from streams.convert import plain
 from streams.errors import SourceError
 from streams.frame import Frame
 from streams.sources.place import Place, open_place, shown
@@ -80,7 +81,7 @@ class ServerSource:
         try:
             for number, picture in enumerate(self._paced()):
                 pts = time.monotonic_ns() * 9 // 100_000  # in units of the clock
-                self._put(Frame(number, pts, _CLOCK, time.monotonic_ns(), picture))
+                self._put(Frame(number, pts, _CLOCK, time.monotonic_ns(), plain(picture)))
         except (av.FFmpegError, OSError) as error:
             self.problem = f"{shown(self.place)}: it broke off ({error.strerror})"
         finally:

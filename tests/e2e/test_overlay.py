@@ -1,55 +1,123 @@
-"""The overlay page in Chromium: it plays, transparent and muted, and comes back."""
+"""The overlay page in Chromium: it plays, transparent and muted, cuts out, and comes back."""
 
 import asyncio
 import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
+import cv2
+import numpy as np
 import pytest
 import uvicorn
-from playwright.async_api import async_playwright
+from numpy.typing import NDArray
+from playwright.async_api import Page, async_playwright
 
+from pipeline.config import EngineConfig
 from tests.e2e.browser import arguments, find_chromium
 from tests.server.client import Browser
-from tests.server.conftest import Served, serve, served
+from tests.server.conftest import Serve, Served, serve, served
+from tests.server.test_matte import paired_browser
+from tests.streams.fakes import FakeEngine
 
 __all__ = ["serve", "served"]  # fixtures
+pytestmark = pytest.mark.e2e
+# aioice looks for names of mDNS on the loop that asked first, and each test has a loop of its own
+_PLAIN = "--disable-features=WebRtcHideLocalIpsWithMdns"
 _SHOWN = "() => document.querySelector('video').videoWidth > 0"
 _HIDDEN = "() => document.querySelector('video').srcObject === null"
 _LOOK = """() => { const v = document.querySelector('video'), s = getComputedStyle(v);
     return [v.muted, v.controls, s.objectFit, getComputedStyle(document.body).backgroundColor]; }"""
 
 
-@pytest.mark.e2e
-async def test_the_overlay_plays_and_comes_back(served: Served) -> None:
-    chromium = find_chromium()
-    if chromium is None:
+@asynccontextmanager
+async def overlay(served: Served, peer: Browser, **offer: str) -> AsyncIterator[tuple[str, Page]]:
+    """Let a peer send and give its session with an empty page that knows where to look."""
+    if find_chromium() is None:
         pytest.skip("no Chromium here")
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     listener.listen()
     server = uvicorn.Server(uvicorn.Config(served.app, lifespan="off", log_config=None, ws="none"))
     serving = asyncio.create_task(server.serve(sockets=[listener]))
-    browser = Browser()
-    made = (await browser.connect(served.http)).json()
-    await browser.level()
-    url = f"http://127.0.0.1:{listener.getsockname()[1]}/overlay/{made['id']}?fit=contain"
+    try:
+        made = (await peer.connect(served.http, **offer)).json()
+        await peer.level()
+        async with shown(f"http://127.0.0.1:{listener.getsockname()[1]}", made) as page:
+            yield made["id"], page
+    finally:
+        await peer.close()
+        server.should_exit = True
+        await serving
+
+
+@asynccontextmanager
+async def shown(at: str, made: dict[str, str]) -> AsyncIterator[Page]:
+    """Open the overlay of a session that was made."""
     async with async_playwright() as playwright:
         shell = await playwright.chromium.launch(
-            executable_path=chromium, args=arguments(None), headless=True
+            executable_path=find_chromium(), args=[*arguments(None), _PLAIN], headless=True
         )
-        page = await shell.new_page()
+        page = await shell.new_page(viewport={"width": 400, "height": 400})
+        await page.goto(f"{at}/overlay/{made['id']}?fit=contain#token={made['viewer_token']}")
+        await page.wait_for_function(_SHOWN, timeout=20_000)
+        yield page
+        await shell.close()
+
+
+async def seen(page: Page) -> NDArray[np.uint8]:
+    """Give what the page shows, [h, w, RGBA]."""
+    await page.wait_for_timeout(300)  # a picture is decoded, then drawn
+    png = np.frombuffer(await page.screenshot(omit_background=True), np.uint8)
+    found: NDArray[np.uint8] = cv2.cvtColor(
+        cv2.imdecode(png, cv2.IMREAD_UNCHANGED), cv2.COLOR_BGRA2RGBA
+    )
+    return found
+
+
+async def test_the_overlay_plays_and_comes_back(served: Served) -> None:
+    async with overlay(served, Browser()) as (id, page):
         complaints: list[str] = []
         page.on("console", lambda message: complaints.append(message.text))
-        await page.goto(f"{url}#token={made['viewer_token']}")
+        await page.reload()
         await page.wait_for_function(_SHOWN, timeout=20_000)
         assert await page.evaluate(_LOOK) == [True, False, "contain", "rgba(0, 0, 0, 0)"]
-        assert complaints == []
+        software = "GL Driver Message"  # the tests' Chromium draws without a GPU, and says so
+        assert [text for text in complaints if software not in text] == []
+        whole = await seen(page)
+        assert whole[..., 3].min() == 255  # a session without a matte is all there
+        assert np.abs(whole[..., :3].mean((0, 1)) - 195).max() < 8
 
-        session = served.app.state.context.sessions.get(made["id"])
+        await page.route("**/whep/**", lambda route: route.abort())
+        session = served.app.state.context.sessions.get(id)
         for viewer in list(session.viewers._open):
             session.viewers.end(viewer)
         await page.wait_for_function(_HIDDEN, timeout=20_000)
+        assert (await seen(page))[..., 3].max() == 0
+        await page.unroute("**/whep/**")
         await page.wait_for_function(_SHOWN, timeout=20_000)
-        await shell.close()
-    await browser.close()
-    server.should_exit = True
-    await serving
+
+
+@pytest.mark.slow
+async def test_what_the_matte_leaves_out_is_transparent_also_after_a_reload(serve: Serve) -> None:
+    def build() -> FakeEngine:
+        return FakeEngine(EngineConfig(width=256, height=256), sizes={(256, 256)})
+
+    async with (
+        serve(build) as served,
+        overlay(served, paired_browser(), matte="side") as (id, page),
+    ):
+        for again in range(2):
+            if again:
+                await page.reload()
+                await page.wait_for_function(_SHOWN, timeout=20_000)
+            shown = await seen(page)
+            assert shown[:, 210:, 3].max() < 10
+            assert shown[:, :190, 3].min() > 245
+            restyled = (255 - 200, 255 - 40, 255 - 40)
+            assert np.abs(shown[:, :190, :3].mean((0, 1)) - restyled).max() < 12
+
+        session = served.app.state.context.sessions.get(id)
+        session.control.change_matte("none")
+        await page.wait_for_function("() => document.querySelector('video').videoWidth === 256")
+        shown = await seen(page)
+        assert shown[..., 3].min() == 255  # the picture as it comes, matte and all

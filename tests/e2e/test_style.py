@@ -2,7 +2,6 @@
 
 import re
 
-import numpy as np
 import pytest
 from playwright.async_api import Page, expect
 
@@ -146,47 +145,3 @@ async def test_knob_key_view_and_small_window(page: Page, server: Server) -> Non
     await small_window.wait_for_function(
         "() => document.querySelector('[data-testid=float-video]').videoWidth > 0"
     )
-
-
-_CUTOUT = """([x, y]) => {
-  const canvas = document.querySelector('[data-testid=cutout]');
-  const at = [Math.floor(x * canvas.width), Math.floor(y * canvas.height)];
-  return Array.from(canvas.getContext('2d').getImageData(...at, 1, 1).data);
-}"""
-_CAMERA = """([x, y]) => {
-  const video = document.querySelector('[data-testid=video-in]'), side = video.videoHeight;
-  const canvas = document.createElement('canvas');
-  canvas.width = canvas.height = 64;
-  const context = canvas.getContext('2d');
-  context.drawImage(video, (video.videoWidth - side) / 2, 0, side, side, 0, 0, 64, 64);
-  return Array.from(context.getImageData(x * 64, y * 64, 1, 1).data);
-}"""
-_WALL, _FACE = [0.08, 0.5], [0.5, 0.6]  # places in the clip
-
-
-@pytest.mark.long
-@pytest.mark.timeout(360)  # without a GPU a mask may take seconds
-async def test_the_person_is_cut_out(page: Page, server: Server) -> None:
-    await go_live(page, server, "a pencil drawing")
-    await page.get_by_test_id("cutout-panel").locator("summary").click()
-
-    async def choose(cut: str) -> None:
-        await page.get_by_test_id("cutout-choice").select_option(cut)
-        shown = page.get_by_test_id("cutout")
-        await expect(shown).to_have_attribute("data-cut", cut, timeout=90_000)
-
-    await choose("alone")
-    assert (await page.evaluate(_CUTOUT, _WALL))[3] < 30
-    assert (await page.evaluate(_CUTOUT, _FACE))[3] > 220
-    await choose("green")
-    assert (await page.evaluate(_CUTOUT, _WALL))[1] > 230
-    await choose("person")
-    wall, camera = [np.array(await page.evaluate(read, _WALL)) for read in (_CUTOUT, _CAMERA)]
-    assert np.abs(wall - camera).max() < 40  # the wall itself; the drawing of it is nearly white
-    await choose("background")
-    wall = np.array(await page.evaluate(_CUTOUT, _WALL))
-    assert np.abs(wall - camera).max() > 60
-    await expect(page.get_by_test_id("cutout-state")).to_contain_text("On in this page.")
-
-    await page.get_by_test_id("cutout-choice").select_option("")
-    await expect(page.get_by_test_id("cutout")).to_have_count(0)

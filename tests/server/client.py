@@ -69,10 +69,14 @@ class Browser:
         return self.connection.localDescription.sdp
 
     async def connect(
-        self, http: httpx.AsyncClient, resume: str | None = None, **style: object
+        self,
+        http: httpx.AsyncClient,
+        resume: str | None = None,
+        matte: str = "none",
+        **style: object,
     ) -> httpx.Response:
         body = {"sdp": await self.offer(), "type": "offer", "style": style, "resume": resume}
-        answer = await http.post("/api/sessions", json=body)
+        answer = await http.post("/api/sessions", json=body | {"matte": matte})
         if answer.status_code == 201:
             description = RTCSessionDescription(answer.json()["sdp"], "answer")
             await self.connection.setRemoteDescription(description)

@@ -1,9 +1,9 @@
 import av
 import numpy as np
 import pytest
-from av.video.reformatter import ColorRange
+from av.video.reformatter import ColorRange, Colorspace
 
-from streams.convert import to_picture, to_rgb
+from streams.convert import plain, to_picture, to_rgb
 
 
 def gradient(width: int, height: int) -> np.ndarray:
@@ -40,6 +40,22 @@ def test_other_formats_are_understood(kind: str) -> None:
     image = np.full((64, 64, 3), 120, np.uint8)
     picture = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format=kind)
     assert abs(float(to_rgb(picture, 64, 64).mean()) - 120) < 14
+
+
+def test_what_is_shared_is_made_plain_once_and_a_plain_picture_is_not_copied() -> None:
+    image = np.full((64, 64, 3), (200, 40, 40), np.uint8)
+    rgb = av.VideoFrame.from_ndarray(image, format="rgb24")
+    plain_one = rgb.reformat(format="yuv420p")
+    assert plain(plain_one) is plain_one
+    hd = rgb.reformat(
+        format="yuvj420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.JPEG
+    )
+    hd.colorspace = Colorspace.ITU709  # as Chromium's H.264 of a canvas says
+    for given in (rgb, hd, rgb.reformat(format="nv12"), rgb.reformat(63, 61, "yuv420p")):
+        made = plain(given)
+        assert (made.format.name, made.width % 2, made.height % 2) == ("yuv420p", 0, 0)
+        assert made.color_range != ColorRange.JPEG
+        assert np.abs(to_rgb(made, 64, 64).mean((0, 1)) - (200, 40, 40)).max() < 8
 
 
 def test_a_picture_of_all_256_levels_keeps_its_levels() -> None:

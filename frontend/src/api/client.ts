@@ -9,8 +9,10 @@ export type Stats = Schemas["Stats"];
 export type ClientMessage =
   | Schemas["Ping"]
   | Schemas["SizeMessage"]
+  | Schemas["MatteMessage"]
   | (Omit<Schemas["StyleMessage"], "style"> & { style: StylePatch });
 export type ServerMessage = Schemas["ServerMessage"];
+export type Matte = Schemas["MatteChange"]["matte"];
 export type EngineState = Schemas["StatsMessage"]["engine"];
 export type OutputState = Schemas["OutputState"];
 export type OutputKind = OutputState["kind"];
@@ -71,9 +73,15 @@ async function refusalOf(answer: Response): Promise<Refused> {
 
 export const getInfo = (): Promise<Info> => call("GET", "/api/info");
 
-/** Offer; `resume` of the answer before brings that session back. */
-export const postOffer = (sdp: string, style: StylePatch, resume: string | null): Promise<Answer> =>
-  call("POST", "/api/sessions", { sdp, type: "offer", style, resume });
+/** What comes with an offer; `resume` of the answer before brings that session back. */
+export interface Wishes {
+  readonly style: StylePatch;
+  readonly resume: string | null;
+  readonly matte: Matte;
+}
+
+export const postOffer = (sdp: string, wishes: Wishes): Promise<Answer> =>
+  call("POST", "/api/sessions", { sdp, type: "offer", ...wishes });
 
 /** Start the engine again after the server gave it up. Throws Refused. */
 export const restartEngine = (): Promise<void> => call("POST", "/api/engine/restart");

@@ -96,6 +96,26 @@ export interface paths {
         patch: operations["restyle_api_sessions__id__patch"];
         trace?: never;
     };
+    "/api/sessions/{id}/matte": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Pair
+         * @description Say whether the pictures that come in carry a matte beside their colour.
+         */
+        put: operations["pair_api_sessions__id__matte_put"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/sessions/{id}/outputs": {
         parameters: {
             query?: never;
@@ -170,6 +190,8 @@ export interface paths {
         /**
          * Snapshot
          * @description Give the newest restyled picture as an image file. Answers 409 while there is none.
+         *
+         *     With a matte, PNG is transparent and JPEG has black instead.
          */
         get: operations["snapshot_api_sessions__id__snapshot_get"];
         put?: never;
@@ -480,7 +502,7 @@ export interface components {
              */
             type: "changed";
         };
-        ClientMessage: components["schemas"]["StyleMessage"] | components["schemas"]["SizeMessage"] | components["schemas"]["Ping"];
+        ClientMessage: components["schemas"]["StyleMessage"] | components["schemas"]["SizeMessage"] | components["schemas"]["MatteMessage"] | components["schemas"]["Ping"];
         /**
          * Code
          * @description POST /api/token: the one-time code of the printed link.
@@ -571,10 +593,77 @@ export interface components {
             width: number;
         };
         /**
+         * MatteApplied
+         * @description Acknowledge a matte message.
+         */
+        MatteApplied: {
+            /** Frame */
+            frame: number;
+            /**
+             * Matte
+             * @enum {string}
+             */
+            matte: "none" | "side";
+            /** Seq */
+            seq: number;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "matte";
+        };
+        /**
+         * MatteChange
+         * @description Whether a matte comes beside the picture. What comes without its mark is an ordinary one.
+         */
+        MatteChange: {
+            /**
+             * Matte
+             * @enum {string}
+             */
+            matte: "none" | "side";
+        };
+        /**
+         * MatteInForce
+         * @description Answer of PUT /api/sessions/{id}/matte.
+         */
+        MatteInForce: {
+            /** Frame */
+            frame: number;
+            /**
+             * Matte
+             * @enum {string}
+             */
+            matte: "none" | "side";
+        };
+        /**
+         * MatteMessage
+         * @description Send a matte beside the picture from now on, or none.
+         */
+        MatteMessage: {
+            /**
+             * Matte
+             * @enum {string}
+             */
+            matte: "none" | "side";
+            /** Seq */
+            seq: number;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "matte";
+        };
+        /**
          * NewRecording
          * @description Record, in the folder that the server was given.
          */
         NewRecording: {
+            /**
+             * Backdrop
+             * @default #000000
+             */
+            backdrop: string;
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
@@ -586,6 +675,11 @@ export interface components {
          * @description Stream to a server that the setting `stream_targets` allows.
          */
         NewRtmp: {
+            /**
+             * Backdrop
+             * @default #000000
+             */
+            backdrop: string;
             /** Key */
             key?: string | null;
             /**
@@ -604,6 +698,11 @@ export interface components {
          * @description Call a server of SRT that the setting `stream_targets` allows; it gets MPEG-TS.
          */
         NewSrt: {
+            /**
+             * Backdrop
+             * @default #000000
+             */
+            backdrop: string;
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
@@ -625,6 +724,11 @@ export interface components {
          */
         NewVirtualCamera: {
             /**
+             * Backdrop
+             * @default #000000
+             */
+            backdrop: string;
+            /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
              */
@@ -635,6 +739,12 @@ export interface components {
          * @description POST /api/sessions.
          */
         Offer: {
+            /**
+             * Matte
+             * @default none
+             * @enum {string}
+             */
+            matte: "none" | "side";
             /** Resume */
             resume?: string | null;
             /** Sdp */
@@ -800,7 +910,7 @@ export interface components {
             /** Width */
             width: number;
         };
-        ServerMessage: components["schemas"]["Applied"] | components["schemas"]["Changed"] | components["schemas"]["Resized"] | components["schemas"]["Pong"] | components["schemas"]["StatsMessage"] | components["schemas"]["ErrorMessage"] | components["schemas"]["Ended"];
+        ServerMessage: components["schemas"]["Applied"] | components["schemas"]["Changed"] | components["schemas"]["Resized"] | components["schemas"]["MatteApplied"] | components["schemas"]["Pong"] | components["schemas"]["StatsMessage"] | components["schemas"]["ErrorMessage"] | components["schemas"]["Ended"];
         /**
          * SessionList
          * @description GET /api/sessions.
@@ -835,6 +945,11 @@ export interface components {
             hint: string | null;
             /** Id */
             id: string;
+            /**
+             * Matte
+             * @enum {string}
+             */
+            matte: "none" | "side";
             /** Muted */
             muted: boolean;
             source: components["schemas"]["SourceState"] | null;
@@ -1418,6 +1533,41 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["StyleInForce"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    pair_api_sessions__id__matte_put: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MatteChange"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MatteInForce"];
                 };
             };
             /** @description Validation Error */

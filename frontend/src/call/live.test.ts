@@ -29,8 +29,12 @@ class FakeConnection {
   createDataChannel() {
     return this.control;
   }
+  sent: unknown[] = [];
   addTransceiver() {
-    const replaceTrack = (): Promise<void> => Promise.resolve();
+    const replaceTrack = (track: unknown): Promise<void> => {
+      this.sent.push(track);
+      return Promise.resolve();
+    };
     return { setCodecPreferences: () => undefined, sender: { replaceTrack } };
   }
   setLocalDescription() {
@@ -184,6 +188,31 @@ describe("Live", () => {
     await live.use(() => Promise.reject(new DOMException("", "NotAllowedError")));
     expect(live.get().phase).toEqual({ state: "denied", reason: "refused" });
     expect(FakeConnection.all).toHaveLength(0);
+  });
+
+  it("sends a picture with its matte once the server knows of it, also after a lost connection", async () => {
+    const live = await goLive();
+    const paired = { stop: () => undefined } as unknown as MediaStreamTrack;
+    const done = live.pair(paired);
+    await vi.advanceTimersByTimeAsync(10);
+    const asked = JSON.parse(last().control.sent.at(-1) ?? "") as { type: string; seq: number; matte: string };
+    expect(asked).toMatchObject({ type: "matte", matte: "side" });
+    expect(last().sent).toEqual([]); // the camera's picture, until the server answers
+    last().hear({ type: "matte", seq: asked.seq, matte: "side", frame: 3 });
+    await done;
+    expect(last().sent).toEqual([paired]);
+
+    last().control.onclose();
+    await vi.advanceTimersByTimeAsync(1000);
+    last().open();
+    expect(JSON.parse(offers().at(-1)?.body as string)).toMatchObject({ matte: "side" });
+
+    void live.pair(null);
+    await vi.advanceTimersByTimeAsync(500);
+    expect(last().sent).toEqual([track]); // at once, and the server is told when none is on its way
+    expect(last().control.sent.some((text) => text.includes('"none"'))).toBe(false);
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(last().control.sent.at(-1)).toContain('"none"');
   });
 
   it("gives camera and place back when it is stopped", async () => {

@@ -1,5 +1,6 @@
 import {
   type EngineState,
+  type Matte,
   type OutputState,
   Refused,
   type ServerMessage,
@@ -61,6 +62,8 @@ export interface StyleLink {
 
 const PING = 2000; // ms
 const FIRST_SIZE = 1_000_000_000; // so that no refusal of a style is taken for one of a size
+const FIRST_MATTE = 2_000_000_000;
+const ON_ITS_WAY = 1000; // ms after which no picture with a matte is on its way any more
 
 /** Keeps a call up for as long as a source runs. Knows nothing of React. */
 export class Live {
@@ -80,6 +83,9 @@ export class Live {
   private sizeSeq = FIRST_SIZE;
   private wanted: Size | null = null;
   private microphone: MediaStream | null = null;
+  private paired: MediaStreamTrack | null = null;
+  private matteSeq = FIRST_MATTE;
+  private told: (() => void) | null = null;
 
   constructor(style: StyleLink) {
     this.style = style;
@@ -118,7 +124,7 @@ export class Live {
       if (this.state.source === source) this.stop();
     });
     if (this.call && track && this.state.phase.state === "live") {
-      await this.call.replace(track);
+      await this.call.replace(this.paired ?? track);
       await this.sendSound();
     } else await this.connect();
   }
@@ -137,6 +143,18 @@ export class Live {
     this.set({ muted });
     const track = this.soundTrack();
     if (track) track.enabled = !muted;
+  }
+
+  /** Send a picture with its matte beside it in place of the source's; null: the source's again. */
+  async pair(track: MediaStreamTrack | null): Promise<void> {
+    this.paired = track;
+    if (track) await this.tellMatte("side"); // first: pictures without the mark are taken as ever
+    const shown = this.paired ?? this.state.source?.stream.getVideoTracks()[0];
+    if (this.paired !== track || !shown) return;
+    await this.call?.replace(shown);
+    if (track) return;
+    await new Promise((resolve) => window.setTimeout(resolve, ON_ITS_WAY));
+    if (this.paired === null) await this.tellMatte("none");
   }
 
   /** Hang up and let the camera go. */
@@ -175,7 +193,7 @@ export class Live {
 
   private async connect(): Promise<void> {
     this.hangUp();
-    const track = this.state.source?.stream.getVideoTracks()[0];
+    const track = this.paired ?? this.state.source?.stream.getVideoTracks()[0];
     if (!track) return;
     if (this.attempt === 0) this.set({ phase: { state: "connecting" } });
     const call = new PeerCall({
@@ -186,7 +204,8 @@ export class Live {
     });
     this.call = call;
     try {
-      await call.start(track, this.soundTrack(), this.style.values(), this.resume);
+      const matte = this.paired ? "side" : "none";
+      await call.start(track, this.soundTrack(), { style: this.style.values(), resume: this.resume, matte });
       this.resume = call.resume;
     } catch (error) {
       if (this.call !== call) return; // hung up meanwhile
@@ -198,6 +217,15 @@ export class Live {
       if (after === null) this.set({ phase });
       else this.retry(phase, after);
     }
+  }
+
+  /** Resolves once the server looks for a matte, or does not; at once where there is no call to tell it. */
+  private tellMatte(matte: Matte): Promise<void> {
+    this.told?.();
+    if (!this.call?.send({ type: "matte", seq: ++this.matteSeq, matte })) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.told = resolve;
+    });
   }
 
   private soundTrack(): MediaStreamTrack | null {
@@ -249,6 +277,8 @@ export class Live {
     } else if (message.type === "resized") {
       const { width, height } = message;
       this.set({ size: { width, height }, resizing: message.seq !== this.sizeSeq });
+    } else if (message.type === "matte") {
+      if (message.seq === this.matteSeq) this.told?.();
     } else if (message.type === "error" && message.seq === this.sizeSeq) {
       this.wanted = null;
       this.set({ resizing: false, sizeProblem: message.detail });
@@ -280,6 +310,7 @@ export class Live {
     window.clearInterval(this.pinger);
     const { call } = this;
     this.call = null;
+    this.told?.();
     call?.close();
     this.set({
       retryAt: null, roundTrip: null, viewer: null, outputs: [], size: null, resizing: false,

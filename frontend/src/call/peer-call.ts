@@ -2,7 +2,7 @@ import {
   type Answer,
   type ClientMessage,
   type ServerMessage,
-  type StylePatch,
+  type Wishes,
   deleteSession,
   postOffer,
 } from "@/api/client";
@@ -65,12 +65,11 @@ export class PeerCall {
     };
   }
 
-  /** Offer the track, and sound, which may come later, for the session that `resume` names. Throws Refused. */
+  /** Offer the track, and sound, which may come later. Throws Refused. */
   async start(
     track: MediaStreamTrack,
     sound: MediaStreamTrack | null,
-    style: StylePatch,
-    resume: string | null,
+    wishes: Wishes,
   ): Promise<void> {
     const transceiver = this.connection.addTransceiver(track, { direction: "sendrecv" });
     preferCheapCodecs(transceiver);
@@ -78,7 +77,7 @@ export class PeerCall {
     this.sound = this.connection.addTransceiver(sound ?? "audio", { direction: "sendrecv" }).sender;
     await this.connection.setLocalDescription();
     await this.gathered();
-    const answer = await postOffer(this.connection.localDescription?.sdp ?? "", style, resume);
+    const answer = await postOffer(this.connection.localDescription?.sdp ?? "", wishes);
     if (this.closed) {
       deleteSession(answer.id, answer.token); // closed while the offer was on its way
       return;

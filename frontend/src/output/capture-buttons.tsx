@@ -9,16 +9,20 @@ import { clock, fileName, pickType, record, snapshot } from "./recording";
 
 const TYPE = typeof MediaRecorder === "undefined" ? null : pickType((type) => MediaRecorder.isTypeSupported(type));
 
-/** The video element that shows the result. */
+/** The video element that has the result. */
 const result = (): HTMLVideoElement | null => document.querySelector("video#video-out");
+
+/** What shows it: a canvas where it is put together in the page. */
+const seen = (): HTMLVideoElement | HTMLCanvasElement | null =>
+  document.querySelector<HTMLCanvasElement>("canvas#composed") ?? result();
 
 /** Snapshot, recording and picture-in-picture of the restyled picture. */
 export function CaptureButtons({ output }: { output: MediaStream | null }) {
   const [problem, setProblem] = useState<string | null>(null);
   const { since, toggle } = useRecording(output, setProblem);
   const take = async (): Promise<void> => {
-    const video = result();
-    const picture = video && (await snapshot(video));
+    const place = seen();
+    const picture = place && (await snapshot(place));
     setProblem(picture ? null : STRINGS.noPicture);
     if (picture) download(picture, fileName(picture.type, new Date()));
   };

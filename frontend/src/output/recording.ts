@@ -36,8 +36,9 @@ export function record(
   return recorder;
 }
 
-/** Take what a video shows now as a PNG; null while it shows nothing. */
-export function snapshot(video: HTMLVideoElement): Promise<Blob | null> {
+/** Take what a video or a canvas shows now as a PNG; null while it shows nothing. */
+export function snapshot(video: HTMLVideoElement | HTMLCanvasElement): Promise<Blob | null> {
+  if (video instanceof HTMLCanvasElement) return new Promise((resolve) => video.toBlob(resolve, "image/png"));
   if (video.videoWidth === 0) return Promise.resolve(null);
   const canvas = document.createElement("canvas");
   canvas.width = video.videoWidth;

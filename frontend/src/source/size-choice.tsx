@@ -11,7 +11,7 @@ interface SizeChoiceProps {
   live: LiveState;
   step: number;
   own: Size;
-  onChange: (size: Size) => void;
+  onChange: (size: Size, own: Size) => void;
 }
 
 /** How large the restyled picture is, and whether it has the source's shape. */
@@ -19,8 +19,8 @@ export function SizeChoice({ live, step, own, onChange }: SizeChoiceProps) {
   const [choice, setChoice] = useState<Choice>(() => recall() ?? { side: own.height, shape: "square" });
   const { width, height } = sizeOf(live.source?.stream) ?? { width: 0, height: 0 };
   useEffect(() => {
-    onChange(sizeFor(choice, width && height ? { width, height } : null, step));
-  }, [choice, width, height, step, onChange]);
+    onChange(sizeFor(choice, width && height ? { width, height } : null, step), own);
+  }, [choice, width, height, step, own, onChange]);
 
   const choose = (change: Partial<Choice>): void => {
     const next = { ...choice, ...change };

@@ -1,5 +1,7 @@
 /** A list that outlives a reload. Knows nothing of React. */
 export class KeptList<T> {
+  /** How many entries were left out because they are not valid. */
+  readonly dropped: number;
   private items: readonly T[];
   private readonly key: string;
   private readonly listeners = new Set<() => void>();
@@ -7,7 +9,9 @@ export class KeptList<T> {
   /** Read what is kept under the key; entries that are not `valid` are left out. */
   constructor(key: string, valid: (item: unknown) => item is T) {
     this.key = key;
-    this.items = recall(key).filter(valid);
+    const kept = recall(key);
+    this.items = kept.filter(valid);
+    this.dropped = kept.length - this.items.length;
   }
 
   readonly get = (): readonly T[] => this.items;

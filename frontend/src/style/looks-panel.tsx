@@ -17,7 +17,7 @@ interface LooksPanelProps {
 export function LooksPanel({ style, onPick }: LooksPanelProps) {
   const saved = useSyncExternalStore(looks.subscribe, looks.get);
   const [name, setName] = useState("");
-  const [message, setMessage] = useState<string | null>(null);
+  const [message, setMessage] = useState(looks.dropped > 0 ? STRINGS.looksLost(looks.dropped) : null);
   const picker = useRef<HTMLInputElement>(null);
   const save = (event: SyntheticEvent): void => {
     event.preventDefault();

@@ -21,7 +21,9 @@ describe("looks", () => {
 
   it("outlive a reload, without those that are none", () => {
     newLooks().set([INK, { name: "bad", style: { steps: 99 } } as unknown as Look]);
-    expect(newLooks().get()).toEqual([INK]);
+    const again = newLooks();
+    expect(again.get()).toEqual([INK]);
+    expect(again.dropped).toBe(1); // the panel says so
   });
 
   it.each([

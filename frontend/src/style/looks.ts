@@ -54,12 +54,14 @@ function checkLook(given: unknown, place: string): Look {
   }
 }
 
+/** Say whether it is a look; one that another version of the page kept may be none any more. */
 export function isLook(item: unknown): item is Look {
   try {
     checkLook(item, "kept");
     return true;
-  } catch {
-    return false; // kept by another version of the page
+  } catch (error) {
+    if (error instanceof NoStyle) return false; // the list counts it, and the panel tells
+    throw error;
   }
 }
 

@@ -1,0 +1,96 @@
+import { useEffect, useRef, useState, useSyncExternalStore } from "react";
+
+import type { Size } from "@/call/size";
+
+import type { Brush } from "./brush";
+import { Compositor } from "./compositor";
+import { Pairing } from "./pairing";
+import type { RegionStore } from "./region";
+import { type FinderState, useFinder } from "./use-finder";
+
+interface RegionViewProps {
+  store: RegionStore;
+  brush: Brush;
+  mirror: boolean;
+  /** The track of the source. */
+  camera: MediaStreamTrack | null;
+  /** Of the restyled picture. */
+  size: Size;
+  /** Milliseconds from camera to result. */
+  delay: number;
+  onState: (state: FinderState) => void;
+  /** Send this in place of the camera's picture; null: that one again. */
+  onPair: (track: MediaStreamTrack | null) => void;
+  /** What shows the result now; null: its video again. */
+  onCanvas: (canvas: HTMLCanvasElement | null) => void;
+}
+
+/** Over the result: the same picture, put together where the style does not apply everywhere. */
+export default function RegionView(props: RegionViewProps) {
+  const { store, brush, mirror, camera, size, delay, onState, onPair, onCanvas } = props;
+  const { where, outside } = useSyncExternalStore(store.subscribe, store.get);
+  const canvas = useRef<HTMLCanvasElement>(null);
+  const late = useRef(delay);
+  const [compositor, setCompositor] = useState<Compositor | null>(null);
+  const finder = useFinder(where !== "everywhere", onState);
+  useEffect(() => {
+    late.current = delay;
+  }, [delay]);
+
+  useEffect(() => {
+    const [input, output] = [videoOf("in"), videoOf("out")];
+    if (!canvas.current || !input || !output) return;
+    let made: Compositor | null = null;
+    const fail = (): void => onState("failed");
+    try {
+      made = new Compositor({ canvas: canvas.current, input, output, delay: () => late.current }, brush, store.get);
+      made.run().catch(fail);
+      setCompositor(made);
+      onCanvas(canvas.current);
+    } catch {
+      fail();
+    }
+    return () => {
+      made?.stop();
+      onCanvas(null);
+    };
+  }, [brush, store, onState, onCanvas]);
+
+  useEffect(() => {
+    // eslint-disable-next-line react-hooks/immutability -- a worker beside React, not a value of it
+    if (compositor) compositor.finder = outside === "overlays" ? null : finder;
+  }, [compositor, finder, outside]);
+
+  const ready = where === "everywhere" || finder !== null;
+  const paired = outside === "overlays" && ready;
+  const pairing = useRef<Pairing | null>(null);
+  useEffect(() => {
+    if (!paired) return;
+    const made = new Pairing(finder, brush, store.get);
+    pairing.current = made;
+    onPair(made.track);
+    return () => {
+      pairing.current = null;
+      onPair(null);
+      made.stop();
+    };
+  }, [paired, finder, brush, store, onPair]);
+  useEffect(() => {
+    if (paired) pairing.current?.resize(size);
+  }, [paired, finder, size]);
+  useEffect(() => {
+    if (paired && camera) pairing.current?.take(camera, () => onState("failed"));
+  }, [paired, finder, camera, onState]);
+
+  return (
+    <canvas
+      ref={canvas}
+      id="composed"
+      data-testid="composed"
+      aria-hidden="true"
+      className={`absolute inset-0 size-full ${outside === "nothing" || outside === "overlays" ? "checkered" : ""} ${mirror ? "-scale-x-100" : ""}`}
+    />
+  );
+}
+
+const videoOf = (side: "in" | "out"): HTMLVideoElement | null => document.querySelector(`video#video-${side}`);

@@ -1,0 +1,88 @@
+import { useSyncExternalStore } from "react";
+
+import type { Info } from "@/api/client";
+import type { LiveState, Source } from "@/call/live";
+import type { Size } from "@/call/size";
+import { CaptureButtons } from "@/output/capture-buttons";
+import { FloatButton } from "@/float/float-button";
+import { FloatPanel } from "@/float/float-panel";
+import { SizeChoice } from "@/source/size-choice";
+import { SoundChoice } from "@/source/sound-choice";
+import { CameraChoice, SourceButtons } from "@/source/source-bar";
+import { type View, ViewChoice } from "@/stage/views";
+import { STRINGS } from "@/strings";
+import { Button } from "@/ui/controls";
+import { Icon } from "@/ui/icons";
+
+import { live, region, style } from "./app-state";
+import { toggleFullScreen } from "./use-map";
+import { hangUp } from "./use-resume";
+
+const resize = (size: Size, own: Size): void => live.resize(size, own);
+
+interface ToolRowsProps {
+  state: LiveState;
+  source: Source;
+  info: Info | null;
+  /** The result as it is seen. */
+  shown: MediaStream | null;
+  aspect: number;
+  view: View;
+  onView: (view: View) => void;
+  mirror: boolean;
+  onMirror: () => void;
+  onOpen: (make: () => Promise<Source>) => void;
+}
+
+/** Below the picture: what goes in, and what is done with what comes out. */
+export function ToolRows(props: ToolRowsProps) {
+  const { state, source, info, shown, aspect, view, onView, mirror, onMirror, onOpen } = props;
+  const { style: values } = useSyncExternalStore(style.subscribe, style.get);
+  const { tool } = useSyncExternalStore(region.subscribe, region.get);
+  const camera = source.kind === "camera";
+  return (
+    <div className="tools flex flex-wrap items-center gap-1.5">
+      <SourceButtons onOpen={onOpen} active={source.kind} />
+      {camera && <CameraChoice source={source} onOpen={onOpen} />}
+      {info?.size_step && (
+        <SizeChoice live={state} step={info.size_step} own={info} onChange={resize} />
+      )}
+      <SoundChoice live={live} state={state} />
+      <span className="basis-full" />
+      <CaptureButtons output={shown} />
+      <FloatButton disabled={!shown}>
+        <FloatPanel output={shown} mirror={mirror && camera} aspect={aspect} store={style} />
+      </FloatButton>
+      <ViewChoice view={view} onChange={onView} />
+      {camera && (
+        <Button pressed={mirror} title={STRINGS.mirror} aria-label={STRINGS.mirror} onClick={onMirror}>
+          <Icon name="mirror" />
+        </Button>
+      )}
+      <Button
+        data-testid="brush-tool"
+        pressed={tool !== "off"}
+        title={STRINGS.region.paintHint}
+        aria-label={STRINGS.region.brush}
+        onClick={() => region.change({ tool: tool === "off" ? "paint" : "off" })}
+      >
+        <Icon name="brush" />
+      </Button>
+      <Button title={STRINGS.fullscreen} aria-label={STRINGS.fullscreen} onClick={toggleFullScreen}>
+        <Icon name="full" />
+      </Button>
+      <Button
+        data-testid="bypass"
+        title={STRINGS.bypassHint}
+        pressed={values.bypass}
+        onClick={() => style.change({ bypass: !values.bypass })}
+      >
+        {STRINGS.bypass}
+      </Button>
+      <Button data-testid="stop" title={STRINGS.stop} onClick={hangUp}>
+        <Icon name="stop" />
+        <span className="sr-only">{STRINGS.stop}</span>
+      </Button>
+    </div>
+  );
+}

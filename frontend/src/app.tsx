@@ -1,4 +1,4 @@
-import { useState, useSyncExternalStore } from "react";
+import { type CSSProperties, useState, useSyncExternalStore } from "react";
 
 import type { Source } from "@/call/live";
 import { MidiPanel } from "@/midi/midi-panel";
@@ -46,6 +46,7 @@ export function App() {
 
   const { source, viewer } = state;
   const size = state.size ?? info ?? { width: 256, height: 256 };
+  const aspect = size.width / size.height;
   const authorise = (): void => {
     look();
     live.authorised();
@@ -61,7 +62,10 @@ export function App() {
         <ThemeButton />
       </header>
       <LinkNotice store={style} atLoad={linkProblem} />
-      <main className="grid grow content-start gap-5 lg:grid-cols-[minmax(0,1fr)_22rem] lg:grid-rows-[auto_1fr]">
+      <main
+        className="page-grid grid grow content-start gap-5 lg:grid-rows-[auto_1fr]"
+        style={{ "--aspect": aspect * (view === "side" ? 2 : 1) } as CSSProperties}
+      >
         <div className="flex min-w-0 flex-col gap-3">
           <LiveStage
             state={state}
@@ -81,7 +85,7 @@ export function App() {
               source={source}
               info={info}
               shown={shown}
-              aspect={size.width / size.height}
+              aspect={aspect}
               view={view}
               onView={setView}
               mirror={mirror}

@@ -45,7 +45,6 @@ export function LiveStage({ state, size, view, mirror, onFinder, onComposed, chi
   return (
     <Stage
       cover={composed}
-      aspect={aspect}
       input={state.source?.stream ?? null}
       output={state.output}
       view={view}

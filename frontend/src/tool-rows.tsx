@@ -41,48 +41,51 @@ export function ToolRows(props: ToolRowsProps) {
   const { tool } = useSyncExternalStore(region.subscribe, region.get);
   const camera = source.kind === "camera";
   return (
-    <div className="tools flex flex-wrap items-center gap-1.5">
-      <SourceButtons onOpen={onOpen} active={source.kind} />
-      {camera && <CameraChoice source={source} onOpen={onOpen} />}
-      {info?.size_step && (
-        <SizeChoice live={state} step={info.size_step} own={info} onChange={resize} />
-      )}
-      <SoundChoice live={live} state={state} />
-      <span className="basis-full" />
-      <CaptureButtons output={shown} />
-      <FloatButton disabled={!shown}>
-        <FloatPanel output={shown} mirror={mirror && camera} aspect={aspect} store={style} />
-      </FloatButton>
-      <ViewChoice view={view} onChange={onView} />
-      {camera && (
-        <Button pressed={mirror} title={STRINGS.mirror} aria-label={STRINGS.mirror} onClick={onMirror}>
-          <Icon name="mirror" />
+    <div className="tools grid gap-1.5">
+      <div role="group" aria-label={STRINGS.goesIn} className="flex flex-wrap items-center gap-1.5">
+        <SourceButtons onOpen={onOpen} active={source.kind} />
+        {camera && <CameraChoice source={source} onOpen={onOpen} />}
+        {info?.size_step && <SizeChoice live={state} step={info.size_step} own={info} onChange={resize} />}
+        <SoundChoice live={live} state={state} />
+        <Button data-testid="stop" title={STRINGS.stop} className="danger ml-auto" onClick={hangUp}>
+          <Icon name="stop" />
+          {STRINGS.stop}
         </Button>
-      )}
-      <Button
-        data-testid="brush-tool"
-        pressed={tool !== "off"}
-        title={STRINGS.region.paintHint}
-        aria-label={STRINGS.region.brush}
-        onClick={() => region.change({ tool: tool === "off" ? "paint" : "off" })}
-      >
-        <Icon name="brush" />
-      </Button>
-      <Button title={STRINGS.fullscreen} aria-label={STRINGS.fullscreen} onClick={toggleFullScreen}>
-        <Icon name="full" />
-      </Button>
-      <Button
-        data-testid="bypass"
-        title={STRINGS.bypassHint}
-        pressed={values.bypass}
-        onClick={() => style.change({ bypass: !values.bypass })}
-      >
-        {STRINGS.bypass}
-      </Button>
-      <Button data-testid="stop" title={STRINGS.stop} onClick={hangUp}>
-        <Icon name="stop" />
-        <span className="sr-only">{STRINGS.stop}</span>
-      </Button>
+      </div>
+      <div role="group" aria-label={STRINGS.comesOut} className="flex flex-wrap items-center gap-1.5">
+        <ViewChoice view={view} onChange={onView} />
+        {camera && (
+          <Button pressed={mirror} title={STRINGS.mirror} aria-label={STRINGS.mirror} onClick={onMirror}>
+            <Icon name="mirror" />
+          </Button>
+        )}
+        <Button
+          data-testid="brush-tool"
+          pressed={tool !== "off"}
+          title={STRINGS.region.paintHint}
+          aria-label={STRINGS.region.brush}
+          onClick={() => region.change({ tool: tool === "off" ? "paint" : "off" })}
+        >
+          <Icon name="brush" />
+        </Button>
+        <Button title={STRINGS.fullscreen} aria-label={STRINGS.fullscreen} onClick={toggleFullScreen}>
+          <Icon name="full" />
+        </Button>
+        <Button
+          data-testid="bypass"
+          title={STRINGS.bypassHint}
+          pressed={values.bypass}
+          onClick={() => style.change({ bypass: !values.bypass })}
+        >
+          {STRINGS.bypass}
+        </Button>
+        <span className="ml-auto flex flex-wrap gap-1.5">
+          <CaptureButtons output={shown} />
+          <FloatButton disabled={!shown}>
+            <FloatPanel output={shown} mirror={mirror && camera} aspect={aspect} store={style} />
+          </FloatButton>
+        </span>
+      </div>
     </div>
   );
 }

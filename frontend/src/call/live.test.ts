@@ -221,5 +221,7 @@ describe("Live", () => {
     expect(stopped).toHaveBeenCalled();
     expect(last().closed).toBe(true);
     expect(server.mock.calls.at(-1)?.[1].method).toBe("DELETE");
+    last().hear({ type: "stats", state: "live", engine: "running", stats: {} }); // was on its way
+    expect(live.get()).toMatchObject({ phase: { state: "idle" }, stats: null });
   });
 });

@@ -198,7 +198,9 @@ export class Live {
     if (this.attempt === 0) this.set({ phase: { state: "connecting" } });
     const call = new PeerCall({
       stream: (output) => this.set({ output }),
-      message: (message) => this.receive(message),
+      message: (message) => {
+        if (this.call === call) this.receive(message); // one may come after the call was ended
+      },
       open: () => this.opened(call),
       lost: () => this.retry({ state: "gone" }, backoff(this.attempt++)),
     });

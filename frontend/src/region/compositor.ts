@@ -16,7 +16,7 @@ interface Entry {
 }
 
 const KEPT = 24; // entries
-const LONG_SIDE = 512; // pixels at least, so that the camera's part is sharp
+const LONG_SIDE = 640; // pixels, as most cameras give
 
 export interface Pictures {
   canvas: HTMLCanvasElement;
@@ -65,7 +65,7 @@ export class Compositor {
   draw(): void {
     const { canvas, output, delay } = this.pictures;
     if (output.videoWidth === 0) return;
-    const scale = Math.max(1, LONG_SIDE / Math.max(canvas.clientWidth, canvas.clientHeight, 1));
+    const scale = LONG_SIDE / Math.max(canvas.clientWidth, canvas.clientHeight, 1);
     fit(canvas, Math.round(canvas.clientWidth * scale), Math.round(canvas.clientHeight * scale));
     const { where, outside, painted } = this.region();
     const entry = entryAt(this.entries, performance.now() - delay());

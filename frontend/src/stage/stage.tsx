@@ -1,4 +1,4 @@
-import { type CSSProperties, type KeyboardEvent, type PointerEvent, type ReactNode, useRef, useState } from "react";
+import { type KeyboardEvent, type PointerEvent, type ReactNode, useRef, useState } from "react";
 
 import { STRINGS } from "@/strings";
 import { Icon } from "@/ui/icons";
@@ -7,7 +7,6 @@ import { Picture } from "./picture";
 import type { View } from "./views";
 
 interface StageProps {
-  aspect: number;
   input: MediaStream | null;
   output: MediaStream | null;
   view: View;
@@ -26,8 +25,8 @@ const CAMERA: Record<View, string> = {
   only: "inset-0 opacity-0",
 };
 
-/** The picture: the camera on one side of a line that can be dragged, the result on the other. */
-export function Stage({ aspect, input, output, view, mirror, cover, children }: StageProps) {
+/** The picture, of the shape that --aspect says: the camera on one side of a line that can be dragged, the result on the other. */
+export function Stage({ input, output, view, mirror, cover, children }: StageProps) {
   const [split, setSplit] = useState(28);
   const box = useRef<HTMLDivElement>(null);
   const wipe = view === "wipe";
@@ -43,7 +42,6 @@ export function Stage({ aspect, input, output, view, mirror, cover, children }: 
     <div
       ref={box}
       data-testid="stage"
-      style={{ "--aspect": side ? aspect * 2 : aspect } as CSSProperties}
       className="stage relative isolate mx-auto w-full overflow-hidden rounded-3xl bg-stage shadow-xl"
     >
       <div className={`absolute inset-y-0 right-0 ${side ? "left-1/2" : "left-0"}`}>

@@ -7,6 +7,7 @@ import { CopyButton } from "@/ui/copy-button";
 import { Icon } from "@/ui/icons";
 
 import { LooksPanel } from "./looks-panel";
+import { Presets } from "./presets";
 import { PromptBox } from "./prompt-box";
 import { styleLink } from "./style-link";
 import type { StyleStore } from "./style-store";
@@ -26,7 +27,9 @@ export function StylePanel({ store, info }: { store: StyleStore; info: Info | nu
         hint={hint}
         onCommit={(prompt) => store.change({ prompt })}
       />
-      {info && <Presets info={info} prompt={style.prompt} onPick={(p) => store.change({ prompt: p })} />}
+      {info && (
+        <Presets presets={info.presets} prompt={style.prompt} onPick={(p) => store.change({ prompt: p })} />
+      )}
       <div className="grid gap-4">
         <Slider
           label={STRINGS.strength}
@@ -255,44 +258,5 @@ function SeedInput({ id, testId, value, onChange }: SeedInputProps) {
         if (Number.isInteger(seed) && seed >= 0 && seed < 2 ** 32) onChange(seed);
       }}
     />
-  );
-}
-
-function Presets(props: { info: Info; prompt: string; onPick: (prompt: string) => void }) {
-  const pictures = props.info.presets.some(({ thumbnail }) => thumbnail);
-  return (
-    <div
-      role="group"
-      aria-label={STRINGS.presets}
-      className={
-        pictures
-          ? "grid max-h-84 grid-cols-4 gap-2 overflow-y-auto pr-1"
-          : "flex flex-wrap gap-2"
-      }
-    >
-      {props.info.presets.map(({ name, prompt, examples, thumbnail }) => {
-        const chosen = prompt === props.prompt;
-        return (
-          <button
-            key={name}
-            type="button"
-            data-testid={`preset-${name}`}
-            title={[prompt, ...examples.slice(0, 3)].join(", ")}
-            aria-pressed={chosen}
-            onClick={() => props.onPick(chosen ? "" : prompt)}
-            className={`border text-sm transition ${
-              pictures ? "rounded-xl p-1 text-xs" : "min-h-9 rounded-full px-3.5"
-            } ${
-              chosen
-                ? "border-accent bg-accent text-on-accent"
-                : "border-line bg-raised hover:border-accent"
-            }`}
-          >
-            {thumbnail && <img src={thumbnail} alt="" className="mb-1 aspect-square w-full rounded-lg" />}
-            <span className={pictures ? "block truncate" : ""}>{name}</span>
-          </button>
-        );
-      })}
-    </div>
   );
 }

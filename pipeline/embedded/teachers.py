@@ -4,13 +4,18 @@ python -m pipeline.embedded.teachers [--cache .cache/embedded] [--smoke] [--part
 """
 
 import argparse
+from collections.abc import Iterable
 from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
 from tqdm import tqdm
 
 from pipeline.embedded.filters import FILTERS, Image
+from pipeline.embedded.strokes import lay, strokes
 from pipeline.embedded.styles import STYLES
 
 SIZE = 256
@@ -49,8 +54,32 @@ def render(image: Image, network: StyleNetwork | None) -> Image:
             large = network(image, int(index))
         else:
             large = FILTERS[kind](image)
-        styled.append(cv2.resize(large, (SIZE, SIZE), interpolation=cv2.INTER_AREA))
+        small = cv2.resize(large, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
+        styled.append(smooth(small) if spec.paint and kind == "net" else small)
     return np.stack(styled)
+
+
+def smooth(image: Image) -> Image:
+    """Take the network's own strokes away, keep its colours and outlines."""
+    return cv2.bilateralFilter(cv2.medianBlur(image, 5), 9, 50, 5)
+
+
+def painted(
+    pictures: Float[Tensor, "styles 3 h w"],
+    source: Float[Tensor, "3 h w"],
+    noise: Float[Tensor, "c h8 w8"],
+    styles: Iterable[int],
+) -> Float[Tensor, "styles 3 h w"]:
+    """Lay the strokes that `noise` gives over pictures of these styles, where they have any."""
+    done = []
+    for picture, style in zip(pictures, styles, strict=True):
+        paint = STYLES[style].paint
+        if paint is None:
+            done.append(picture)
+            continue
+        texture = strokes(noise[None], source[None], torch.tensor([paint.angle]))
+        done.append(lay(picture[None], texture, paint)[0])
+    return torch.stack(done) if done else pictures
 
 
 def main() -> None:

@@ -12,7 +12,16 @@ from safetensors.torch import load_file
 from torch.nn import functional
 
 from pipeline.config import EngineConfig
-from pipeline.embedded import WEIGHTS, distil, export, heldout, unpack, wording
+from pipeline.embedded import (
+    WEIGHTS,
+    distil,
+    drawing,
+    export,
+    heldout,
+    strokes,
+    unpack,
+    wording,
+)
 from pipeline.embedded.filters import FILTERS
 from pipeline.embedded.styles import STYLES
 from pipeline.embedded.training import ahead, half_precision
@@ -148,7 +157,7 @@ def test_drawn_goals_say_what_they_show() -> None:
     goals = [wordings.goal() for _ in range(300)]
 
     for goal in goals:
-        shown = float(goal.picture(source, styled))
+        shown = float(goal.picture(source, styled[list(goal.styles)]))
         if not goal.styles:
             assert shown == 0
         elif len(goal.styles) == 1:
@@ -162,7 +171,7 @@ def test_drawn_goals_say_what_they_show() -> None:
 
 def test_noise_is_carried_by_whole_pixels_and_stays_white() -> None:
     torch.manual_seed(0)
-    first, second = distil.carried_noise(64, 128, (0, 5))
+    first, second = drawing.carried_noise(64, 128, (0, 5))
 
     for field in (first, second):
         assert float(field.var()) == pytest.approx(1, abs=0.05)
@@ -170,8 +179,56 @@ def test_noise_is_carried_by_whole_pixels_and_stays_white() -> None:
     # five of eight columns of each latent have moved on to the next
     together = float((first[..., 1:] * second[..., :-1]).mean())
     assert together == pytest.approx(5 / 8, abs=0.05)
-    same, again = distil.carried_noise(4, 64, (0, 0))
+    same, again = drawing.carried_noise(4, 64, (0, 0))
     assert torch.equal(same, again)
+
+
+def test_strokes_follow_the_noise_and_the_edges() -> None:
+    torch.manual_seed(0)
+    noise, angle = torch.randn(1, 16, 16, 16), torch.tensor([0.0])
+    plain = torch.zeros(1, 3, 128, 128)
+    upright = torch.linspace(-1, 1, 128).expand(1, 3, 128, 128)  # brightness rises to the right
+
+    level, along_edges = (strokes.strokes(noise, image, angle) for image in (plain, upright))
+
+    # long the way they run: neighbours across differ more than neighbours along
+    for texture, along, across in ((level, -1, -2), (along_edges, -2, -1)):
+        change = [float(texture.diff(n=1, dim=d).abs().mean()) for d in (along, across)]
+        assert change[1] > 1.6 * change[0]
+    assert not torch.equal(level, strokes.strokes(torch.randn_like(noise), plain, angle))
+    moved = strokes.strokes(noise.roll(1, -1), plain, angle)  # by one latent: eight pixels
+    inner = slice(24, -24)
+    torch.testing.assert_close(moved[..., inner, 32:-24], level[..., inner, 24:-32])
+
+
+def test_strokes_are_lighter_and_darker_than_what_they_lie_on() -> None:
+    paint = strokes.Paint((255, 255, 255), (0, 0, 0), 0.5, 0.0)
+    base, texture = torch.zeros(1, 3, 1, 3), torch.tensor([-1.0, 0, 1]).view(1, 1, 1, 3)
+
+    assert strokes.lay(base, texture, paint)[0, 0, 0].tolist() == [-0.5, 0, 0.5]
+
+
+def test_drawn_rows_paint_with_their_own_noise(tmp_path: Path) -> None:
+    random.seed(0)
+    torch.manual_seed(0)
+    (tmp_path / "styled").mkdir()
+    stack = np.full((1 + len(STYLES), 256, 256, 3), 128, np.uint8)
+    np.save(tmp_path / "styled" / "one.npy", stack)
+    drawn = drawing.Drawn(tmp_path, make_static_text(), channels=16)
+
+    rows, pairs = drawn.rows(64, 128), drawn.pairs(2, 128)
+
+    brushed = [float(row.std()) > 0.05 for row in rows.styled]
+    painted = [any(STYLES[i].paint for i in row[:-1].nonzero()) for row in rows.prompts.styles]
+    weighed = rows.prompts.weight > 0  # the second style is not judged, but painted
+    assert [b for b, w in zip(brushed, weighed, strict=True) if not w] == [
+        p for p, w in zip(painted, weighed, strict=True) if not w
+    ]
+    assert any(painted)
+    assert rows.noise.shape == (2, 64, 16, 16, 16)
+    assert set(rows.along.tolist()) >= {0.0, 1.0}
+    assert pairs.source.shape == (4, 3, 128, 128)
+    assert len(pairs.shifts) == 2
 
 
 def test_pairs_that_move_together_are_steady() -> None:

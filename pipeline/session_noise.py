@@ -75,16 +75,13 @@ class SessionNoise:
 
     def _fields(self, seed: int, params: StyleParams) -> Pack:
         if seed not in self._drawn:
-            drawn = fixed_noise(seed, self._shape)
+            # on the CPU, so that a seed means the same on every device
+            generator = torch.Generator().manual_seed(seed)
+            drawn = torch.randn((MOST_STEPS, *self._shape), generator=generator)
             in_use = (params.seed, params.blend_seed)
             self._drawn = {s: f for s, f in self._drawn.items() if s in in_use}
             self._drawn[seed] = drawn.to(self._device)
         return self._drawn[seed]
-
-
-def fixed_noise(seed: int, shape: tuple[int, int, int]) -> Pack:
-    """Draw a seed's fields, on the CPU so that a seed means the same on every device."""
-    return torch.randn((MOST_STEPS, *shape), generator=torch.Generator().manual_seed(seed))
 
 
 class CarriedNoise:

@@ -12,7 +12,6 @@ from torch.nn import functional
 
 from pipeline.embedded.filters import ON_A_GRID
 from pipeline.embedded.styles import STYLES
-from pipeline.embedded.teachers import painted
 from pipeline.embedded.train_autoencoder import Pictures
 from pipeline.embedded.wording import Goal, Wordings
 from pipeline.models.static_text import StaticTextEncoder
@@ -55,8 +54,7 @@ class Drawn:
         self._stacks = Pictures(cache / "styled").stacks
         self._text, self._channels = text, channels
         self._wordings = Wordings(text.vocabulary, text.table.cpu())
-        self._on_a_grid = {i for i, s in enumerate(STYLES) if s.teacher in ON_A_GRID}
-        self._painted = {i for i, s in enumerate(STYLES) if s.paint}
+        self._on_a_grid = {i for i, s in enumerate(STYLES) if s.paint or s.teacher in ON_A_GRID}
 
     def rows(self, count: int, side: int) -> Rows:
         """Draw rows of their own, whose starts lie anywhere between source and styled picture."""
@@ -65,9 +63,7 @@ class Drawn:
             goal = self._wordings.goal()
             cut = self._cut(side, goal)
             along = random.choices((0.0, 1.0, random.random()), (0.7, 0.12, 0.18))[0]
-            noise = torch.randn(2, self._channels, side // 8, side // 8)
-            # a start that is styled already keeps its strokes, whatever the noise
-            drawn.append((cut, goal, noise, noise[0] if along == 0 else noise[1], along))
+            drawn.append((cut, goal, torch.randn(2, self._channels, side // 8, side // 8), along))
         return self._gather(drawn, [])
 
     def pairs(self, count: int, side: int) -> Rows:
@@ -82,14 +78,12 @@ class Drawn:
                 ((0, 0), shift), carried_noise(self._channels, side, shift), strict=True
             ):
                 moved = cut[:, dy : dy + side, dx : dx + side]
-                drawn.append((moved, goal, noise, noise[0], 0.0))
+                drawn.append((moved, goal, noise, 0.0))
         return self._gather(drawn, shifts)
 
     def _shift(self, styles: set[int]) -> tuple[int, int]:
         if styles & self._on_a_grid:  # stays on the screen when the picture moves
             return 0, 0
-        if styles & self._painted:  # strokes follow noise, which moves exactly by whole latents
-            return random.choice((0, FAR)), random.choice((0, FAR))
         return random.randint(0, FAR), random.randint(0, FAR)
 
     def _cut(self, side: int, goal: Goal) -> np.ndarray:
@@ -101,20 +95,19 @@ class Drawn:
 
     def _gather(
         self,
-        drawn: list[tuple[np.ndarray, Goal, Tensor, Tensor, float]],
+        drawn: list[tuple[np.ndarray, Goal, Tensor, float]],
         shifts: list[tuple[int, int]],
     ) -> Rows:
         source, styled = [], []
-        for cut, goal, _, strokes_from, _ in drawn:
+        for cut, goal, *_ in drawn:
             crop = torch.from_numpy(cut).permute(0, 3, 1, 2).float() / 127.5 - 1
             level = _SENSOR_NOISE * random.random() * (random.random() < 0.7)
             source.append(crop[0] + level * torch.randn_like(crop[0]))
-            pictures = painted(crop[1:], crop[0], strokes_from, goal.styles)
-            styled.append(goal.picture(source[-1], pictures))
+            styled.append(goal.picture(source[-1], crop[1:]))
         return Rows(
             torch.stack(source),
             torch.stack(styled),
-            torch.stack([noise for _, _, noise, _, _ in drawn], 1),
+            torch.stack([noise for _, _, noise, _ in drawn], 1),
             torch.tensor([along for *_, along in drawn]),
             shifts,
             tokenise(self._text, [goal for _, goal, *_ in drawn]),

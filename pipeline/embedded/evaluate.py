@@ -4,7 +4,7 @@
 
 psnr_…          what the autoencoder keeps of webcam frames and of styled pictures, in dB
 identity_psnr   how near an empty prompt comes to the picture itself
-agreement_psnr  how near a result comes to its teacher's, under the same fixed noise
+agreement_psnr  how near a result comes to its teacher's
 separability    share of results whose nearest teacher, by VGG Gram matrices, is their own
 wordings        the same for 200 prompts kept from training (tests/fixtures/wordings.json)
 edges           agreement of the result's edges with the camera's at strength .5 (F1, 2 pixels)
@@ -33,11 +33,10 @@ from pipeline.config import EngineConfig
 from pipeline.embedded import WEIGHTS, heldout
 from pipeline.embedded.perceptual import Perceptual, gram
 from pipeline.embedded.styles import STYLES
-from pipeline.embedded.teachers import SIZE, StyleNetwork, painted, render
+from pipeline.embedded.teachers import SIZE, StyleNetwork, render
 from pipeline.engine import Engine, build_engine
 from pipeline.models.folder import thumbnail_name
 from pipeline.params import StyleParams
-from pipeline.session_noise import fixed_noise
 
 Image = NDArray[np.uint8]
 _CLIP_FRAMES = 12
@@ -86,16 +85,6 @@ class Judge:
             total = total + (own[:, None] - taught[None]).abs().mean((2, 3)) / size
         assert isinstance(total, torch.Tensor)
         return total.argmin(1).tolist()
-
-
-def teach(large: Image, network: StyleNetwork) -> list[Image]:
-    """Give all teachers' pictures of one, halved, with the strokes of the default seed's noise."""
-    pictures = np.stack([_halved(large), *render(large, network)])
-    planes = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
-    side = SIZE // 8
-    noise = fixed_noise(StyleParams().seed, (16, side, side))[0]
-    done = painted(planes[1:], planes[0], noise, range(len(STYLES))).clamp(-1, 1)
-    return list(((done + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy())
 
 
 def contact_sheet(rows: list[list[Image]], columns: int = 4, side: int = 160) -> Image:
@@ -147,8 +136,8 @@ def still_figures(
 ) -> tuple[dict[str, Any], list[list[Image]]]:
     """Give the figures of single pictures, and all results, style by style."""
     small = [_halved(x) for x in large]
-    taught = [teach(x, network) for x in tqdm(large, desc="teachers", disable=None)]
-    results = [[restyle(x, spec.prompt, noise="fixed") for spec in STYLES] for x in small]
+    taught = [render(x, network) for x in tqdm(large, desc="teachers", disable=None)]
+    results = [[restyle(x, spec.prompt) for spec in STYLES] for x in small]
     textures = [judge.textures(teachers) for teachers in taught]
     found = [judge.nearest(row, teachers) for row, teachers in zip(results, textures, strict=True)]
     confused = {
@@ -199,7 +188,7 @@ def temporal_figures(
         small = [_halved(x) for x in large]
         back = [metrics.motion_between(b, a) for a, b in pairwise(small)]
         ahead = [metrics.motion_between(a, b) for a, b in pairwise(small)]
-        taught = [teach(x, network) for x in large]
+        taught = [render(x, network) for x in large]
         runs = {"input": [small]}
         runs["teachers"] = [[frame[i] for frame in taught] for i in range(len(STYLES))]
         runs["model"] = [[restyle(x, s.prompt) for x in small] for s in STYLES]

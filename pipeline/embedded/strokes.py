@@ -1,21 +1,22 @@
-"""Brush strokes out of the noise that the denoiser sees.
+"""Brush strokes over what a style network gives.
 
-Strokes that a network paints are chaotic: no small denoiser learns in hours where each one lies,
-and the mean of all is a tint. Here a stroke is noise smeared along a direction, as in line integral
-convolution (Cabral and Leedom 1993), and the noise is the latent noise itself. So the denoiser can
-read from its input where the strokes lie; they never repeat, and where noise is carried by the
-picture (Go-with-the-Flow) they stick to what moves.
+The strokes that such a network paints itself are chaotic: no small denoiser learns in hours where
+each one lies, and the mean of all is a tint. These are noise smeared along a direction, as in line
+integral convolution (Cabral and Leedom 1993); the direction is that of the picture's edges. The
+noise repeats every 32 pixels, which is four latents, so the denoiser can know where strokes lie.
 """
 
 from dataclasses import dataclass
 
-import torch
-from jaxtyping import Float
-from torch import Tensor
-from torch.nn import functional
+import cv2
+import numpy as np
+from jaxtyping import Float, UInt8
+from numpy.typing import NDArray
 
+Image = NDArray[np.uint8]
+_PERIOD = 16  # of the noise, in half pixels of the picture
 _ANGLES = 4  # directions that are smeared along; others are mixed from these
-_ALONG, _ACROSS = 3.5, 0.65  # standard deviations of a stroke, in half pixels of the picture
+_ALONG, _ACROSS = 3.5, 0.65  # standard deviations of a stroke, in half pixels
 _REACH = 10  # half the side of a stroke's kernel
 _KEEN = 3.0  # how much nearer directions count
 
@@ -30,76 +31,58 @@ class Paint:
     angle: float  # degrees from the horizontal, where the picture gives no direction
 
 
-def kernels() -> Float[Tensor, "angles 1 k k"]:
+def lay(
+    base: UInt8[np.ndarray, "h w 3"], source: UInt8[np.ndarray, "h w 3"], paint: Paint
+) -> Image:
+    """Lay lighter and darker strokes over a styled picture, along the edges of its source."""
+    texture = strokes(source, paint.angle)[..., None]
+    picture = base.astype(np.float32)
+    for colour, where in ((paint.light, texture), (paint.dark, -texture)):
+        picture += paint.amount * np.maximum(where, 0) * (np.float32(colour) - picture)
+    return np.clip(picture, 0, 255).astype(np.uint8)
+
+
+def strokes(image: UInt8[np.ndarray, "h w 3"], angle: float) -> Float[np.ndarray, "h w"]:
+    """Give strokes, about -1 .. 1, for a picture whose sides are multiples of 32."""
+    height, width = image.shape[:2]
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32) / 127.5
+    grey = cv2.resize(grey, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
+    noise = np.random.default_rng(23).standard_normal((_PERIOD, _PERIOD), np.float32)
+    # repeated past the borders, which are no different from the rest
+    field = np.tile(noise, (height // 2 // _PERIOD + 2, width // 2 // _PERIOD + 2))
+    inner = slice(_PERIOD, -_PERIOD)
+    smeared = [cv2.filter2D(field, -1, kernel)[inner, inner] for kernel in _kernels()]
+    mixed = (np.stack(smeared) * _directions(grey, angle)).sum(0)
+    drawn = np.tanh(1.2 * mixed) * _calm(grey)
+    return cv2.resize(drawn, (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+def _kernels() -> list[NDArray[np.float32]]:
     """Give a stroke for each direction; smeared white noise keeps a variance of one."""
-    at = torch.arange(-_REACH, _REACH + 1.0)
-    y, x = torch.meshgrid(at, at, indexing="ij")
+    y, x = np.mgrid[-_REACH : _REACH + 1, -_REACH : _REACH + 1].astype(np.float32)
     made = []
     for number in range(_ANGLES):
-        angle = torch.tensor(torch.pi * number / _ANGLES)
-        along, across = x * angle.cos() - y * angle.sin(), x * angle.sin() + y * angle.cos()
-        stroke = torch.exp(-((along / _ALONG) ** 2 + (across / _ACROSS) ** 2) / 2)
-        made.append(stroke / stroke.square().sum().sqrt())
-    return torch.stack(made)[:, None]
+        turn = np.pi * number / _ANGLES
+        along, across = x * np.cos(turn) - y * np.sin(turn), x * np.sin(turn) + y * np.cos(turn)
+        stroke = np.exp(-((along / _ALONG) ** 2 + (across / _ACROSS) ** 2) / 2)
+        made.append((stroke / np.sqrt(np.square(stroke).sum())).astype(np.float32))
+    return made
 
 
-def directions(
-    images: Float[Tensor, "b 3 h w"], angles: Float[Tensor, "b"]
-) -> Float[Tensor, "b angles h2 w2"]:
-    """Weigh the directions at half size: along edges, and by default along `angles` (degrees)."""
-    grey = functional.avg_pool2d(images.mean(1, keepdim=True), 2)
-    padded = functional.pad(grey, (1, 1, 1, 1), mode="replicate")
-    dx = padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]
-    dy = padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]
+def _directions(grey: NDArray[np.float32], angle: float) -> Float[np.ndarray, "angles h w"]:
+    """Weigh the directions: along edges, and where there are none along `angle` (degrees)."""
+    dx, dy = (cv2.Sobel(grey, cv2.CV_32F, *axis) / 4 for axis in ((1, 0), (0, 1)))
     # a direction and its opposite are one: doubled angles (structure tensor), turned to the edge
-    double = torch.cat([dy * dy - dx * dx, 2 * dx * dy], 1)
-    for _ in range(2):
-        double = functional.avg_pool2d(double, 9, 1, 4, count_include_pad=False)
-    turned = torch.deg2rad(2 * angles)
-    double = double + 2e-3 * torch.stack([turned.cos(), turned.sin()], 1)[..., None, None]
-    double = double / double.norm(dim=1, keepdim=True).clamp(min=1e-6)
-    own = 2 * torch.pi * torch.arange(_ANGLES) / _ANGLES
-    cosine = double[:, :1] * own.cos()[:, None, None] + double[:, 1:] * own.sin()[:, None, None]
-    weights = (_KEEN * cosine).exp()
-    return weights / weights.norm(dim=1, keepdim=True)
+    double = np.stack([cv2.GaussianBlur(p, (0, 0), 3) for p in (dy * dy - dx * dx, 2 * dx * dy)])
+    turned = np.deg2rad(2 * angle)
+    double += 2e-3 * np.float32([np.cos(turned), np.sin(turned)])[:, None, None]
+    double /= np.maximum(np.linalg.norm(double, axis=0), 1e-6)
+    own = 2 * np.pi * np.arange(_ANGLES, dtype=np.float32)[:, None, None] / _ANGLES
+    weights = np.exp(_KEEN * (np.cos(own) * double[0] + np.sin(own) * double[1]))
+    return weights / np.linalg.norm(weights, axis=0)
 
 
-def strokes(
-    noise: Float[Tensor, "b 16 h8 w8"],
-    images: Float[Tensor, "b 3 h w"],
-    angles: Float[Tensor, "b"],
-) -> Float[Tensor, "b 1 h w"]:
-    """Smear latent noise along the directions of `images`: about -1 .. 1, with soft borders."""
-    field = functional.pixel_shuffle(noise, 4)
-    smeared = smear(field)
-    mixed = (smeared * directions(images, angles)).sum(1, keepdim=True)
-    drawn = torch.tanh(1.2 * mixed) * calm(images)
-    return functional.interpolate(drawn, scale_factor=2, mode="bilinear")
-
-
-def smear(field: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b angles h w"]:
-    """Convolve with each kernel, by FFT: kernels this large are slow otherwise."""
-    height, width = field.shape[-2:]
-    size = (height + 2 * _REACH, width + 2 * _REACH)
-    product = torch.fft.rfft2(field, s=size) * torch.fft.rfft2(kernels()[:, 0], s=size)
-    whole = torch.fft.irfft2(product, s=size)
-    return whole[..., _REACH : _REACH + height, _REACH : _REACH + width]
-
-
-def calm(images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 1 h2 w2"]:
+def _calm(grey: NDArray[np.float32]) -> Float[np.ndarray, "h w"]:
     """Give 1 where the picture is smooth, less where it has detail: faces stay faces."""
-    grey = functional.avg_pool2d(images.mean(1, keepdim=True), 2)
-    detail = (grey - functional.avg_pool2d(grey, 5, 1, 2, count_include_pad=False)).abs()
-    spread = functional.avg_pool2d(detail, 7, 1, 3, count_include_pad=False)
-    return 1 / (1 + 12 * spread)
-
-
-def lay(
-    base: Float[Tensor, "b 3 h w"], texture: Float[Tensor, "b 1 h w"], paint: Paint
-) -> Float[Tensor, "b 3 h w"]:
-    """Lay lighter and darker strokes over pictures in -1 .. 1."""
-    light, dark = (
-        torch.tensor(colour)[:, None, None] / 127.5 - 1 for colour in (paint.light, paint.dark)
-    )
-    lit = base + paint.amount * texture.clamp(min=0) * (light - base)
-    return lit + paint.amount * (-texture).clamp(min=0) * (dark - lit)
+    detail = np.abs(grey - cv2.blur(grey, (5, 5)))
+    return 1 / (1 + 12 * cv2.blur(detail, (7, 7)))

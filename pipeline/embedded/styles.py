@@ -284,7 +284,6 @@ _STYLES: tuple[StyleSpec, ...] = (
 )
 
 _PAINTS = {
-    "Oil painting": Paint((255, 232, 190), (50, 28, 18), 0.30, 40.0),
     "Starry night": Paint((245, 215, 90), (10, 30, 110), 0.62, 35.0),
     "Impressionist": Paint((255, 225, 150), (95, 95, 200), 0.50, 80.0),
     "Expressionist": Paint((255, 120, 40), (20, 20, 120), 0.35, 45.0),

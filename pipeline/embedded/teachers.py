@@ -4,18 +4,14 @@ python -m pipeline.embedded.teachers [--cache .cache/embedded] [--smoke] [--part
 """
 
 import argparse
-from collections.abc import Iterable
 from pathlib import Path
 
 import cv2
 import numpy as np
-import torch
-from jaxtyping import Float
-from torch import Tensor
 from tqdm import tqdm
 
 from pipeline.embedded.filters import FILTERS, Image
-from pipeline.embedded.strokes import lay, strokes
+from pipeline.embedded.strokes import lay
 from pipeline.embedded.styles import STYLES
 
 SIZE = 256
@@ -45,7 +41,7 @@ class StyleNetwork:
 
 def render(image: Image, network: StyleNetwork | None) -> Image:
     """Give all styles of one large image, halved: [style, SIZE, SIZE, 3]; filters at least."""
-    styled = []
+    source, styled = _halved(image), []
     for spec in STYLES:
         kind, _, index = spec.teacher.partition(":")
         if network is None and kind in ("net", "oil"):  # oil is in opencv-contrib only
@@ -54,32 +50,20 @@ def render(image: Image, network: StyleNetwork | None) -> Image:
             large = network(image, int(index))
         else:
             large = FILTERS[kind](image)
-        small = cv2.resize(large, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
-        styled.append(smooth(small) if spec.paint and kind == "net" else small)
+        small = _halved(large)
+        if spec.paint and kind == "net":
+            small = smooth(small)
+        styled.append(lay(small, source, spec.paint) if spec.paint else small)
     return np.stack(styled)
+
+
+def _halved(image: Image) -> Image:
+    return cv2.resize(image, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
 
 
 def smooth(image: Image) -> Image:
     """Take the network's own strokes away, keep its colours and outlines."""
     return cv2.bilateralFilter(cv2.medianBlur(image, 5), 9, 50, 5)
-
-
-def painted(
-    pictures: Float[Tensor, "styles 3 h w"],
-    source: Float[Tensor, "3 h w"],
-    noise: Float[Tensor, "c h8 w8"],
-    styles: Iterable[int],
-) -> Float[Tensor, "styles 3 h w"]:
-    """Lay the strokes that `noise` gives over pictures of these styles, where they have any."""
-    done = []
-    for picture, style in zip(pictures, styles, strict=True):
-        paint = STYLES[style].paint
-        if paint is None:
-            done.append(picture)
-            continue
-        texture = strokes(noise[None], source[None], torch.tensor([paint.angle]))
-        done.append(lay(picture[None], texture, paint)[0])
-    return torch.stack(done) if done else pictures
 
 
 def main() -> None:
@@ -106,7 +90,7 @@ def main() -> None:
             continue
         image = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
         styled = render(cv2.resize(image, (LARGE, LARGE), interpolation=cv2.INTER_CUBIC), network)
-        source = cv2.resize(image, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
+        source = _halved(image)
         partial = target.with_suffix(".tmp.npy")
         np.save(partial, np.concatenate([source[None], styled]))
         partial.rename(target)

@@ -25,6 +25,7 @@ _UNKNOWN = ("{}", "{} {}", "a {}", "the {}", "{} and {}", "a {} with a {}", "me 
             "{} of a person", "a photo of a {}")  # fmt: skip
 _NO_PROMPT, _NO_STYLE = 0.06, 0.07  # shares of rows whose picture is to stay as it is
 _BLEND, _WEIGHTED = 0.10, 0.12  # of rows blended by words, and by weights of two prompts
+_SHARES = [3 if spec.paint else 1 for spec in STYLES]  # strokes are the hardest to learn
 _FREQUENT = slice(1996, 11000)  # word pieces of BERT's vocabulary: whole words, commonest first
 _ALIKE = 0.5  # cosine from which on a word is taken to mean a style
 
@@ -87,7 +88,8 @@ class Wordings:
 
     def goal(self) -> Goal:
         """Draw what a row is to become, and its words."""
-        one, other = random.sample(range(len(STYLES)), 2)
+        one = random.choices(range(len(STYLES)), _SHARES)[0]
+        other = random.choice([index for index in range(len(STYLES)) if index != one])
         kinds = ("nothing", "no style", "blend", "weighted", "style")
         shares = (_NO_PROMPT, _NO_STYLE, _BLEND, _WEIGHTED)
         kind = random.choices(kinds, (*shares, 1 - sum(shares)))[0]

@@ -12,27 +12,20 @@ same, they are to look the same. A third of the batches takes two steps.
 
 import argparse
 import random
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from pipeline.embedded.filters import ON_A_GRID
+from pipeline.embedded.drawing import Drawn, Rows
 from pipeline.embedded.perceptual import Perceptual, difference
-from pipeline.embedded.styles import STYLES
-from pipeline.embedded.train_autoencoder import Pictures
 from pipeline.embedded.train_autoencoder import load as load_autoencoder
-from pipeline.embedded.train_unet import Prompts, embed, make_models, noise_table, tokenise
+from pipeline.embedded.train_unet import embed, make_models, noise_table
 from pipeline.embedded.training import Training, ahead, device_of, half_precision
-from pipeline.embedded.wording import Wordings
 
 _SIDE = 128
-_FAR = 6  # pixels between the two pictures of a pair, at most
-_SENSOR_NOISE = 4.0 / 127.5  # four grey levels, at most
 _FIRST, _SECOND = (699, 1000), (299, 600)  # timesteps: strength .7 to 1, then about half
 _TWO_STEPS = 0.33
 _EDGE = 8  # pixels at a crop's border that are not compared between the two of a pair
@@ -40,65 +33,7 @@ _WEIGHTS = {"pixels": 1.0, "edges": 1.0, "features": 3.0, "texture": 1.0, "stead
             "latents": 0.2, "autoencoder": 0.5, "words": 0.05}  # fmt: skip
 
 
-@dataclass(slots=True)
-class Pairs:
-    """Pictures in -1 .. 1, and noise; rows 2i and 2i+1 show the same, `shifts[i]` pixels apart."""
-
-    source: Float[Tensor, "b 3 h w"]
-    styled: Float[Tensor, "b 3 h w"]
-    noise: Float[Tensor, "steps b c h8 w8"]
-    shifts: list[tuple[int, int]]
-    prompts: Prompts
-
-
-class Drawn:
-    """Draws pairs from the rendered pictures."""
-
-    def __init__(self, cache: Path, training: Training, channels: int) -> None:
-        self._stacks = Pictures(cache / "styled").stacks
-        self._text, self._channels = training.models["text"], channels
-        self._wordings = Wordings(self._text.vocabulary, self._text.table.cpu())
-        self._on_a_grid = {i for i, s in enumerate(STYLES) if s.teacher in ON_A_GRID}
-
-    def pairs(self, count: int, side: int) -> Pairs:
-        """Draw `count` pairs."""
-        source, styled, noise, shifts, goals = [], [], [], [], []
-        for _ in range(count):
-            stack = self._stacks[random.randrange(len(self._stacks))]
-            top, left = (32 * random.randint(0, (stack.shape[1] - side - _FAR) // 32) for _ in "yx")
-            goal = self._wordings.goal()
-            # what lies on a grid stays on the screen when the picture moves
-            far = 0 if self._on_a_grid & set(goal.styles) else _FAR
-            shift = (random.randint(0, far), random.randint(0, far))
-            for dy, dx in ((0, 0), shift):
-                cut = stack[:, top + dy : top + dy + side, left + dx : left + dx + side]
-                crop = torch.from_numpy(np.array(cut)).permute(0, 3, 1, 2).float() / 127.5 - 1
-                source.append(crop[0] + _SENSOR_NOISE * random.random() * torch.randn_like(crop[0]))
-                styled.append(goal.picture(crop[0], crop[1:]))
-            noise += carried_noise(self._channels, side, shift)
-            shifts.append(shift)
-            goals += [goal, goal]
-        return Pairs(
-            torch.stack(source),
-            torch.stack(styled),
-            torch.stack(noise, 1),
-            shifts,
-            tokenise(self._text, goals),
-        )
-
-
-def carried_noise(channels: int, side: int, shift: tuple[int, int]) -> list[Tensor]:
-    """Give white noise for two frames, the second's moved by whole pixels: 2 × [2 steps, c, h, w].
-
-    A fine field is cut twice and each eight by eight pixels are summed: both are white, and they
-    agree as far as the two pictures overlap.
-    """
-    fine = torch.randn(2, channels, side + _FAR, side + _FAR)
-    cuts = (fine[..., dy : dy + side, dx : dx + side].contiguous() for dy, dx in ((0, 0), shift))
-    return [8 * functional.avg_pool2d(cut, 8) for cut in cuts]
-
-
-def predict(training: Training, source: Tensor, pairs: Pairs, words: Tensor) -> Tensor:
+def predict(training: Training, source: Tensor, pairs: Rows, words: Tensor) -> Tensor:
     """Denoise in one step, or now and then in two; gradients go through the last."""
     abar, unet = noise_table(source.device), training.models["unet"]
     start = source
@@ -113,7 +48,7 @@ def predict(training: Training, source: Tensor, pairs: Pairs, words: Tensor) -> 
     return start
 
 
-def losses_of(training: Training, perceptual: Perceptual, pairs: Pairs) -> dict[str, Tensor]:
+def losses_of(training: Training, perceptual: Perceptual, pairs: Rows) -> dict[str, Tensor]:
     """Compare decoded results with the teacher's pictures, and the two of each pair."""
     autoencoder = training.models["autoencoder"]
     with half_precision(training.device):
@@ -190,7 +125,7 @@ def main() -> None:
     training = begin(arguments.cache, arguments.rate, device_of(arguments.device))
     perceptual = Perceptual(None if arguments.smoke else arguments.cache).to(training.device)
     channels = training.models["autoencoder"].config.latent_channels
-    drawn = Drawn(arguments.cache, training, channels)
+    drawn = Drawn(arguments.cache, training.models["text"], channels)
     minutes, pairs = (0.05, 1) if arguments.smoke else (arguments.minutes, arguments.pairs)
     batches = ahead(lambda: drawn.pairs(pairs, _SIDE), training.device)
     for share in training.clock(minutes, "one step, in pixels"):

@@ -2,8 +2,8 @@
 
 Each takes an RGB picture of 512 × 512 and gives one of the same size. All are local and know
 nothing of the whole picture's brightness, so they do not pump when something bright walks in; what
-repeats (dots, lines, blocks) repeats every 16 or 64 pixels, which after halving is one or four
-latents: the network cannot know where on the screen it is, but it can know that.
+repeats (dots, lines, blocks) repeats every 8, 16 or 64 pixels, which after halving is half a
+latent, one or four: the network cannot know where on the screen it is, but it can know that.
 """
 
 from collections.abc import Callable
@@ -93,14 +93,14 @@ def moonlight(image: Image) -> Image:
 
 
 def pixel(image: Image) -> Image:
-    """Build the picture of blocks, in few and strong colours."""
+    """Build the picture of small blocks, in few and strong colours."""
     height, width = image.shape[:2]
-    small = cv2.resize(image, (width // 16, height // 16), interpolation=cv2.INTER_AREA)
-    hsv = cv2.cvtColor(small, cv2.COLOR_RGB2HSV).astype(np.float32)
-    hsv[..., 1] = np.clip(hsv[..., 1] * 1.5 + 12, 0, 255)
-    hsv[..., 2] = np.clip(hsv[..., 2] * 1.15, 0, 255)
+    small = cv2.resize(image, (width // 8, height // 8), interpolation=cv2.INTER_AREA)
+    crisp = cv2.addWeighted(small, 1.6, cv2.GaussianBlur(small, (0, 0), 1.2), -0.6, 0)
+    hsv = cv2.cvtColor(crisp, cv2.COLOR_RGB2HSV).astype(np.float32)
+    hsv[..., 1] = np.clip(hsv[..., 1] * 1.6 + 15, 0, 255)
     strong = cv2.cvtColor(hsv.astype(np.uint8), cv2.COLOR_HSV2RGB).astype(np.float32)
-    few = np.clip(np.round(strong / 36) * 36, 0, 255).astype(np.uint8)
+    few = np.clip(np.round(strong / 51) * 51, 0, 255).astype(np.uint8)
     return cv2.resize(few, (width, height), interpolation=cv2.INTER_NEAREST)
 
 
@@ -153,13 +153,7 @@ def thermal(image: Image) -> Image:
 
 def poster(image: Image) -> Image:
     """Print a campaign poster: four flat inks from navy over red to cream."""
-    inks = np.float32([[0, 40, 70], [200, 30, 40], [110, 150, 160], [250, 228, 170]]) / 255
-    level = np.clip(cv2.GaussianBlur(_tone(image, 1.35), (0, 0), 2), 0, 0.999) * 4
-    printed = np.broadcast_to(inks[0], image.shape).astype(np.float32)
-    for step, ink in enumerate(inks[1:], start=1):
-        over = np.clip((level - step) * 9 + 0.5, 0, 1)[..., None]
-        printed = printed * (1 - over) + ink * over
-    return _bytes(printed)
+    return _bytes(_inks(image, (0, 40, 70), (200, 30, 40), (110, 150, 160), (250, 228, 170)))
 
 
 def noir(image: Image) -> Image:
@@ -208,7 +202,65 @@ def stained(image: Image) -> Image:
     outline = cv2.erode(
         1 - np.clip((_steepness(_grey(flat), 1.5) - 0.1) * 9, 0, 1), np.ones((3, 3))
     )
-    return _bytes(glass * (_lead(*flat.shape[:2]) * outline)[..., None] + 0.03)
+    return _bytes(1.12 * glass * (_lead(*flat.shape[:2]) * outline)[..., None] + 0.03)
+
+
+def engraving(image: Image) -> Image:
+    """Engrave a plate: hatched where it is dark, crosshatched where it is darker."""
+    dark = 1 - _tone(_flat(image, 1, 9, 40), 1.25)
+    y, x = np.mgrid[: dark.shape[0], : dark.shape[1]].astype(np.float32)
+    one, other = (np.abs(line / 16 % 1 - 0.5) * 2 for line in (x + y, x - y))
+    hatched = np.clip((dark * 1.15 - 1 + one) * 3.2 + 0.35, 0, 1) * np.clip(dark * 6 - 0.6, 0, 1)
+    crossed = np.clip((dark * 1.9 - 1.95 + other) * 3.2 + 0.35, 0, 1)
+    crossed *= np.clip(dark * 6 - 2.6, 0, 1)
+    ink = np.maximum(np.maximum(hatched, crossed), _contours(image, 1.8))[..., None]
+    return _bytes(np.float32([0.93, 0.86, 0.70]) * (1 - ink) + np.float32([0.24, 0.14, 0.08]) * ink)
+
+
+def woodblock(image: Image) -> Image:
+    """Print from wood: flat inks from navy to cream, one of red, grain, carved outlines."""
+    flat = _flat(image, 3, 11, 50)
+    printed = _inks(flat, (30, 46, 88), (92, 128, 150), (196, 200, 176), (240, 228, 194))
+    light = _light(flat)
+    red = cv2.GaussianBlur(np.clip((light[..., 0] - light[..., 2] - 0.12) * 5, 0, 1), (0, 0), 3)
+    tone = 0.45 + 0.75 * printed.mean(-1, keepdims=True)
+    share = 0.75 * red[..., None]
+    printed = printed * (1 - share) + share * np.float32([0.86, 0.42, 0.30]) * tone
+    rows = np.arange(len(image), dtype=np.float32)[:, None, None]
+    grain = 1 - 0.06 * (np.cos(rows * (2 * np.pi / 16)) > 0.2)
+    lines = np.clip(_contours(flat, 2) * 1.3, 0, 1)[..., None]
+    return _bytes(printed * grain * (1 - lines) + np.float32([0.10, 0.14, 0.28]) * lines)
+
+
+def mosaic(image: Image) -> Image:
+    """Lay small square stones in dark mortar, each a little lit from the upper left."""
+    height, width = image.shape[:2]
+    crisp = cv2.addWeighted(image, 1.8, cv2.GaussianBlur(image, (0, 0), 10), -0.8, 0)
+    small = cv2.resize(crisp, (width // 16, height // 16), interpolation=cv2.INTER_AREA)
+    hsv = cv2.cvtColor(small, cv2.COLOR_RGB2HSV).astype(np.float32)
+    hsv[..., 1] = np.clip(hsv[..., 1] * 1.5 + 20, 0, 255)
+    hsv[..., 2] = np.clip(hsv[..., 2] + 25, 0, 255)
+    colours = cv2.cvtColor(hsv.astype(np.uint8), cv2.COLOR_HSV2RGB)
+    stones = _light(cv2.resize(colours, (width, height), interpolation=cv2.INTER_NEAREST))
+    y, x = np.mgrid[:height, :width].astype(np.float32) % 16
+    edge = np.minimum(np.minimum(x, 15 - x), np.minimum(y, 15 - y))
+    stone = np.clip((edge + 0.5) / 1.6, 0, 1)[..., None]
+    lit = (1.06 - 0.12 * (x + y) / 32)[..., None]
+    return _bytes(stones * lit * stone + np.float32([0.16, 0.14, 0.12]) * (1 - stone))
+
+
+def popart(image: Image) -> Image:
+    """Print pop art: loud flat inks, dots between them, black outlines."""
+    flat = _flat(image, 2, 11, 50)
+    printed = _inks(flat, (60, 20, 120), (240, 40, 130), (255, 205, 40), (250, 246, 236))
+    y, x = np.mgrid[: len(image), : image.shape[1]].astype(np.float32)
+    dot = np.hypot((x + y) / 16 % 1 - 0.5, (x - y) / 16 % 1 - 0.5)
+    level = np.clip(cv2.GaussianBlur(_tone(flat, 1.3), (0, 0), 2), 0, 0.999) * 4
+    between = np.clip(1 - np.abs(level - 3.1) / 0.55, 0, 1)
+    ink = np.clip((0.42 * between - dot) * 7 + 0.5, 0, 1)[..., None] * (between > 0)[..., None]
+    printed = printed * (1 - ink) + ink * np.float32([0.05, 0.70, 0.80])
+    lines = np.clip(_contours(flat, 2.2) * 1.2, 0, 1)[..., None]
+    return _bytes(printed * (1 - lines) + np.float32([0.06, 0.04, 0.10]) * lines)
 
 
 def inkwash(image: Image) -> Image:
@@ -242,11 +294,14 @@ FILTERS: dict[str, Callable[[Image], Image]] = {
     for f in (
         pencil, comic, oil, neon, watercolour, duotone, moonlight, pixel, blueprint, chalkboard,
         gold, clay, thermal, poster, noir, sepia, halftone, phosphor, stained, inkwash, golden,
-        psychedelic,
+        psychedelic, engraving, woodblock, mosaic, popart,
     )
 }  # fmt: skip
 
-ON_A_GRID = frozenset(("pixel", "blueprint", "halftone", "phosphor", "stained"))
+ON_A_GRID = frozenset(
+    ("pixel", "blueprint", "halftone", "phosphor", "stained", "engraving", "woodblock", "mosaic",
+     "popart")
+)  # fmt: skip
 
 
 def _bytes(image: NDArray[np.float32]) -> Image:
@@ -309,15 +364,21 @@ def _ramp(level: Plane, *stops: tuple[int, int, int]) -> Colours:
     return np.stack([np.interp(level, at, colours[:, c]) for c in range(3)], -1).astype(np.float32)
 
 
+def _inks(image: Image, *inks: tuple[int, int, int]) -> Colours:
+    """Print brightness in four flat inks, dark to light."""
+    level = np.clip(cv2.GaussianBlur(_tone(image, 1.35), (0, 0), 2), 0, 0.999) * len(inks)
+    colours = np.float32(inks) / 255
+    printed = np.broadcast_to(colours[0], image.shape).astype(np.float32)
+    for step, ink in enumerate(colours[1:], start=1):
+        over = np.clip((level - step) * 9 + 0.5, 0, 1)[..., None]
+        printed = printed * (1 - over) + ink * over
+    return printed
+
+
 def _lead(height: int, width: int) -> Plane:
-    """0 on the lead between panes that repeat every 64 pixels, 1 on the glass."""
+    """0 on the lead between diamond panes that repeat every 64 pixels, 1 on the glass."""
     y, x = np.mgrid[:height, :width].astype(np.float32)
-    nearest = np.full((2, height, width), np.inf, np.float32)
-    for px, py in ((6, 10), (38, 20), (18, 46), (54, 56)):
-        # the nearest of all repetitions: distance on a torus
-        dx, dy = (x - px + 32) % 64 - 32, (y - py + 32) % 64 - 32
-        away = np.hypot(dx, dy)
-        nearest[1] = np.minimum(nearest[1], np.maximum(nearest[0], away))
-        nearest[0] = np.minimum(nearest[0], away)
-    glass: Plane = np.clip((nearest[1] - nearest[0]) / 2 - 1.2, 0, 1.5) / 1.5
+    falling, rising = (np.abs((line + 32) % 64 - 32) for line in (x - y, x + y))
+    away = np.minimum(falling, rising) / np.float32(2**0.5)
+    glass: Plane = np.clip(away / 2 - 0.8, 0, 1)
     return glass

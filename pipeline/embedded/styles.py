@@ -4,7 +4,9 @@ The styles of the teacher network come without names; these were given by lookin
 The order is that of the rendered stacks: append, do not insert.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from pipeline.embedded.strokes import Paint
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,13 +17,14 @@ class StyleSpec:
     teacher: str  # "net:<index>" of the 26-style network, or the name of a filter in filters.py
     prompt: str  # what the preset button types
     wordings: tuple[str, ...]
+    paint: Paint | None = None  # strokes over what the teacher gives
 
 
 def _style(name: str, teacher: str, prompt: str, wordings: str) -> StyleSpec:
     return StyleSpec(name, teacher, prompt, tuple(w.strip() for w in wordings.split(",")))
 
 
-STYLES: tuple[StyleSpec, ...] = (
+_STYLES: tuple[StyleSpec, ...] = (
     _style(
         "Pencil",
         "pencil",
@@ -58,7 +61,7 @@ STYLES: tuple[StyleSpec, ...] = (
     ),
     _style(
         "Pop art",
-        "net:8",
+        "popart",
         "pop art",
         "pop art, pink and yellow pop art, andy warhol, warhol print, sixties pop poster, "
         "lichtenstein, bright pop colours, screen print, candy colours on white, colourful "
@@ -66,7 +69,7 @@ STYLES: tuple[StyleSpec, ...] = (
     ),
     _style(
         "Woodblock print",
-        "net:24",
+        "woodblock",
         "a japanese woodblock print",
         "japanese woodblock print, ukiyo-e, hokusai, the great wave, japanese print, navy and "
         "cream print, woodblock, edo period print, japanese art, block print, hiroshige, "
@@ -74,7 +77,7 @@ STYLES: tuple[StyleSpec, ...] = (
     ),
     _style(
         "Engraving",
-        "net:18",
+        "engraving",
         "an old engraving",
         "old engraving, engraving, etching, copperplate, woodcut, banknote engraving, antique "
         "book illustration, sepia etching, carved in wood, duerer, hatched lines on old "
@@ -120,7 +123,7 @@ STYLES: tuple[StyleSpec, ...] = (
     ),
     _style(
         "Mosaic",
-        "net:25",
+        "mosaic",
         "a byzantine mosaic",
         "mosaic, byzantine mosaic, roman mosaic, small tiles, mosaic tiles, made of little "
         "stones, tesserae, ceramic tiles, tiled wall, mosaic floor, bits of coloured stone, "
@@ -279,3 +282,13 @@ STYLES: tuple[StyleSpec, ...] = (
         "liquid light show",
     ),
 )
+
+_PAINTS = {
+    "Starry night": Paint((245, 215, 90), (10, 30, 110), 0.62, 35.0),
+    "Impressionist": Paint((255, 225, 150), (95, 95, 200), 0.50, 80.0),
+    "Expressionist": Paint((255, 120, 40), (20, 20, 120), 0.35, 45.0),
+    "Inferno": Paint((255, 180, 30), (40, 0, 0), 0.60, 90.0),
+    "Fauvist": Paint((250, 235, 80), (10, 70, 60), 0.50, 60.0),
+}
+
+STYLES: tuple[StyleSpec, ...] = tuple(replace(s, paint=_PAINTS.get(s.name)) for s in _STYLES)

@@ -11,6 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from pipeline.embedded.filters import FILTERS, Image
+from pipeline.embedded.strokes import lay
 from pipeline.embedded.styles import STYLES
 
 SIZE = 256
@@ -40,7 +41,7 @@ class StyleNetwork:
 
 def render(image: Image, network: StyleNetwork | None) -> Image:
     """Give all styles of one large image, halved: [style, SIZE, SIZE, 3]; filters at least."""
-    styled = []
+    source, styled = _halved(image), []
     for spec in STYLES:
         kind, _, index = spec.teacher.partition(":")
         if network is None and kind in ("net", "oil"):  # oil is in opencv-contrib only
@@ -49,8 +50,20 @@ def render(image: Image, network: StyleNetwork | None) -> Image:
             large = network(image, int(index))
         else:
             large = FILTERS[kind](image)
-        styled.append(cv2.resize(large, (SIZE, SIZE), interpolation=cv2.INTER_AREA))
+        small = _halved(large)
+        if spec.paint and kind == "net":
+            small = smooth(small)
+        styled.append(lay(small, source, spec.paint) if spec.paint else small)
     return np.stack(styled)
+
+
+def _halved(image: Image) -> Image:
+    return cv2.resize(image, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
+
+
+def smooth(image: Image) -> Image:
+    """Take the network's own strokes away, keep its colours and outlines."""
+    return cv2.bilateralFilter(cv2.medianBlur(image, 5), 9, 50, 5)
 
 
 def main() -> None:
@@ -77,7 +90,7 @@ def main() -> None:
             continue
         image = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
         styled = render(cv2.resize(image, (LARGE, LARGE), interpolation=cv2.INTER_CUBIC), network)
-        source = cv2.resize(image, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
+        source = _halved(image)
         partial = target.with_suffix(".tmp.npy")
         np.save(partial, np.concatenate([source[None], styled]))
         partial.rename(target)

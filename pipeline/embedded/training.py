@@ -33,7 +33,8 @@ def half_precision(device: torch.device) -> torch.autocast:
 
 def ahead(draw: Callable[[], _T], device: torch.device) -> Iterator[_T]:
     """Yield what is drawn, moved to a device; the next one is drawn meanwhile."""
-    with ThreadPoolExecutor(1) as pool:
+    # one thread of its own: a team of two would fight with the trainer's
+    with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         following = pool.submit(draw)
         while True:
             drawn = following.result()

@@ -23,8 +23,9 @@ _BLENDS = ("{} and {}", "half {}, half {}", "{} mixed with {}", "{} meets {}", "
 _UNKNOWN = ("{}", "{} {}", "a {}", "the {}", "{} and {}", "a {} with a {}", "me as a {}",
             "turn me into a {}", "make it {}", "{} {} {}", "my {} is {}", "like a {}",
             "{} of a person", "a photo of a {}")  # fmt: skip
-_NO_PROMPT, _NO_STYLE = 0.08, 0.10  # shares of rows whose picture is to stay as it is
+_NO_PROMPT, _NO_STYLE = 0.06, 0.07  # shares of rows whose picture is to stay as it is
 _BLEND, _WEIGHTED = 0.10, 0.12  # of rows blended by words, and by weights of two prompts
+_SHARES = [3 if spec.paint else 1 for spec in STYLES]  # strokes are the hardest to learn
 _FREQUENT = slice(1996, 11000)  # word pieces of BERT's vocabulary: whole words, commonest first
 _ALIKE = 0.5  # cosine from which on a word is taken to mean a style
 
@@ -39,12 +40,11 @@ class Goal:
     styles: tuple[int, ...] = ()  # none: the source itself
     weight: float = 0.0  # of the second style
 
-    def picture(self, source: Tensor, styled: Float[Tensor, "styles c h w"]) -> Tensor:
-        """Choose, or blend, among a picture's styles."""
+    def picture(self, source: Tensor, styled: Float[Tensor, "meant c h w"]) -> Tensor:
+        """Blend the pictures of the styles that are meant; the source where none is."""
         if not self.styles:
-            return source.float()
-        one, other = self.styles[0], self.styles[-1]
-        return torch.lerp(styled[one].float(), styled[other].float(), self.weight)
+            return source
+        return torch.lerp(styled[0], styled[-1], self.weight)
 
 
 class Wordings:
@@ -88,7 +88,8 @@ class Wordings:
 
     def goal(self) -> Goal:
         """Draw what a row is to become, and its words."""
-        one, other = random.sample(range(len(STYLES)), 2)
+        one = random.choices(range(len(STYLES)), _SHARES)[0]
+        other = random.choice([index for index in range(len(STYLES)) if index != one])
         kinds = ("nothing", "no style", "blend", "weighted", "style")
         shares = (_NO_PROMPT, _NO_STYLE, _BLEND, _WEIGHTED)
         kind = random.choices(kinds, (*shares, 1 - sum(shares)))[0]

@@ -12,7 +12,16 @@ from safetensors.torch import load_file
 from torch.nn import functional
 
 from pipeline.config import EngineConfig
-from pipeline.embedded import WEIGHTS, distil, export, heldout, unpack, wording
+from pipeline.embedded import (
+    WEIGHTS,
+    distil,
+    drawing,
+    export,
+    heldout,
+    strokes,
+    unpack,
+    wording,
+)
 from pipeline.embedded.filters import FILTERS
 from pipeline.embedded.styles import STYLES
 from pipeline.embedded.training import ahead, half_precision
@@ -148,7 +157,7 @@ def test_drawn_goals_say_what_they_show() -> None:
     goals = [wordings.goal() for _ in range(300)]
 
     for goal in goals:
-        shown = float(goal.picture(source, styled))
+        shown = float(goal.picture(source, styled[list(goal.styles)]))
         if not goal.styles:
             assert shown == 0
         elif len(goal.styles) == 1:
@@ -162,7 +171,7 @@ def test_drawn_goals_say_what_they_show() -> None:
 
 def test_noise_is_carried_by_whole_pixels_and_stays_white() -> None:
     torch.manual_seed(0)
-    first, second = distil.carried_noise(64, 128, (0, 5))
+    first, second = drawing.carried_noise(64, 128, (0, 5))
 
     for field in (first, second):
         assert float(field.var()) == pytest.approx(1, abs=0.05)
@@ -170,8 +179,57 @@ def test_noise_is_carried_by_whole_pixels_and_stays_white() -> None:
     # five of eight columns of each latent have moved on to the next
     together = float((first[..., 1:] * second[..., :-1]).mean())
     assert together == pytest.approx(5 / 8, abs=0.05)
-    same, again = distil.carried_noise(4, 64, (0, 0))
+    same, again = drawing.carried_noise(4, 64, (0, 0))
     assert torch.equal(same, again)
+
+
+def test_strokes_follow_the_edges_and_repeat_with_the_latents() -> None:
+    plain = np.full((128, 128, 3), 128, np.uint8)
+    waves = (128 + 90 * np.sin(np.arange(128) / 6)).astype(np.uint8)[None, :, None]
+    upright = np.ascontiguousarray(np.broadcast_to(waves, (128, 128, 3)))
+
+    level, along_edges = strokes.strokes(plain, 0.0), strokes.strokes(upright, 0.0)
+
+    # long the way they run: neighbours across differ more than neighbours along
+    for texture, along, across in ((level, 1, 0), (along_edges, 0, 1)):
+        change = [np.abs(np.diff(texture, axis=axis)).mean() for axis in (along, across)]
+        assert change[1] > 1.6 * change[0]
+    np.testing.assert_allclose(level[16:48, 16:48], level[48:80, 48:80], atol=1e-5)
+
+
+def test_strokes_are_lighter_and_darker_than_what_they_lie_on() -> None:
+    grey = np.full((64, 64, 3), 128, np.uint8)
+
+    light = strokes.lay(grey, grey, strokes.Paint((255, 255, 255), (128, 128, 128), 0.5, 0.0))
+    dark = strokes.lay(grey, grey, strokes.Paint((128, 128, 128), (0, 0, 0), 0.5, 0.0))
+
+    assert light.min() == 128
+    assert 160 < light.max() < 200  # at most half the way to white
+    assert dark.max() == 128
+    assert 60 < dark.min() < 96
+
+
+def test_drawn_rows_show_the_styles_that_their_words_mean(tmp_path: Path) -> None:
+    random.seed(0)
+    torch.manual_seed(0)
+    (tmp_path / "styled").mkdir()
+    levels = np.arange(1 + len(STYLES), dtype=np.uint8)[:, None, None, None]
+    stack = np.broadcast_to(128 + levels, (1 + len(STYLES), 256, 256, 3))
+    np.save(tmp_path / "styled" / "one.npy", stack)
+    drawn = drawing.Drawn(tmp_path, make_static_text(), channels=16)
+
+    rows, pairs = drawn.rows(64, 128), drawn.pairs(2, 128)
+
+    for image, meant, weight in zip(
+        rows.styled, rows.prompts.styles[:, :-1], rows.prompts.weight, strict=True
+    ):
+        if meant.any() and not weight:
+            style = float((meant * torch.arange(1, len(STYLES) + 1)).sum())  # a blend: the mean
+            assert float(image.mean()) == pytest.approx((128 + style) / 127.5 - 1, abs=1e-4)
+    assert rows.noise.shape == (2, 64, 16, 16, 16)
+    assert set(rows.along.tolist()) >= {0.0, 1.0}
+    assert pairs.source.shape == (4, 3, 128, 128)
+    assert len(pairs.shifts) == 2
 
 
 def test_pairs_that_move_together_are_steady() -> None:

@@ -4,7 +4,7 @@ The styles of the teacher network come without names; these were given by lookin
 The order is that of the rendered stacks: append, do not insert.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from pipeline.embedded.strokes import Paint
 
@@ -20,11 +20,13 @@ class StyleSpec:
     paint: Paint | None = None  # strokes over what the teacher gives
 
 
-def _style(name: str, teacher: str, prompt: str, wordings: str) -> StyleSpec:
-    return StyleSpec(name, teacher, prompt, tuple(w.strip() for w in wordings.split(",")))
+def _style(
+    name: str, teacher: str, prompt: str, wordings: str, paint: Paint | None = None
+) -> StyleSpec:
+    return StyleSpec(name, teacher, prompt, tuple(w.strip() for w in wordings.split(",")), paint)
 
 
-_STYLES: tuple[StyleSpec, ...] = (
+STYLES: tuple[StyleSpec, ...] = (
     _style(
         "Pencil",
         "pencil",
@@ -58,6 +60,7 @@ _STYLES: tuple[StyleSpec, ...] = (
         "impressionist night sky, painting by van gogh, swirls of blue paint, night sky with "
         "swirls, blue and yellow brush strokes, van gogh painting at night, stars swirling, "
         "gogh",
+        Paint((245, 215, 90), (10, 30, 110), 0.62, 35.0),
     ),
     _style(
         "Pop art",
@@ -90,6 +93,7 @@ _STYLES: tuple[StyleSpec, ...] = (
         "impressionist painting, impressionism, claude monet, monet, renoir, soft morning "
         "light painting, pastel painting, painting at dawn, dabs of paint, lavender and gold "
         "painting, dreamy painting, soft brush strokes, water lilies, pastels",
+        Paint((255, 225, 150), (95, 95, 200), 0.50, 80.0),
     ),
     _style(
         "Expressionist",
@@ -98,6 +102,7 @@ _STYLES: tuple[StyleSpec, ...] = (
         "expressionist painting, expressionism, bold primary colours, kandinsky, red yellow "
         "and blue shapes, strong colours on black, abstract painting, bauhaus, modern art, "
         "franz marc, bold shapes of colour, abstract art, picasso",
+        Paint((255, 120, 40), (20, 20, 120), 0.35, 45.0),
     ),
     _style(
         "Inferno",
@@ -105,6 +110,7 @@ _STYLES: tuple[StyleSpec, ...] = (
         "burning inferno",
         "inferno, fire, flames, hell, burning red, lava, red hot embers, dragon fire, "
         "volcano, everything on fire, dark red flames, the devil, burning, blaze",
+        Paint((255, 180, 30), (40, 0, 0), 0.60, 90.0),
     ),
     _style(
         "Frost",
@@ -120,6 +126,7 @@ _STYLES: tuple[StyleSpec, ...] = (
         "fauvism, fauvist painting, matisse, jungle, wild green and red, gauguin, tropical "
         "painting, green forest painting, wild beasts of colour, rainforest, lush green, "
         "clashing green and red, tropics",
+        Paint((250, 235, 80), (10, 70, 60), 0.50, 60.0),
     ),
     _style(
         "Mosaic",
@@ -282,13 +289,3 @@ _STYLES: tuple[StyleSpec, ...] = (
         "liquid light show",
     ),
 )
-
-_PAINTS = {
-    "Starry night": Paint((245, 215, 90), (10, 30, 110), 0.62, 35.0),
-    "Impressionist": Paint((255, 225, 150), (95, 95, 200), 0.50, 80.0),
-    "Expressionist": Paint((255, 120, 40), (20, 20, 120), 0.35, 45.0),
-    "Inferno": Paint((255, 180, 30), (40, 0, 0), 0.60, 90.0),
-    "Fauvist": Paint((250, 235, 80), (10, 70, 60), 0.50, 60.0),
-}
-
-STYLES: tuple[StyleSpec, ...] = tuple(replace(s, paint=_PAINTS.get(s.name)) for s in _STYLES)

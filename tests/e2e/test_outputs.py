@@ -52,7 +52,7 @@ async def test_a_live_picture_leaves_the_page(page: Page, server: Server, tmp_pa
     record = page.get_by_test_id("record")
     await record.click()
     await expect(page.get_by_test_id("record-clock")).to_have_text("0:02", timeout=15_000)
-    first, last = page.get_by_test_id("snapshot"), page.get_by_test_id("stop")
+    first, last = page.get_by_test_id("bypass"), page.get_by_test_id("float")
     boxes = [await button.bounding_box() for button in (first, last)]
     tops = [box and box["y"] for box in boxes]
     assert tops[0] is not None

@@ -169,7 +169,10 @@ def synthetic(out: Path, count: int) -> None:
 
 
 def _run(command: list[str], folder: Path) -> None:
-    subprocess.run(command, cwd=folder, check=True)  # nosec B603 - a list, from this file
+    # what they print would stand in the way of --json
+    subprocess.run(  # nosec B603 - a list, from this file
+        command, cwd=folder, check=True, stdout=subprocess.DEVNULL
+    )
 
 
 def main() -> None:

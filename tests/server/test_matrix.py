@@ -42,6 +42,7 @@ ROUTES: dict[tuple[str, str], tuple[int, int, int, int, int]] = {
     ("GET", "/api/sessions/{id}/snapshot"): SESSION,
     ("PUT", "/api/sessions/{id}/size"): (401, 401, 404, 422, 422),  # no multiple of the step
     ("PUT", "/api/sessions/{id}/sound"): SESSION,
+    ("PUT", "/api/sessions/{id}/matte"): SESSION,
     ("POST", "/api/sources"): (401, 401, 401, 401, 403),  # no setting allows it
     # owner only, and the pictures of this one come from its page
     ("PUT", "/api/sessions/{id}/source"): (401, 401, 401, 401, 409),
@@ -58,6 +59,7 @@ ROUTES: dict[tuple[str, str], tuple[int, int, int, int, int]] = {
     ("DELETE", "/whep/{id}/{viewer}"): (401, 401, 404, 404, 404),
     ("GET", "/overlay/{id}"): OPEN,  # its token stands in the fragment
     ("GET", "/overlay.js"): OPEN,
+    ("GET", "/overlay/pair.js"): OPEN,
     ("GET", "/overlay.css"): OPEN,
     ("GET", "/"): (503, 503, 503, 503, 503),  # no page is built in these tests
 }
@@ -70,6 +72,7 @@ BODIES: dict[tuple[str, str], dict[str, object]] = {
     ("PUT", "/api/sessions/{id}/source"): {"kind": "url", "at": "http://camera.local/"},
     ("PATCH", "/api/sessions/{id}/source"): {"position": 1},
     ("PUT", "/api/sessions/{id}/sound"): {"muted": True},
+    ("PUT", "/api/sessions/{id}/matte"): {"matte": "none"},
     ("PUT", "/api/sessions/{id}/size"): {"width": 257, "height": 256},
 }
 

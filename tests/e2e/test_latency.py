@@ -10,7 +10,7 @@ import pytest
 from tests.e2e.browser import find_chromium
 from tests.e2e.serving import ROOT, TOKEN, serving
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.long]
 
 
 @pytest.mark.skipif(find_chromium() is None, reason="no Chromium here")

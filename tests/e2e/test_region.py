@@ -152,6 +152,7 @@ async def test_the_brush_works_by_keyboard(page: Page, server: Server) -> None:
     await expect(page.get_by_test_id("composed")).to_have_count(0)
 
 
+@pytest.mark.long
 async def test_overlays_see_only_what_was_painted(page: Page, server: Server) -> None:
     await go_live(page, server, "a pencil drawing")
     overlay = await overlay_of(page, server)

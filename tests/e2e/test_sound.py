@@ -9,7 +9,7 @@ from tests.e2e.conftest import chromium
 from tests.e2e.serving import TOKEN, serving
 from tests.streams.clicks import offsets_in
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.long]
 _ALLOWED = 0.045  # seconds
 
 

@@ -128,6 +128,9 @@ async def test_a_file_can_be_sought_in_and_ends_the_session_when_it_does_not_loo
         made = (await served.http.post("/api/sources", json=wanted)).json()
         path = f"/api/sessions/{made['id']}"
         player = Player()
+        async with asyncio.timeout(10):  # there is nothing to watch before the first picture
+            while (await served.http.get(path)).json()["state"] != "live":  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
         assert (await player.watch(served.http, made["id"], made["viewer_token"])).is_success
         first = (await player.levels(1))[0]
         assert abs(first - (255 - 80)) < 8 or abs(first - (255 - 100)) < 8

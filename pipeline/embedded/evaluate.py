@@ -33,7 +33,7 @@ from pipeline.config import EngineConfig
 from pipeline.embedded import WEIGHTS, heldout
 from pipeline.embedded.perceptual import Perceptual, gram
 from pipeline.embedded.styles import STYLES
-from pipeline.embedded.teachers import SIZE, StyleNetwork, render
+from pipeline.embedded.teachers import StyleNetwork, halved, render
 from pipeline.engine import Engine, build_engine
 from pipeline.models.folder import thumbnail_name
 from pipeline.params import StyleParams
@@ -135,7 +135,7 @@ def still_figures(
     restyle: Restyler, judge: Judge, network: StyleNetwork, large: list[Image]
 ) -> tuple[dict[str, Any], list[list[Image]]]:
     """Give the figures of single pictures, and all results, style by style."""
-    small = [_halved(x) for x in large]
+    small = [halved(x) for x in large]
     taught = [render(x, network) for x in tqdm(large, desc="teachers", disable=None)]
     results = [[restyle(x, spec.prompt) for spec in STYLES] for x in small]
     textures = [judge.textures(teachers) for teachers in taught]
@@ -185,7 +185,7 @@ def temporal_figures(
     errors: dict[str, list[float]] = {}
     flickers: dict[str, list[float]] = {}
     for large in tqdm(clips, desc="clips", disable=None):
-        small = [_halved(x) for x in large]
+        small = [halved(x) for x in large]
         back = [metrics.motion_between(b, a) for a, b in pairwise(small)]
         ahead = [metrics.motion_between(a, b) for a, b in pairwise(small)]
         taught = [render(x, network) for x in large]
@@ -230,10 +230,6 @@ def speed_figures(image: Image) -> dict[str, float]:
                 restyle(picture, STYLES[0].prompt)
             speeds[f"{size}px_{threads}t"] = round(40 / (time.perf_counter() - began), 1)
     return speeds
-
-
-def _halved(image: Image) -> Image:
-    return cv2.resize(image, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
 
 
 def _mean(values: Iterable[float]) -> float:

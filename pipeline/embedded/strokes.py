@@ -13,7 +13,8 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from numpy.typing import NDArray
 
-Image = NDArray[np.uint8]
+from pipeline.embedded.filters import Image
+
 _PERIOD = 16  # of the noise, in half pixels of the picture
 _ANGLES = 4  # directions that are smeared along; others are mixed from these
 _ALONG, _ACROSS = 3.5, 0.65  # standard deviations of a stroke, in half pixels

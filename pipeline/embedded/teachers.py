@@ -41,7 +41,7 @@ class StyleNetwork:
 
 def render(image: Image, network: StyleNetwork | None) -> Image:
     """Give all styles of one large image, halved: [style, SIZE, SIZE, 3]; filters at least."""
-    source, styled = _halved(image), []
+    source, styled = halved(image), []
     for spec in STYLES:
         kind, _, index = spec.teacher.partition(":")
         if network is None and kind in ("net", "oil"):  # oil is in opencv-contrib only
@@ -50,14 +50,15 @@ def render(image: Image, network: StyleNetwork | None) -> Image:
             large = network(image, int(index))
         else:
             large = FILTERS[kind](image)
-        small = _halved(large)
+        small = halved(large)
         if spec.paint and kind == "net":
             small = smooth(small)
         styled.append(lay(small, source, spec.paint) if spec.paint else small)
     return np.stack(styled)
 
 
-def _halved(image: Image) -> Image:
+def halved(image: Image) -> Image:
+    """Scale a picture to SIZE × SIZE, as models and metrics see it."""
     return cv2.resize(image, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
 
 
@@ -90,7 +91,7 @@ def main() -> None:
             continue
         image = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
         styled = render(cv2.resize(image, (LARGE, LARGE), interpolation=cv2.INTER_CUBIC), network)
-        source = _halved(image)
+        source = halved(image)
         partial = target.with_suffix(".tmp.npy")
         np.save(partial, np.concatenate([source[None], styled]))
         partial.rename(target)

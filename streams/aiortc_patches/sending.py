@@ -68,17 +68,15 @@ _handle_feedback = RTCRtpSender._handle_rtcp_packet
 async def handle_feedback(self: RTCRtpSender, packet: Any) -> None:
     """Heed loss reports, then do as aiortc does."""
     encoder = vars(self).get("_RTCRtpSender__encoder")
-    if isinstance(encoder, FastH264Encoder | WideVp8Encoder) and isinstance(
-        packet, RtcpRrPacket | RtcpSrPacket
-    ):
+    if isinstance(encoder, _LiveEncoder) and isinstance(packet, RtcpRrPacket | RtcpSrPacket):
         for report in packet.reports:
             if report.ssrc == self._ssrc:
                 encoder.bitrate.report(report.fraction_lost / 256)
     await _handle_feedback(self, packet)
 
 
-class FastH264Encoder(H264Encoder):
-    """x264 for live pictures: aiortc sets no preset, and "medium" costs nine times as much."""
+class _LiveEncoder(Encoder):
+    """What our encoders add to aiortc's, which come after this one in the order of bases."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -97,8 +95,13 @@ class FastH264Encoder(H264Encoder):
         """Pass on what was encoded and cut for several viewers."""
         if isinstance(packet, Encoded):
             return packet.payloads, packet.timestamp
-        packed: tuple[list[bytes], int] = super().pack(packet)
+        # the next base's: that of aiortc's encoder
+        packed: tuple[list[bytes], int] = super().pack(packet)  # type: ignore[safe-super]
         return packed
+
+
+class FastH264Encoder(_LiveEncoder, H264Encoder):
+    """x264 for live pictures: aiortc sets no preset, and "medium" costs nine times as much."""
 
     def _encode_frame(self, frame: av.VideoFrame, force_keyframe: bool) -> Iterator[bytes]:
         if frame.format.name != "yuv420p":
@@ -133,21 +136,8 @@ class FastH264Encoder(H264Encoder):
         return codec
 
 
-class WideVp8Encoder(Vp8Encoder):
+class WideVp8Encoder(_LiveEncoder, Vp8Encoder):
     """aiortc's VP8 with our bounds; its own end at 1.5 Mbit/s."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.bitrate = Bitrate()
-
-    @property
-    def target_bitrate(self) -> int:
-        """Bits per second; the receiver's REMB sets it."""
-        return self.bitrate.current
-
-    @target_bitrate.setter
-    def target_bitrate(self, bitrate: int) -> None:
-        self.bitrate.estimate(bitrate)
 
     def _ours(self) -> int:
         return self.bitrate.current
@@ -156,13 +146,6 @@ class WideVp8Encoder(Vp8Encoder):
         """Ignore the bitrate that aiortc's constructor sets."""
 
     _Vp8Encoder__target_bitrate = property(_ours, _aiortcs)  # what aiortc's own methods read
-
-    def pack(self, packet: Any) -> tuple[list[bytes], int]:
-        """Pass on what was encoded and cut for several viewers."""
-        if isinstance(packet, Encoded):
-            return packet.payloads, packet.timestamp
-        packed: tuple[list[bytes], int] = super().pack(packet)
-        return packed
 
 
 def is_key(codec: RTCRtpCodecParameters, payloads: list[bytes]) -> bool:

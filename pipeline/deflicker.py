@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float32
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
@@ -35,21 +35,25 @@ class LatentMotion:
     trust: Float[Tensor, "1 h w"]
 
 
-def to_latents(motion: FrameMotion, height: int, width: int, device: torch.device) -> LatentMotion:
-    """Average a frame's motion and its masks over each latent's pixels."""
+def to_latents(
+    backward: Float32[np.ndarray, "rows columns 2"],
+    trust: Float32[np.ndarray, "rows columns"],
+    height: int,
+    width: int,
+    device: torch.device,
+) -> LatentMotion:
+    """Average motion in pixels, and how far it is trusted, over each latent's pixels."""
 
     def averaged(plane: NDArray[np.float32]) -> Tensor:
         tensor = torch.from_numpy(np.ascontiguousarray(plane)).to(device)
         return functional.adaptive_avg_pool2d(tensor[None], (height, width))[0]
 
-    rows, columns = motion.valid.shape
+    rows, columns = trust.shape
     scale = torch.tensor([width / columns, height / rows], device=device)[:, None, None]
-    return LatentMotion(
-        averaged(motion.backward.transpose(2, 0, 1)) * scale, averaged(trusted(motion)[None])
-    )
+    return LatentMotion(averaged(backward.transpose(2, 0, 1)) * scale, averaged(trust[None]))
 
 
-def trusted(motion: FrameMotion) -> NDArray[np.float32]:
+def trusted(motion: FrameMotion) -> Float32[np.ndarray, "rows columns"]:
     """Say how far each pixel's motion can be trusted, 0 .. 1: both ways agree, light stayed."""
     return np.asarray(motion.valid * np.exp(-motion.residual / _LIGHT), np.float32)
 
@@ -80,7 +84,7 @@ class Deflicker:
         self._past: Float[Tensor, "1 c h w"] | None = None
         self._past_guide: Float[Tensor, "1 g h w"] | None = None
         self._ramp = Ramp()
-        self._spread = torch.zeros(())  # running median of how much a latent changes
+        self._spread: Tensor | None = None  # running median of how much a latent changes
 
     def reset(self) -> None:
         """Forget the past, as at a scene cut."""
@@ -121,8 +125,10 @@ class Deflicker:
     def _meant(self, change: Float[Tensor, "1 1 h w"]) -> Float[Tensor, "1 1 h w"]:
         """Give less weight where the change is far above what is usual: it is meant."""
         median = change.median()
-        self._spread = torch.lerp(self._spread, median, 0.1) if self._ramp.frames else median
-        usual = _OUTLIER * self._spread.clamp(min=_LEAST_SPREAD)
+        if self._spread is not None and self._ramp.frames:
+            median = torch.lerp(self._spread, median, 0.1)
+        self._spread = median
+        usual = _OUTLIER * median.clamp(min=_LEAST_SPREAD)
         return 1 / (1 + (change / usual) ** 4)
 
 

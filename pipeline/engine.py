@@ -8,24 +8,19 @@
 One thread submits and ticks; any thread may `prepare`.
 """
 
-import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
-from torch import Tensor
+from jaxtyping import UInt8
 
-from pipeline import guidance, scheduler
+from pipeline import guidance, scheduler, warm_up
 from pipeline.backends import choose_device, make_networks
 from pipeline.backends.protocol import Banked, Networks
 from pipeline.config import EngineConfig, Size
-from pipeline.feature_bank import Row
+from pipeline.denoising import Denoising
 from pipeline.models import vram
 from pipeline.models.folder import ModelFolder, Preset, open_folder
 from pipeline.models.loader import load_text
@@ -36,9 +31,7 @@ from pipeline.session_state import SessionState
 from pipeline.sizes import Sizes
 from pipeline.slots import Slot
 
-T = TypeVar("T")
 Image = UInt8[np.ndarray, "h w 3"]
-_LONG_WARM_UP_MS = 3000
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +93,7 @@ class Engine:
         self._folder, self.networks = folder, networks
         self._bank = networks.bank if isinstance(networks, Banked) else None
         self._schedule = read_schedule(folder.scheduler)
+        self.denoising = Denoising(folder, self._schedule, self._bank)
         self._prompts = Prompts(
             load_text(folder, networks.device),
             tuple(preset.name for preset in folder.presets),
@@ -112,7 +106,6 @@ class Engine:
         self._finished: list[EngineResult] = []
         self._admitted = 0
         self._ms_per_frame = 0.0
-        self._timing = False  # while warming up: a GPU's work is waited for, so that it is timed
         self.places: int | None = None  # see EngineInfo
         self._clock = clock
         self._cost = scheduler.Load(0.0, 0.0)
@@ -187,57 +180,63 @@ class Engine:
         (time.monotonic): frames that came first go first. At strength 0 there is nothing to do: the
         next tick gives the frame back as it is. Numbers rise within a session.
         """
-        steps = self._schedule.steps(params.strength, params.steps)
-        if not steps:
-            self._finished.append(EngineResult(session, number, image, {}))
-            return
+        admitted = self.admit(session, number, image, params, arrived)
+        if isinstance(admitted, Slot):
+            self._slots.append(admitted)
+        else:
+            self._finished.append(admitted)
+
+    def admit(
+        self,
+        session: str,
+        number: int,
+        image: Image,
+        params: StyleParams,
+        arrived: float | None = None,
+    ) -> Slot | EngineResult:
+        """Make a frame ready for its first step, or say what is shown without any; see `submit`."""
+        if not self._schedule.steps(params.strength, params.steps):
+            return EngineResult(session, number, image, {})
         networks, state = self._of_size(session, (image.shape[1], image.shape[0]))
         at = self._clock() if arrived is None else arrived
         if state.skips(image, params, at) and state.shown is not None:
-            self._finished.append(EngineResult(session, number, state.shown, {}, skipped=True))
-            return
+            return EngineResult(session, number, state.shown, {}, skipped=True)
         started = self._clock()
         self._busy[session] = started
-        # the flow of the input needs no model: it runs beside the encoder
-        followed = _aside(
-            lambda: state.follow(params, image),
-            params.noise == "warped" or params.deflicker > 0,
-        )
+        # motion needs no model and runs beside it; only noise that it carries waits for it here
+        followed = state.follow_aside(params, image)
         source = networks.encode(torch.from_numpy(image)[None])
-        noise, motion = followed()
+        noise = state.noise_of(params, followed)
         strength = state.motion_level.strength(image, params.strength, params.motion_noise)
         steps = self._schedule.steps(strength, params.steps)
         prompt, negative = state.words(
             self._prompts.get(params.prompt), self._prompts.get(params.negative_prompt),
             params.travel, at,
         )  # fmt: skip
-        first = steps[0]
-        self._slots.append(
-            Slot(
-                session=session,
-                state=state,
-                networks=networks,
-                number=number,
-                order=self._admitted,
-                deadline=at + scheduler.PERIOD,
-                source=source,
-                noise=noise,
-                steps=steps,
-                prompt=prompt,
-                negative=negative,
-                guidance=guidance.choose(params),
-                scale=params.guidance_scale,
-                deflicker=params.deflicker,
-                search=params.deflicker_search,
-                look=_look(params),
-                motion=motion,
-                scene=state.scenes.follow(image) if self._bank is not None else 0,
-                x=first.a * source + first.b * noise[:1],
-                reference=source,
-                stages_ms={"encode": self._ms_since(started), "unet": 0.0},
-            )
-        )
         self._admitted += 1
+        return Slot(
+            session=session,
+            state=state,
+            networks=networks,
+            number=number,
+            order=self._admitted,
+            deadline=at + scheduler.PERIOD,
+            source=source,
+            noise=noise,
+            steps=steps,
+            prompt=prompt,
+            negative=negative,
+            guidance=guidance.choose(params),
+            scale=params.guidance_scale,
+            deflicker=params.deflicker,
+            search=params.deflicker_search,
+            look=_look(params),
+            followed=followed,
+            scene=state.scenes.follow(image) if self._bank is not None else 0,
+            x=steps[0].a * source + steps[0].b * noise[:1],
+            reference=source,
+            stages_ms={"encode": self._ms_since(started), "unet": 0.0},
+        )
 
     def tick(self) -> list[EngineResult]:
         """Move frames one step on with one UNet call; give back those that are finished."""
@@ -262,35 +261,7 @@ class Engine:
 
     def warm_up(self) -> None:
         """Run a few frames of a session that nobody sees, and time them."""
-        image = np.zeros((self.config.height, self.config.width, 3), np.uint8)
-        self.open("warm-up")
-        self._timing = True
-        times, calls = [], []
-        plain = StyleParams(guidance_scale=1.0)
-        for number in range(4):
-            started = self._clock()
-            self.submit("warm-up", number, image, plain)
-            (result,) = self.tick()
-            times.append(self._ms_since(started))
-            calls.append(result.stages_ms["unet"] / 1000)
-            if sum(times) > _LONG_WARM_UP_MS:
-                break
-        self._ms_per_frame, one = min(times), min(calls)
-        self._cost = scheduler.Load(0.0, one)
-        if self.networks.batches:
-            self._cost = self._two_rows(image, plain, one)
-        self._timing = False
-        self.close("warm-up")
-
-    def _two_rows(self, image: Image, params: StyleParams, one: float) -> scheduler.Load:
-        """Time a call of two rows beside one of one: what a call costs, and each row."""
-        calls = []
-        for number in range(2):
-            for frame in (10 + 2 * number, 11 + 2 * number):
-                self.submit("warm-up", frame, image, params)
-            calls.append(sum(result.stages_ms["unet"] for result in self.tick()) / 1000)
-        row = min(max(min(calls) - one, 0.0), one)
-        return scheduler.Load(one - row, row)
+        self._ms_per_frame, self._cost = warm_up.measure(self)
 
     def _latent_shape(self, size: Size) -> tuple[int, int, int]:
         downscale = self._folder.downscale
@@ -311,79 +282,20 @@ class Engine:
 
     def _advance(self, networks: Networks, chosen: Sequence[Slot]) -> None:
         started = self._clock()
-        with self._recall(chosen):
-            outputs = networks.denoise(*self._rows(chosen))
-        if self._timing and outputs.is_cuda:
-            torch.cuda.synchronize(outputs.device)
+        outputs = self.denoising.run(networks, chosen)
         spent = self._ms_since(started)
-        row = 0
-        for slot in chosen:
-            rows = slot.rows
-            self._step(slot, outputs[row : row + rows])
-            slot.stages_ms["unet"] += spent * rows / len(outputs)
-            row += rows
-
-    def _recall(self, chosen: Sequence[Slot]) -> AbstractContextManager[None]:
-        """Open the bank of features for the rows of a call, where there is one."""
-        if self._bank is None:
-            return nullcontext()
-        return self._bank.rows(
-            [
-                Row(slot.session, slot.index, part, (slot.look, slot.scene, slot.x.shape))
-                for slot in chosen
-                for part in range(slot.rows)
-            ]
-        )
-
-    def _rows(
-        self, chosen: Sequence[Slot]
-    ) -> tuple[Float[Tensor, "b i h w"], list[float], Float[Tensor, "b s k"]]:
-        latents, timesteps, prompts = [], [], []
-        for slot in chosen:
-            x = slot.x
-            if self._folder.sees_source:
-                x = torch.cat([x, slot.source / self._folder.source_divisor], 1)
-            for prompt in (slot.prompt, slot.negative)[: slot.rows]:
-                latents.append(x)
-                timesteps.append(slot.steps[slot.index].timestep)
-                prompts.append(prompt)
-        return torch.cat(latents), timesteps, torch.cat(prompts)
-
-    def _step(self, slot: Slot, outputs: Float[Tensor, "r c h w"]) -> None:
-        """Finish one step of one frame: clean latent, guidance, noise of the next step."""
-        clean = self._predict(slot, outputs)
-        if slot.index + 1 == len(slot.steps):
-            steady = slot.state.deflicker
-            motion = None if slot.motion is None else slot.motion.latents
-            guide = slot.source if slot.search else None
-            clean = steady(clean, motion, slot.deflicker, slot.look, guide)
-        self._renoise(slot, clean)
-
-    def _predict(self, slot: Slot, outputs: Float[Tensor, "r c h w"]) -> Float[Tensor, "1 c h w"]:
-        """Give the clean latent that a step predicts, guided."""
-        clean = self._schedule.clean(outputs.float(), slot.x, slot.steps[slot.index])
-        if slot.rows == 2:
-            slot.reference = clean[1:]
-        if slot.guidance == "none":
-            return clean
-        return guidance.guide(clean[:1], slot.reference, slot.scale)
-
-    def _renoise(self, slot: Slot, clean: Float[Tensor, "1 c h w"]) -> None:
-        """Move a frame on to its next step, or leave it clean after the last one."""
-        step = slot.steps[slot.index]
-        slot.index += 1
-        before, slot.x = slot.x, clean
-        if not slot.done:
-            after = slot.steps[slot.index]
-            noise = slot.noise[slot.index : slot.index + 1]
-            if self._schedule.keeps_noise:
-                noise = (before - step.a * clean) / step.b
-            slot.x = after.a * clean + after.b * noise
+        rows = [slot.rows for slot in chosen]
+        for slot, own in zip(chosen, torch.split(outputs, rows), strict=True):
+            slot.stages_ms["unet"] += spent * len(own) / len(outputs)
+            clean = self.denoising.predict(slot, own)
+            if slot.index + 1 == len(slot.steps):
+                clean = slot.steadied(clean)
+            self.denoising.move_on(slot, clean)
 
     def _decode(self, slot: Slot) -> EngineResult:
         started = self._clock()
         image = slot.networks.decode(slot.x)[0].cpu().numpy()
-        motion = None if slot.motion is None else slot.motion.pixels
+        motion = None if slot.motions is None else slot.motions.pixels
         image = slot.state.picture_filter(image, motion, slot.deflicker, slot.look)
         slot.stages_ms["decode"] = self._ms_since(started)
         slot.state.shown = image
@@ -396,19 +308,3 @@ class Engine:
 def _look(params: StyleParams) -> StyleParams:
     """Give what the picture is meant to look like: the values without those that only steady it."""
     return replace(params, travel=0.0, similarity_filter=0.0, deflicker=0.0, deflicker_search=False)
-
-
-def _aside(work: Callable[[], T], apart: bool) -> Callable[[], T]:
-    """Begin work in a thread of its own, if that pays; give the function that waits for it."""
-    if not apart:
-        return work
-    done: Future[T] = Future()
-
-    def run() -> None:
-        try:
-            done.set_result(work())
-        except Exception as error:  # noqa: BLE001  # told to the one who waits
-            done.set_exception(error)
-
-    threading.Thread(target=run, name="flow", daemon=True).start()
-    return done.result

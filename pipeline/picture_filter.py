@@ -16,8 +16,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 from numpy.typing import NDArray
 
-from pipeline.deflicker import MOST, Ramp, trusted
-from pipeline.flow import FrameMotion
+from pipeline.deflicker import MOST, Ramp
 
 _MEANT = 36.0  # grey levels over three channels, from which on a change is meant
 _COARSE = 1.0  # pixels: what is finer does not survive a fetch between pixels
@@ -33,10 +32,14 @@ class PictureMotion:
     fine: Float32[np.ndarray, "h w 1"]  # 0 .. 1: share of fine detail that survives a fetch there
 
 
-def to_pixels(motion: FrameMotion, height: int, width: int) -> PictureMotion:
-    """Prepare a frame's motion for pictures of a size."""
-    back = np.nan_to_num(motion.backward, nan=0, posinf=0, neginf=0)  # not trusted there
-    trust = trusted(motion)
+def to_pixels(
+    backward: Float32[np.ndarray, "rows columns 2"],
+    trust: Float32[np.ndarray, "rows columns"],
+    height: int,
+    width: int,
+) -> PictureMotion:
+    """Prepare a frame's motion, in pixels of its own grid, for pictures of a size."""
+    back = np.nan_to_num(backward, nan=0, posinf=0, neginf=0)  # not trusted there
     rows, columns = trust.shape
     if (rows, columns) != (height, width):
         scale = np.array([width / columns, height / rows], np.float32)

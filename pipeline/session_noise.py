@@ -30,25 +30,23 @@ class SessionNoise:
         self._fresh: tuple[int, torch.Generator] | None = None
         self._carried: CarriedNoise | None = None
 
-    def pack(self, params: StyleParams, flow: InputFlow, motion: FrameMotion | None) -> Pack:
-        """Give a frame's noise. Call once for each admitted frame, in order.
+    def still(self, params: StyleParams) -> Pack:
+        """Give a frame's noise that does not follow the picture: fixed or fresh."""
+        self._carried = None
+        return self._new(params.seed) if params.noise == "fresh" else self._turned(params)
+
+    def carried(self, params: StyleParams, flow: InputFlow, motion: FrameMotion | None) -> Pack:
+        """Give a frame's noise that the picture carries along. Call once for each, in order.
 
         `motion` is that from the last admitted frame, `flow` what follows the input.
         """
-        if params.noise != "warped":
-            self._carried = None
-        if params.noise == "fresh":
-            return self._new(params.seed)
-        fixed = self._turned(params)
-        if params.noise == "fixed":
-            return fixed
         if self._carried is None or not self._carried.fits(params):
             self._carried = CarriedNoise(params, self._shape, self._device, self._factor)
         carried, share = self._carried.follow(flow, motion), params.noise_warp
         if share == 1:
             return carried
         # both are white and independent, so the root of the squares keeps the variance
-        mixed = share * carried + (1 - share) * fixed[: len(carried)]
+        mixed = share * carried + (1 - share) * self._turned(params)[: len(carried)]
         return mixed / math.hypot(share, 1 - share)
 
     def _new(self, seed: int) -> Pack:

@@ -1,5 +1,8 @@
 """What lives between the frames of one session."""
 
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,7 +10,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from pipeline.deflicker import Deflicker, LatentMotion, to_latents
+from pipeline.deflicker import Deflicker, LatentMotion, to_latents, trusted
 from pipeline.feature_bank import Scenes
 from pipeline.flow import InputFlow, stilled
 from pipeline.motion_level import MotionLevel
@@ -25,6 +28,14 @@ class Motions:
     pixels: PictureMotion
 
 
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """What following the input to a frame gave."""
+
+    noise: Float[Tensor, "n c y x"] | None  # where the picture carries it
+    motions: Motions | None  # where they are asked for and known
+
+
 class SessionState:
     """A session's noise, the prompts it travels between, and what it showed last."""
 
@@ -36,6 +47,7 @@ class SessionState:
         self.scenes = Scenes()
         self.motion_level = MotionLevel()
         self._flow: InputFlow | None = None
+        self._following: Future[Followed] | None = None
         self._prompt, self._negative = Travel(), Travel()
         self._similarity = SimilarityFilter()
         self._admitted: StyleParams | None = None  # values of the last admitted frame
@@ -50,24 +62,51 @@ class SessionState:
         other._prompt, other._negative = self._prompt, self._negative
         return other
 
-    def follow(
+    def follow_aside(
         self, params: StyleParams, image: UInt8[np.ndarray, "h w 3"]
-    ) -> tuple[Float[Tensor, "n c y x"], Motions | None]:
-        """Give an admitted frame's noise, and its motion for the filters if it is known."""
+    ) -> Future[Followed] | None:
+        """Begin to `follow` an admitted frame in a thread of its own, after those before it.
+
+        None where nothing asks for it.
+        """
         if params.noise != "warped" and not params.deflicker:
-            self._flow = None
-            return self.noise.pack(params, InputFlow(), None), None
+            self._flow = self._following = None
+            return None
+        before = self._following
+
+        def in_turn() -> Followed:
+            if before is not None:
+                wait([before])
+            return self.follow(params, image)
+
+        self._following = _aside(in_turn)
+        return self._following
+
+    def noise_of(
+        self, params: StyleParams, followed: Future[Followed] | None
+    ) -> Float[Tensor, "n c y x"]:
+        """Give an admitted frame's noise; waits for the motion only where that carries it."""
+        carried = followed.result().noise if followed and params.noise == "warped" else None
+        return self.noise.still(params) if carried is None else carried
+
+    def follow(self, params: StyleParams, image: UInt8[np.ndarray, "h w 3"]) -> Followed:
+        """Find the input's motion since the last admitted frame, and what it carries."""
         self._flow = flow = self._flow or InputFlow()
         last = flow.grey
         motion = flow.follow(image)
-        noise = self.noise.pack(params, flow, motion)
+        noise = self.noise.carried(params, flow, motion) if params.noise == "warped" else None
         if not params.deflicker or motion is None or motion.is_cut:
-            return noise, None
+            return Followed(noise, None)
         assert last is not None
         assert flow.grey is not None
         still = stilled(motion, last, flow.grey, flow.noise)
-        return noise, Motions(
-            to_latents(still, *self.shape[1:], self._device), to_pixels(still, *image.shape[:2])
+        trust = trusted(still)
+        return Followed(
+            noise,
+            Motions(
+                to_latents(still.backward, trust, *self.shape[1:], self._device),
+                to_pixels(still.backward, trust, *image.shape[:2]),
+            ),
         )
 
     def skips(self, image: UInt8[np.ndarray, "h w 3"], params: StyleParams, at: float) -> bool:
@@ -113,3 +152,17 @@ class Travel:
             return self._goal
         share = (at - self._began) / self._takes
         return torch.lerp(self._start, self._goal, max(share, 0.0))
+
+
+def _aside(work: Callable[[], Followed]) -> Future[Followed]:
+    """Begin work in a thread that ends with it: no pool to shut where engines come and go."""
+    done: Future[Followed] = Future()
+
+    def run() -> None:
+        try:
+            done.set_result(work())
+        except Exception as error:  # noqa: BLE001  # told to the one who waits
+            done.set_exception(error)
+
+    threading.Thread(target=run, name="flow", daemon=True).start()
+    return done

@@ -1,5 +1,7 @@
 """What one frame in flight carries. Everything it needs is here, so live changes never touch it."""
 
+import logging
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from jaxtyping import Float
@@ -9,7 +11,9 @@ from pipeline.backends.protocol import Networks
 from pipeline.guidance import Guidance, needs_negative_row
 from pipeline.params import StyleParams
 from pipeline.schedule import Step
-from pipeline.session_state import Motions, SessionState
+from pipeline.session_state import Followed, Motions, SessionState
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -32,7 +36,7 @@ class Slot:
     deflicker: float
     search: bool  # for what the motion lost
     look: StyleParams  # what the picture is meant to look like
-    motion: Motions | None  # of the input since the last admitted frame
+    followed: Future[Followed] | None  # the input's motion, found beside the model
     x: Float[Tensor, "1 c h w"]  # the noisy latent of the step that comes next
     reference: Float[Tensor, "1 c h w"]  # what guidance leads away from
     scene: int = 0  # of the session: a cut begins another
@@ -48,3 +52,26 @@ class Slot:
     def done(self) -> bool:
         """Say whether all steps ran."""
         return self.index == len(self.steps)
+
+    @property
+    def motions(self) -> Motions | None:
+        """Give the input's motion since the last admitted frame, once it is found."""
+        if self.followed is None:
+            return None
+        try:
+            return self.followed.result().motions
+        except Exception:  # one session's motion must not cost the others their call
+            logger.exception("session %s: frame %d stays unsteadied", self.session, self.number)
+            self.followed = None
+            return None
+
+    def steadied(self, clean: Float[Tensor, "1 c h w"]) -> Float[Tensor, "1 c h w"]:
+        """Blend the session's past into the clean latent of the last step."""
+        motions = self.motions
+        return self.state.deflicker(
+            clean,
+            None if motions is None else motions.latents,
+            self.deflicker,
+            self.look,
+            self.source if self.search else None,
+        )

@@ -60,7 +60,7 @@ class _Window:
 
 
 class Film:
-    """Restyles one film with an engine that does nothing else meanwhile. A friend of the engine."""
+    """Restyles one film with an engine that does nothing else meanwhile."""
 
     def __init__(self, engine: Engine, params: StyleParams, blending: Blending) -> None:
         self._engine, self._blending = engine, blending
@@ -74,9 +74,9 @@ class Film:
         windows: list[_Window] = []
         try:
             for number, image in enumerate(images):
-                slot = self._admitted(number, image, number / fps)
-                if slot is None:  # strength 0
-                    yield image
+                slot = self._engine.admit(_SESSION, number, image, self._params, number / fps)
+                if not isinstance(slot, Slot):  # strength 0
+                    yield slot.image
                     continue
                 windows = windows or [_Window(self._blending) for _ in slot.steps]
                 yield from self._advance(windows, 0, number, image, slot)
@@ -87,21 +87,13 @@ class Film:
         finally:
             self._engine.close(_SESSION)
 
-    def _admitted(self, number: int, image: Image, at: float) -> Slot | None:
-        self._engine.submit(_SESSION, number, image, self._params, at)
-        if not self._engine._slots:
-            self._engine.tick()
-            return None
-        return self._engine._slots.pop()
-
     def _advance(
         self, windows: list[_Window], step: int, number: int, image: Image, slot: Slot
     ) -> Iterator[Image]:
         """Run one step of a frame and let it wait for its neighbours."""
         networks = self._engine.networks
-        with self._engine._recall([slot]):
-            outputs = networks.denoise(*self._engine._rows([slot]))
-        clean = self._engine._predict(slot, outputs)
+        outputs = self._engine.denoising.run(networks, [slot])
+        clean = self._engine.denoising.predict(slot, outputs)
         style = networks.decode(clean)[0].cpu().numpy()
         for frame, picture in windows[step].push(_Frame(number, image, style, slot)):
             yield from self._leave(windows, step, frame, picture)
@@ -114,5 +106,5 @@ class Film:
             yield picture
             return
         clean = self._engine.networks.encode(torch.from_numpy(picture)[None])
-        self._engine._renoise(frame.slot, clean)
+        self._engine.denoising.move_on(frame.slot, clean)
         yield from self._advance(windows, step + 1, frame.number, frame.guide, frame.slot)

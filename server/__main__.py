@@ -17,7 +17,7 @@ _ENGINE = (
     ("--device", str, "auto, cpu or cuda"),
     ("--backend", str, "auto, openvino, eager, compiled, graphs or tensorrt"),
     ("--compile-mode", str, "of compiled: auto, default, reduce-overhead or max-autotune"),
-    ("--threads", int, "inference threads on the CPU; 0: cores - 1"),
+    ("--threads", int, "inference threads on the CPU; 0: cores - 1, for stylize all"),
     ("--feature-bank", int, "frames that attention also looks at, 0 .. 4; 0: none; backend eager"),
     ("--feature-fusion", float, "0 .. 1: how far features are drawn to those of the bank"),
     ("--max-rows", int, "rows of one call of the network, 1 .. 64; fewer take less GPU memory"),

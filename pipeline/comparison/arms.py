@@ -92,8 +92,7 @@ def stream_diffusion(subject: Subject, source: Path, compiled: bool = False) -> 
     )  # fmt: skip
     stream.prepare("", num_inference_steps=50, guidance_scale=1.0)
     state = SessionState(tuple(stream.init_noise.shape[1:]), subject.device)
-    blank = np.zeros((subject.height, subject.width, 3), np.uint8)
-    stream.init_noise = state.follow(subject.style, blank)[0].to(subject.dtype)
+    stream.init_noise = state.noise.still(subject.style).to(subject.dtype)
     if compiled:
         for part in ("unet", "vae"):
             network = getattr(stream, part)

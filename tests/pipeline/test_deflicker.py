@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from pipeline.deflicker import MOST, RAMP, Deflicker, LatentMotion, to_latents
+from pipeline.deflicker import MOST, RAMP, Deflicker, LatentMotion, to_latents, trusted
 from pipeline.flow import FrameMotion
 
 SHAPE = (1, 16, 32, 32)
@@ -142,9 +142,8 @@ def test_motion_and_trust_are_averaged_over_each_latent() -> None:
     residual = np.zeros((64, 64), np.float32)
     residual[8:16] = 1000
 
-    motion = to_latents(
-        FrameMotion(backward, backward, valid, residual, is_cut=False), 8, 8, torch.device("cpu")
-    )
+    trust = trusted(FrameMotion(backward, backward, valid, residual, is_cut=False))
+    motion = to_latents(backward, trust, 8, 8, torch.device("cpu"))
 
     assert float(motion.back[0].mean()) == pytest.approx(1)  # one latent
     assert float(motion.trust[0, 0, 0]) == pytest.approx(0.5)

@@ -1,3 +1,4 @@
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from pipeline.models.folder import open_folder
 from pipeline.models.loader import load_text
 from pipeline.models.patch_autoencoder import PatchAutoencoder
 from pipeline.params import StyleParams
-from pipeline.session_state import SessionState
+from pipeline.session_state import Followed, SessionState
 from tests.pipeline.conftest import (
     FAMILIES,
     POOLED,
@@ -62,7 +63,7 @@ class Reference:
         encoded = self.vae.encode(pixels)
         latent = encoded.latent_dist.mode() if hasattr(encoded, "latent_dist") else encoded.latents
         z = latent * self.factor
-        noise = SessionState(tuple(z.shape[1:]), torch.device("cpu")).follow(params, image)[0]
+        noise = SessionState(tuple(z.shape[1:]), torch.device("cpu")).noise.still(params)
         x, z_away = z, z
         for k, tau in enumerate(taus):
             a, b = abar[tau].sqrt().float(), (1 - abar[tau]).sqrt().float()
@@ -152,9 +153,7 @@ def test_a_rectified_flow_follows_eulers_steps(bench: Bench, family: str, steps:
     pixels = torch.from_numpy(picture())[None].permute(0, 3, 1, 2) / 127.5 - 1
     with torch.no_grad():
         z = vae.encode(pixels).latent_dist.mode() * reference.factor
-        noise = SessionState(tuple(z.shape[1:]), torch.device("cpu")).follow(params, picture())[0][
-            :1
-        ]
+        noise = SessionState(tuple(z.shape[1:]), torch.device("cpu")).noise.still(params)[:1]
         x = scheduler.scale_noise(z, scheduler.timesteps[:1], noise)
         for t in scheduler.timesteps:
             velocity = unet(x, t, words).sample
@@ -542,3 +541,41 @@ def test_a_mistake_in_the_flow_is_raised_where_it_is_waited_for(
         engine.submit("ann", 0, picture(), StyleParams(noise="warped"))
 
     assert engine.in_flight == 0
+
+
+def test_a_mistake_in_the_flow_costs_a_frame_its_steadiness_and_nothing_else(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine, _ = bench.engine()
+    engine.open("ann")
+    monkeypatch.setattr("pipeline.flow.reduce", lambda image: 1 / 0)
+    engine.submit("ann", 0, picture(), StyleParams(deflicker=1.0))
+    (result,) = drain(engine)
+
+    assert result.number == 0
+    assert "session ann: frame 0 stays unsteadied" in caplog.text
+
+
+def test_the_inputs_motion_is_waited_for_after_the_last_call_and_not_before(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, networks = bench.engine()
+    engine.open("ann")
+    found, follow = threading.Event(), SessionState.follow
+
+    def late(state: SessionState, params: StyleParams, image: Image) -> Followed:
+        assert found.wait(10)
+        return follow(state, params, image)
+
+    monkeypatch.setattr(SessionState, "follow", late)
+    params = StyleParams(steps=2, deflicker=1.0)
+    engine.submit("ann", 0, picture(), params)
+    assert engine.tick() == []
+    assert networks.rows == [1]
+    timer = threading.Timer(0.1, found.set)  # the last call waits
+    timer.start()
+    (result,) = engine.tick()
+    timer.join()
+
+    assert found.is_set()
+    assert result.number == 0

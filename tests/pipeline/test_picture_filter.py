@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from pipeline.deflicker import MOST
-from pipeline.flow import FrameMotion, InputFlow, stilled
+from pipeline.flow import InputFlow, stilled
 from pipeline.metrics import sharpness
 from pipeline.picture_filter import PictureFilter, PictureMotion, to_pixels
 
@@ -19,9 +19,7 @@ Picture = NDArray[np.uint8]
 def motion(x: float = 0.0, trust: float = 1.0) -> PictureMotion:
     back = np.zeros((SIDE, SIDE, 2), np.float32)
     back[..., 0] = x
-    residual = np.full((SIDE, SIDE), 0.0 if trust else 1000.0, np.float32)
-    valid = np.full((SIDE, SIDE), bool(trust))
-    return to_pixels(FrameMotion(back, back, valid, residual, is_cut=False), SIDE, SIDE)
+    return to_pixels(back, np.full((SIDE, SIDE), trust, np.float32), SIDE, SIDE)
 
 
 def texture(width: int = SIDE, seed: int = 0) -> Picture:
@@ -111,22 +109,16 @@ def test_a_small_change_is_reached_and_not_stuck_in_rounding() -> None:
 def test_motion_that_is_no_number_is_not_followed() -> None:
     back = np.full((SIDE, SIDE, 2), np.nan, np.float32)
     back[:, :9] = np.inf
-    lost = FrameMotion(
-        back, back, np.zeros((SIDE, SIDE), bool), np.zeros((SIDE, SIDE), np.float32), is_cut=False
-    )
+    lost = to_pixels(back, np.zeros((SIDE, SIDE), np.float32), SIDE, SIDE)
     steady, picture = PictureFilter(), texture(seed=3)
     steady(texture(), motion(), 1.0, "ink")
 
-    assert np.array_equal(steady(picture, to_pixels(lost, SIDE, SIDE), 1.0, "ink"), picture)
+    assert np.array_equal(steady(picture, lost, 1.0, "ink"), picture)
 
 
 def test_a_flow_of_another_size_is_scaled_with_its_values() -> None:
     back = np.ones((32, 32, 2), np.float32)
-    ready = FrameMotion(
-        back, back, np.ones((32, 32), bool), np.zeros((32, 32), np.float32), is_cut=False
-    )
-
-    found = to_pixels(ready, SIDE, SIDE)
+    found = to_pixels(back, np.ones((32, 32), np.float32), SIDE, SIDE)
 
     assert float(found.x[0, 0]) == pytest.approx(2)
     assert float(found.fine.min()) == pytest.approx(1)

@@ -9,8 +9,15 @@ from pipeline.session_state import SessionState, Travel
 SHAPE = (4, 32, 32)
 
 
-def noise_of(session: SessionState, params: StyleParams) -> torch.Tensor:
-    return session.follow(params, np.zeros((256, 256, 3), np.uint8))[0]
+BLACK = np.zeros((256, 256, 3), np.uint8)
+
+
+def noise_of(session: SessionState, params: StyleParams, image: np.ndarray = BLACK) -> torch.Tensor:
+    if params.noise != "warped":
+        return session.noise.still(params)
+    noise = session.follow(params, image).noise
+    assert noise is not None
+    return noise
 
 
 def state() -> SessionState:
@@ -93,7 +100,7 @@ def test_carried_noise_moves_with_the_picture_and_fixed_noise_does_not() -> None
     packs = {}
     for kind in ("fixed", "warped", "fresh"):
         session, params = state(), StyleParams(noise=kind, steps=1)
-        packs[kind] = [session.follow(params, textured(n))[0][0].clone() for n in range(9)]
+        packs[kind] = [noise_of(session, params, textured(n))[0].clone() for n in range(9)]
 
     def likeness(kind: str, columns: int) -> float:
         """Of the last frame and the first one, moved by so many latents of eight pixels."""
@@ -111,21 +118,21 @@ def test_carried_noise_moves_with_the_picture_and_fixed_noise_does_not() -> None
 
 def test_a_share_of_carried_noise_keeps_the_variance_and_still_pictures_keep_theirs() -> None:
     session, half = state(), StyleParams(noise="warped", noise_warp=0.5, steps=2)
-    first = session.follow(half, textured(0))[0].clone()
-    second = session.follow(half, textured(0))[0].clone()
+    first = noise_of(session, half, textured(0)).clone()
+    second = noise_of(session, half, textured(0)).clone()
 
     assert first.shape == (2, *SHAPE)
     assert torch.equal(first, second)
     assert float(first.var()) == pytest.approx(1, abs=0.05)
-    fixed = state().follow(StyleParams(), textured(0))[0][:2]
+    fixed = noise_of(state(), StyleParams())[:2]
     assert float((first * fixed).mean()) == pytest.approx(2**-0.5, abs=0.05)
 
 
 def test_a_cut_and_a_new_seed_begin_with_new_noise() -> None:
     session, params = state(), StyleParams(noise="warped", steps=1)
-    first = session.follow(params, textured(0))[0].clone()
-    negative = session.follow(params, 255 - textured(3))[0].clone()
-    other = session.follow(StyleParams(noise="warped", seed=9), 255 - textured(3))[0].clone()
+    first = noise_of(session, params, textured(0)).clone()
+    negative = noise_of(session, params, 255 - textured(3)).clone()
+    other = noise_of(session, StyleParams(noise="warped", seed=9), 255 - textured(3)).clone()
 
     assert abs(float((first * negative).mean())) < 0.1
     assert abs(float((negative * other).mean())) < 0.1

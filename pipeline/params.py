@@ -24,7 +24,7 @@ class StyleParams:
     seed_blend: float = 0.0  # 0 .. 1: how far the noise has turned from `seed` to `blend_seed`
     travel: float = 0.0  # 0 .. 60 seconds that a change of prompt takes; 0 = at once
     steps: int = 1  # 1 .. 8 denoising steps
-    deflicker: float = 0.0  # 0 .. 1: how much of the past, moved along, steadies the picture
+    deflicker: float = 0.6  # 0 .. 1: how much of the past, moved along, steadies the picture
     deflicker_search: bool = False  # look near by for what the motion lost
     motion_noise: float = 0.0  # 0 .. 1: how much less noise where the input moves
     similarity_filter: float = 0.0  # 0 .. 1: likeness from which frames are skipped; 0 = none

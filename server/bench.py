@@ -12,6 +12,7 @@ import resource
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -94,19 +95,18 @@ def _play(
 def _steps(engine: Engine, images: list[Image]) -> dict[str, Any]:
     found = {}
     for steps in (1, 2, 4):
-        style = StyleParams(prompt="ink", steps=steps, guidance_scale=1.0)
+        style = StyleParams(prompt="ink", steps=steps, guidance_scale=1.0, deflicker=0.0)
         seconds, stages, _ = _play(engine, images, {"a": style})
         found[str(steps)] = {"fps": round(_FRAMES / seconds, 1), "ms": stages}
     return found
 
 
 def _guidance(engine: Engine, images: list[Image]) -> dict[str, float]:
+    two = StyleParams(prompt="ink", steps=2, guidance_scale=1.5, deflicker=0.0)
     styles = {
-        "none": StyleParams(prompt="ink", steps=2, guidance_scale=1.0),
-        "self": StyleParams(prompt="ink", steps=2, guidance_scale=1.5),
-        "initialize": StyleParams(
-            prompt="ink", negative_prompt="neon", steps=2, guidance_scale=1.5
-        ),
+        "none": replace(two, guidance_scale=1.0),
+        "self": two,
+        "initialize": replace(two, negative_prompt="neon"),
     }
     return {
         name: round(_FRAMES / _play(engine, images, {"a": style})[0], 1)
@@ -133,10 +133,10 @@ def _sessions(engine: Engine, images: list[Image]) -> dict[str, Any]:
 
 def _temporal(engine: Engine, images: list[Image]) -> dict[str, float]:
     styles = {
-        "off": StyleParams(prompt="ink"),
-        "deflicker": StyleParams(prompt="ink", deflicker=0.75),
-        "warped noise": StyleParams(prompt="ink", noise="warped"),
-        "both": StyleParams(prompt="ink", noise="warped", deflicker=0.75),
+        "off": StyleParams(prompt="ink", deflicker=0.0),
+        "deflicker": StyleParams(prompt="ink"),
+        "warped noise": StyleParams(prompt="ink", noise="warped", deflicker=0.0),
+        "both": StyleParams(prompt="ink", noise="warped"),
     }
     return {
         name: round(1000 * _play(engine, images, {"a": style})[0] / _FRAMES, 2)
@@ -168,8 +168,8 @@ def _skip_ms(images: list[Image]) -> float:
 
 
 def _simulated() -> dict[str, Any]:
-    plain = StyleParams(guidance_scale=1.0)
-    four = StyleParams(steps=4, guidance_scale=1.0)
+    plain = StyleParams(guidance_scale=1.0, deflicker=0.0)
+    four = replace(plain, steps=4)
     twelve = [Camera(f"p{i}", first=i * PERIOD / 12, style=plain) for i in range(12)]
     crowd, _ = _run(twelve, 0.8 * PERIOD - 12 * 0.0016, 0.0012, 20)
     late = [1000 * (frame.finished - frame.since - PERIOD) for frame in crowd]
@@ -210,6 +210,6 @@ def _growth() -> float:
     for number in range(_TICKS + 1000):
         if number == 1000:
             before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        engine.submit("a", number, image, StyleParams(guidance_scale=1.0))
+        engine.submit("a", number, image, StyleParams(guidance_scale=1.0, deflicker=0.0))
         engine.tick()
     return round((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024, 2)

@@ -18,7 +18,7 @@ from pipeline.params import StyleParams
 from streams.frame import Frame, SessionId
 from streams.mailbox import Mailbox
 
-_PLAIN = StyleParams(guidance_scale=1.0)
+_PLAIN = StyleParams(guidance_scale=1.0, deflicker=0.0)
 _IMAGE = np.zeros((SIDE, SIDE, 3), np.uint8)
 
 

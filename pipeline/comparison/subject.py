@@ -54,7 +54,11 @@ class Subject:
     def style(self) -> StyleParams:
         """What Restyle is asked to do, as the others are."""
         return StyleParams(
-            prompt=PROMPT, strength=self.strength, steps=self.steps, guidance_scale=1.0
+            prompt=PROMPT,
+            strength=self.strength,
+            steps=self.steps,
+            guidance_scale=1.0,
+            deflicker=0.0,
         )
 
     def words(self) -> Float[Tensor, "1 t d"]:

@@ -9,7 +9,9 @@ separability    share of results whose nearest teacher, by VGG Gram matrices, is
 wordings        the same for 200 prompts kept from training (tests/fixtures/wordings.json)
 edges           agreement of the result's edges with the camera's at strength .5 (F1, 2 pixels)
 warp_error      E_warp over still-camera clips in grey levels: of input, teachers, model, and the
-                model with other noise in every frame; and the two ratios that matter
+                model with other noise in every frame, and with the deflicker as it is by default;
+                and the ratios that matter
+style_kept      distance from the teachers' textures with the deflicker over that without it
 flicker         what a frame shows and neither neighbour does, in relation to the input's
 fps             frames a second by size and threads, model alone
 """
@@ -51,8 +53,16 @@ class Restyler:
         engine.open("evaluate")
 
     def __call__(self, image: Image, prompt: str, **values: Any) -> Image:
-        """Restyle one picture of the model's size."""
-        params = StyleParams(prompt=prompt, **values)
+        """Restyle one picture of the model's size, as if there had been none before."""
+        return self._restyled(image, StyleParams(prompt=prompt, deflicker=0.0, **values))
+
+    def film(self, images: Iterable[Image], prompt: str) -> list[Image]:
+        """Restyle frames of one clip with the values that people start with."""
+        self._engine.close("evaluate")
+        self._engine.open("evaluate")
+        return [self._restyled(image, StyleParams(prompt=prompt)) for image in images]
+
+    def _restyled(self, image: Image, params: StyleParams) -> Image:
         self._engine.submit("evaluate", self._number, image, params)
         self._number += 1
         while True:
@@ -85,6 +95,11 @@ class Judge:
             total = total + (own[:, None] - taught[None]).abs().mean((2, 3)) / size
         assert isinstance(total, torch.Tensor)
         return total.argmin(1).tolist()
+
+    def apart(self, images: Iterable[Image], others: Iterable[Image]) -> float:
+        """Give how far the textures of pictures are from those of others, pair by pair."""
+        pairs = zip(self.textures(images), self.textures(others), strict=True)
+        return float(sum((a - b).abs().mean() / b.square().mean().sqrt() for a, b in pairs))
 
 
 def contact_sheet(rows: list[list[Image]], columns: int = 4, side: int = 160) -> Image:
@@ -179,10 +194,11 @@ def wording_figures(
 
 
 def temporal_figures(
-    restyle: Restyler, network: StyleNetwork, clips: list[list[Image]]
+    restyle: Restyler, judge: Judge, network: StyleNetwork, clips: list[list[Image]]
 ) -> dict[str, Any]:
     """Compare warping error and flicker of input, teachers and model on still-camera clips."""
     errors: dict[str, list[float]] = {}
+    styled: dict[str, list[Image]] = {}  # the last pictures of clips, all styles
     flickers: dict[str, list[float]] = {}
     for large in tqdm(clips, desc="clips", disable=None):
         small = [halved(x) for x in large]
@@ -195,7 +211,9 @@ def temporal_figures(
         runs["other_noise"] = [
             [restyle(x, s.prompt, seed=n) for n, x in enumerate(small)] for s in STYLES
         ]
+        runs["deflickered"] = [restyle.film(small, s.prompt) for s in STYLES]
         for name, videos in runs.items():
+            styled.setdefault(name, []).extend(frames[-1] for frames in videos)
             for frames in videos:
                 errors.setdefault(name, []).extend(
                     metrics.warp_error(b, a, m)
@@ -212,7 +230,13 @@ def temporal_figures(
         "warp_error": levels,
         "warp_error_to_teachers": round(squared["model"] / squared["teachers"], 3),
         "warp_error_to_other_noise": round(squared["model"] / squared["other_noise"], 3),
+        "warp_error_deflickered": round(squared["deflickered"] / squared["model"], 3),
         "flicker_to_input": {n: round(e / energy["input"], 2) for n, e in energy.items()},
+        "style_kept": round(
+            judge.apart(styled["deflickered"], styled["teachers"])
+            / judge.apart(styled["model"], styled["teachers"]),
+            3,
+        ),
     }
 
 
@@ -251,14 +275,15 @@ def main() -> None:
     engine = build_engine(EngineConfig(model=arguments.model, threads=arguments.threads))
     restyle, network = Restyler(engine), StyleNetwork(arguments.threads)
     people = heldout.people(arguments.cache)
-    figures, rows = still_figures(restyle, Judge(Perceptual(arguments.cache)), network, people)
+    judge = Judge(Perceptual(arguments.cache))
+    figures, rows = still_figures(restyle, judge, network, people)
     if arguments.sheet:
         cv2.imwrite(str(arguments.sheet), cv2.cvtColor(contact_sheet(rows), cv2.COLOR_RGB2BGR))
     if arguments.thumbnails:
         write_thumbnails(WEIGHTS / "thumbnails", rows)
     if not arguments.quick:
         clips = heldout.still_clips(arguments.cache, _CLIP_FRAMES)
-        figures |= temporal_figures(restyle, network, clips)
+        figures |= temporal_figures(restyle, judge, network, clips)
         figures["fps"] = speed_figures(people[0])
     if arguments.json:
         print(json.dumps(figures, indent=2))

@@ -502,7 +502,7 @@ def test_a_still_picture_is_skipped_until_something_changes(bench: Bench) -> Non
 def test_a_prompt_that_travels_passes_through_what_lies_between(bench: Bench) -> None:
     engine, networks = bench.engine()
     engine.open("ann")
-    ink = StyleParams(prompt="ink", guidance_scale=1.0)
+    ink = StyleParams(prompt="ink", guidance_scale=1.0, deflicker=0.0)
     oil = replace(ink, prompt="oil", travel=1.0)
     latents = {}
     for number, (params, at) in enumerate([(ink, 0.0), (oil, 1.0), (oil, 1.5), (oil, 2.0)]):

@@ -1147,7 +1147,7 @@ export interface components {
             bypass: boolean;
             /**
              * Deflicker
-             * @default 0
+             * @default 0.6
              */
             deflicker: number;
             /**

@@ -9,7 +9,7 @@ export const DEFAULTS: Style = {
   steps: 1,
   noise: "fixed",
   noise_warp: 1,
-  deflicker: 0,
+  deflicker: 0.6,
   deflicker_search: false,
   motion_noise: 0,
   blend_seed: 3,

@@ -98,8 +98,11 @@ class Judge:
 
     def apart(self, images: Iterable[Image], others: Iterable[Image]) -> float:
         """Give how far the textures of pictures are from those of others, pair by pair."""
-        pairs = zip(self.textures(images), self.textures(others), strict=True)
-        return float(sum((a - b).abs().mean() / b.square().mean().sqrt() for a, b in pairs))
+        total = 0.0
+        for image, other in zip(images, others, strict=True):  # all at once take gigabytes
+            for own, its in zip(self.textures([image]), self.textures([other]), strict=True):
+                total += float((own - its).abs().mean() / its.square().mean().sqrt())
+        return total
 
 
 def contact_sheet(rows: list[list[Image]], columns: int = 4, side: int = 160) -> Image:

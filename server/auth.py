@@ -15,6 +15,7 @@ from server.errors import ApiError
 
 _CODE_LIFE = 600.0  # seconds; set-up and a browser's start fit in
 _KIND = "page"  # how tokens begin that stand for the main one
+_WATCH = "watch"  # how tokens begin that let watch whatever session has a name
 
 
 def load_token(given: str | None, folder: Path) -> str:
@@ -88,6 +89,18 @@ def issue(main: str, seconds: float, clock: Callable[[], float] = time.time) -> 
     """
     body = f"{_KIND}.{int(clock() + seconds)}.{secrets.token_urlsafe(16)}"
     return f"{body}.{_signature(main, body)}"
+
+
+def watch_token(main: str, name: str) -> str:
+    """Make the token that lets watch sessions of a name: the same each time, so a link lasts."""
+    body = f"{_WATCH}.{name}"
+    return f"{body}.{_signature(main, body)}"
+
+
+def lets_watch(token: str, main: str) -> bool:
+    """Say whether `watch_token` made a token, for whatever name."""
+    body, _, signature = token.rpartition(".")
+    return body.startswith(f"{_WATCH}.") and same(signature, _signature(main, body))
 
 
 def judge(

@@ -21,6 +21,7 @@ class Identity:
     token: str = field(default_factory=_secret)  # opens the session: GET, PATCH, DELETE
     viewer_token: str = field(default_factory=_secret)  # lets watch it
     resume: str = field(default_factory=_secret)  # brings it back with another offer
+    name: str | None = None  # under which it is watched, as are those before and after it
 
 
 class Lost:

@@ -48,7 +48,7 @@ class Session:
     ) -> None:
         self.identity = identity or Identity()
         self.id, self.token = self.identity.id, self.identity.token
-        self.viewer_token = self.identity.viewer_token
+        self.name, self.viewer_token = self.identity.name, self.identity.viewer_token
         self.address = address
         self.started = time.monotonic()
         self.stats = SessionStats()
@@ -114,9 +114,10 @@ class Session:
         """Describe it."""
         width, height = self.control.sizing.size
         return SessionState(
-            id=self.id, state=self.phase, style=self.control.style, hint=self.control.hint,
-            width=width, height=height, matte=self.control.matte, stats=self.figures(),
-            viewers=len(self.viewers), viewer_token=self.viewer_token, muted=self.peer.sound.muted,
+            id=self.id, name=self.name, state=self.phase, style=self.control.style,
+            hint=self.control.hint, width=width, height=height, matte=self.control.matte,
+            stats=self.figures(), viewers=len(self.viewers), viewer_token=self.viewer_token,
+            muted=self.peer.sound.muted,
             source=None if self.source is None else self.source.state(),
         )  # fmt: skip
 

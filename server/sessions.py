@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from server.errors import ApiError
 from server.logs import of_session
 from server.past import Past
-from server.resume import Lost
+from server.resume import Identity, Lost
 from server.schema.sessions import Matte
 from server.schema.style import Style, StylePatch
 from server.session import Reason, Session
@@ -66,9 +66,10 @@ class Sessions:
         return iter(list(self._open.values()))
 
     def get(self, session: str) -> Session:
-        """Look one up. Raises ApiError 404."""
+        """Look one up by its id, or the newest one of a name. Raises ApiError 404."""
         found = self._open.get(SessionId(session))
-        if found is None:
+        named = (one for one in reversed(self._open.values()) if one.name == session)
+        if found is None and (found := next(named, None)) is None:
             raise ApiError("not_found", "no such session")
         return found
 
@@ -100,17 +101,19 @@ class Sessions:
         sends: bool = True,
         resume: str | None = None,
         matte: Matte = "none",
+        identity: Identity | None = None,
     ) -> tuple[Session, str]:
         """Open a session; give it and the SDP answer. Without `sends` nothing goes back.
 
-        `resume` brings a lost session back, also one whose loss was not noticed yet.
+        `resume` brings a lost session back, also one whose loss was not noticed yet; else
+        `identity` is who it is.
         Raises ApiError, MalformedOffer, OfferRefused; nothing stays open then.
         """
         if resume is not None:
             self._give_up(resume)
         self.admit(address)
         found = None if resume is None else self.lost.take(resume)
-        identity, style = found or (None, Style())
+        identity, style = found or (identity, Style())
         style = patch.apply(style)
         session = Session(self._settings, self._worker, style, address, self.past, sends, identity)
         session.control.change_matte(matte)
@@ -124,8 +127,8 @@ class Sessions:
         except BaseException as error:
             self._open.pop(session.id, None)
             self._close_aside(session)
-            if identity is not None:
-                self.lost.keep(identity, style)  # it may be tried again
+            if found is not None:
+                self.lost.keep(session.identity, style)  # it may be tried again
             if isinstance(error, TimeoutError):
                 raise ApiError("busy", "no answer to the offer in time", _RETRY) from error
             raise
@@ -134,14 +137,22 @@ class Sessions:
         return session, answer
 
     async def create_from(
-        self, place: Place, loop: bool, begin: float, style: Style, address: str
+        self,
+        place: Place,
+        loop: bool,
+        begin: float,
+        style: Style,
+        address: str,
+        identity: Identity | None = None,
     ) -> Session:
         """Open a session of a source on the server's side.
 
         Raises ApiError, SourceError; nothing stays open then.
         """
         self.admit(address)
-        session = Session(self._settings, self._worker, style, address, self.past, sends=False)
+        session = Session(
+            self._settings, self._worker, style, address, self.past, sends=False, identity=identity
+        )
         of_session(session.id)
         self._open[session.id] = session
         try:

@@ -6,9 +6,19 @@ from typing import Annotated, NoReturn
 
 from fastapi import Depends, Request
 
-from server.auth import Codes, Guesses, address, bearer, judge, same
+from server.auth import (
+    Codes,
+    Guesses,
+    address,
+    bearer,
+    judge,
+    lets_watch,
+    same,
+    watch_token,
+)
 from server.errors import ApiError
 from server.loop_lag import LoopLag
+from server.resume import Identity
 from server.session import Session
 from server.sessions import Sessions
 from server.settings import Settings
@@ -27,6 +37,12 @@ class Context:
     guesses: Guesses
     loop_lag: LoopLag
     osc: Counter[str] = field(default_factory=Counter)  # messages that were used, and ignored
+
+    def identity(self, name: str | None) -> Identity:
+        """Make who a new session is; with a name its viewer token is that of the name."""
+        if name is None:
+            return Identity()
+        return Identity(name=name, viewer_token=watch_token(self.token, name))
 
 
 async def context(request: Request) -> Context:
@@ -67,12 +83,17 @@ async def watched_session(id: str, request: Request, here: Here) -> Session:
     """Let a session's viewer token through too."""
     here.guesses.check(address(request))
     watched = _watched(request, here)
-    if watched is None:
+    if not watched:
+        if here.sessions.lost.has_viewer(bearer(request)):
+            raise ApiError("not_live", "the stream's connection was lost; it may come back", 2)
+        if lets_watch(bearer(request), here.token):
+            raise ApiError("not_live", "nothing of this name is live; it may come", 2)
         found: Session = await session_of(id, request, here)
         return found
-    if watched.id != id:
-        raise ApiError("not_found", "no such session")
-    return watched
+    for session in watched:
+        if id in (session.id, session.name):
+            return session
+    raise ApiError("not_found", "no such session")
 
 
 def _is_owner(request: Request, here: Context) -> bool:
@@ -84,18 +105,18 @@ def _is_owner(request: Request, here: Context) -> bool:
     return verdict == "good"
 
 
-def _watched(request: Request, here: Context) -> Session | None:
-    """Give the session that a viewer token belongs to."""
+def _watched(request: Request, here: Context) -> list[Session]:
+    """Give the sessions that a viewer token belongs to, the newest first; several have a name."""
     token = bearer(request)
-    return next((s for s in here.sessions if same(token, s.viewer_token)), None)
+    return [s for s in here.sessions if same(token, s.viewer_token)][::-1]
 
 
 def _refuse(request: Request, here: Context) -> NoReturn:
-    if _watched(request, here) is not None:
+    token = bearer(request)
+    watches = here.sessions.lost.has_viewer(token) or lets_watch(token, here.token)
+    if watches or _watched(request, here):
         raise ApiError("viewer_only", "a viewer token may watch, nothing else")
-    if here.sessions.lost.has_viewer(bearer(request)):
-        raise ApiError("not_live", "the stream's connection was lost; it may come back", 2)
-    if bearer(request):
+    if token:
         here.guesses.wrong(address(request))
         raise ApiError("unauthorised", "this token is not known here")
     raise ApiError("unauthorised", "send Authorization: Bearer and the token")

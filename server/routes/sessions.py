@@ -24,7 +24,12 @@ router = APIRouter(prefix="/api/sessions", tags=["sessions"])
 async def create(offer: Offer, request: Request, response: Response, here: Here) -> Answer:
     """Answer an offer with a video track and a data channel `control`."""
     session, sdp = await here.sessions.create(
-        offer.sdp, offer.style, address(request), resume=offer.resume, matte=offer.matte
+        offer.sdp,
+        offer.style,
+        address(request),
+        resume=offer.resume,
+        matte=offer.matte,
+        identity=here.identity(offer.name),
     )
     response.headers["Location"] = f"/api/sessions/{session.id}"
     return Answer(

@@ -38,7 +38,7 @@ async def open_source(
     place = allowed(here.settings, offer)
     style = offer.style.apply(Style())
     session = await here.sessions.create_from(
-        place, offer.loop, offer.begin, style, address(request)
+        place, offer.loop, offer.begin, style, address(request), here.identity(offer.name)
     )
     response.headers["Location"] = f"/api/sessions/{session.id}"
     return SessionMade(

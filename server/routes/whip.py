@@ -14,6 +14,7 @@ from server.routes.signalling import (
     sdp_answer,
     sdp_offer,
 )
+from server.schema.message import Message, Name
 from server.schema.style import StylePatch
 
 router = APIRouter(prefix="/whip", tags=["whip"])
@@ -21,12 +22,17 @@ router = APIRouter(prefix="/whip", tags=["whip"])
 
 @router.post("", status_code=201, dependencies=[OwnerOnly], response_class=SdpAnswer)
 async def publish(request: Request, here: Here) -> Response:
-    """Answer a publisher's offer. The query names style values: ?prompt=ink&strength=0.6."""
-    style = _style(request)
+    """Answer a publisher's offer. The query names style values: ?prompt=ink&strength=0.6, and a
+    name under which the stream is watched each time: ?name=desk.
+    """
+    style, name = _values(request)
     offer = await sdp_offer(request)
     with codec_refusal():
-        session, sdp = await here.sessions.create(offer, style, address(request), sends=False)
-    watch = f"{here.settings.url}/overlay/{session.id}#token={session.viewer_token}"
+        session, sdp = await here.sessions.create(
+            offer, style, address(request), sends=False, identity=here.identity(name)
+        )
+    place = session.name or session.id
+    watch = f"{here.settings.url}/overlay/{place}#token={session.viewer_token}"
     request.app.state.say(f"A stream came in. Watch it at {watch}")
     return sdp_answer(sdp, f"/whip/{session.id}", here.settings.ice_servers)
 
@@ -54,13 +60,19 @@ async def end(session: Owned, here: Here) -> None:
     here.sessions.end(session, "deleted")
 
 
-def _style(request: Request) -> StylePatch:
-    """Read style values from the query. Raises ApiError 422."""
+class _Named(Message):
+    name: Name | None = None
+
+
+def _values(request: Request) -> tuple[StylePatch, str | None]:
+    """Read style values and the name from the query. Raises ApiError 422."""
     given = request.query_params
     twice = sorted(name for name in set(given) if len(given.getlist(name)) > 1)
     if twice:
         raise ApiError("invalid", f"{', '.join(twice)}: given more than once")
+    values = dict(given)
+    name = {"name": values.pop("name")} if "name" in values else {}
     try:
-        return StylePatch.model_validate_strings(dict(given))
+        return StylePatch.model_validate_strings(values), _Named(**name).name
     except ValidationError as error:
         raise ApiError("invalid", describe(error.errors())) from error

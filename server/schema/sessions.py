@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from server.schema.message import Message
+from server.schema.message import Message, Name
 from server.schema.sources import SourceState
 from server.schema.style import Style, StylePatch
 
@@ -23,6 +23,8 @@ class Offer(Message):
     # of the answer before: brings the session back, with its id, viewers' link and style, on which
     # `style` is put. One that is not known any more is no error: a new session is made.
     resume: str | None = Field(default=None, max_length=128)
+    # under which it is watched, too: address and token stay those of the next session of the name
+    name: Name | None = None
 
 
 class IceServer(Message):
@@ -85,6 +87,7 @@ class SessionState(Message):
     """GET /api/sessions/{id}."""
 
     id: str
+    name: str | None  # see Offer
     state: Literal["connecting", "live", "stalled", "closed"]
     style: Style
     hint: str | None  # what the model did not understand of the prompt

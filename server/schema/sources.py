@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from server.schema.message import Message
+from server.schema.message import Message, Name
 from server.schema.style import StylePatch
 
 SourceKind = Literal["file", "image", "url", "device"]
@@ -23,6 +23,7 @@ class SourceOffer(Source):
     """POST /api/sources."""
 
     style: StylePatch = StylePatch()
+    name: Name | None = None  # as that of Offer
 
 
 class SourcePatch(Message):

@@ -114,6 +114,47 @@ async def test_a_viewer_token_may_watch_its_session_and_nothing_else(served: Ser
         await each.close()
 
 
+async def test_a_name_keeps_its_link_from_one_stream_to_the_next(serve: Serve) -> None:
+    async with serve() as served:
+        first, other, player = Publisher(), Publisher(), Player()
+        astray, late = Player(), Player()
+        state = await session_of(served.http, await first.publish(served.http, "?name=desk"))
+        foreign = await session_of(served.http, await other.publish(served.http, "?name=sofa"))
+        token = state["viewer_token"]
+        assert state["name"] == "desk"
+        assert token != foreign["viewer_token"]
+        assert (await player.watch(served.http, "desk", token)).status_code == 201
+        assert (await astray.watch(served.http, "sofa", token)).status_code == 404
+        await player.levels(1)
+        await served.http.delete(f"/whip/{state['id']}")
+        gone = await late.watch(served.http, "desk", token)
+        assert (gone.status_code, gone.json()["code"]) == (409, "not_live")
+        assert int(gone.headers["retry-after"]) >= 1
+        headers = {"Authorization": f"Bearer {token}"}
+        listed = await served.http.get("/api/sessions", headers=headers)
+        assert (listed.status_code, listed.json()["code"]) == (403, "viewer_only")
+        for each in (first, other, player, astray, late):
+            await each.close()
+    async with serve() as served:  # the server was restarted, with the same token
+        again, player = Publisher(), Player()
+        await session_of(served.http, await again.publish(served.http, "?name=desk"))
+        assert (await player.watch(served.http, "desk", token)).status_code == 201
+        await player.levels(1)
+        for each in (again, player):
+            await each.close()
+
+
+@pytest.mark.parametrize("name", ["", "Desk", "a b", "-desk", "x" * 33, "desk.1"])
+async def test_a_wrong_name_is_refused(served: Served, name: str) -> None:
+    publisher = Publisher()
+    refused = await served.http.post(
+        "/whip", params={"name": name}, content=await publisher.offer(), headers=SDP
+    )
+    assert (refused.status_code, refused.json()["code"]) == (422, "invalid")
+    assert "name" in refused.json()["detail"]
+    await publisher.close()
+
+
 async def test_viewers_have_a_limit_and_wait_for_a_live_stream(serve: Serve) -> None:
     async with serve(viewers=1) as served:
         publisher, first, second, early = Publisher(), Player(), Player(), Player()

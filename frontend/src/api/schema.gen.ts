@@ -394,7 +394,8 @@ export interface paths {
         put?: never;
         /**
          * Publish
-         * @description Answer a publisher's offer. The query names style values: ?prompt=ink&strength=0.6.
+         * @description Answer a publisher's offer. The query names style values: ?prompt=ink&strength=0.6, and a
+         *     name under which the stream is watched each time: ?name=desk.
          */
         post: operations["publish_whip_post"];
         delete?: never;
@@ -745,6 +746,8 @@ export interface components {
              * @enum {string}
              */
             matte: "none" | "side";
+            /** Name */
+            name?: string | null;
             /** Resume */
             resume?: string | null;
             /** Sdp */
@@ -952,6 +955,8 @@ export interface components {
             matte: "none" | "side";
             /** Muted */
             muted: boolean;
+            /** Name */
+            name: string | null;
             source: components["schemas"]["SourceState"] | null;
             /**
              * State
@@ -1049,6 +1054,8 @@ export interface components {
              * @default true
              */
             loop: boolean;
+            /** Name */
+            name?: string | null;
             /** @default {} */
             style: components["schemas"]["StylePatch"];
         };

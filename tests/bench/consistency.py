@@ -19,12 +19,15 @@ from typing import Any
 import numpy as np
 from PIL import Image as Pillow
 from PIL import ImageDraw
+from tqdm import tqdm
 
 from pipeline.config import EngineConfig
 from pipeline.engine import Engine, Image, build_engine
 from pipeline.flicker import FlickerMeter
 from pipeline.metrics import Consistency, Motion, motion_between
 from pipeline.params import StyleParams
+from pipeline.patch_blending import Blending
+from pipeline.smoothing import Film
 from streams.convert import to_rgb
 from streams.sources.file import FileSource
 from tests.bench.__main__ import machine
@@ -34,6 +37,7 @@ BASE = StyleParams(prompt="an oil painting", deflicker=0.0)
 CLIPS = {"calm": 0, "lively": 690}  # what each part of the clip is, and its first frame
 DEFLICKER, FILTER = 1.0, 0.98
 BASELINE, STEADY, EVERYTHING = "fixed noise", "deflicker", "all"
+BLENDED = "blended with both neighbours"
 LATENTS, PICTURE = "deflicker, latents only", "deflicker, picture only"
 PARTS: dict[str, StyleParams] = {
     BASELINE: BASE,
@@ -41,6 +45,7 @@ PARTS: dict[str, StyleParams] = {
     "fresh noise": replace(BASE, noise="fresh"),
     LATENTS: replace(BASE, deflicker=DEFLICKER),
     PICTURE: replace(BASE, deflicker=DEFLICKER),
+    "deflicker, the default": replace(BASE, deflicker=StyleParams().deflicker),
     STEADY: replace(BASE, deflicker=DEFLICKER),
     "deflicker and search": replace(BASE, deflicker=DEFLICKER, deflicker_search=True),
     "motion-aware noise": replace(BASE, motion_noise=1.0),
@@ -177,6 +182,21 @@ def measure(
     return facts, inputs, shown
 
 
+def measure_blended(frames: int) -> dict[str, dict[str, float]]:
+    """Compare the deflicker with films whose frames are blended with each other; slow."""
+    with tempfile.TemporaryDirectory() as cache:
+        engine = build_engine(EngineConfig(cache=Path(cache)), lambda step: None)
+        sources = read(frames, CLIPS["lively"], engine.config.width)
+        motion = InputMotion()
+        made = {name: restyle(engine, sources, PARTS[name])[0] for name in (BASELINE, STEADY)}
+        blending = Blending("balanced", window=1)
+        made[BLENDED] = list(tqdm(Film(engine, BASE, blending).frames(sources), total=frames))
+    parts = {name: judge(sources, shown, motion) for name, shown in made.items()}
+    for found in parts.values():
+        found["sharpness_ratio"] = round(found["sharpness"] / parts[BASELINE]["sharpness"], 3)
+    return parts
+
+
 def change(found: dict[str, float], base: dict[str, float], column: str) -> float:
     """Give a figure's change against fixed noise in percent.
 
@@ -216,17 +236,20 @@ def tables(facts: dict[str, Any]) -> str:
     )
 
 
-def write_table(facts: dict[str, Any], target: Path) -> None:
-    """Put the tables between the marks of the document; the words round them stay."""
-    text = target.read_text()
-    before, rest = text.split("<!-- table -->")
-    after = rest.split("<!-- end -->")[1]
-    made = (
+def heading(facts: dict[str, Any]) -> str:
+    """Say what the tables are of."""
+    return (
         f"{facts['frames']} frames each of `{facts['clip']}`, “{facts['prompt']}”, "
         f"deflicker {facts['deflicker']}, similarity filter {facts['similarity_filter']}, "
-        f"{facts['machine']['cpu']}.\n"
+        f"{facts['machine']['cpu']}."
     )
-    target.write_text(f"{before}<!-- table -->\n{made}\n{tables(facts)}\n<!-- end -->{after}")
+
+
+def write_between(mark: str, made: str, target: Path) -> None:
+    """Put a text between marks of the document; the words round them stay."""
+    before, rest = target.read_text().split(f"<!-- {mark} -->")
+    after = rest.split("<!-- end -->", 1)[1]
+    target.write_text(f"{before}<!-- {mark} -->\n{made}\n<!-- end -->{after}")
 
 
 def plot(facts: dict[str, Any], target: Path) -> None:
@@ -290,14 +313,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=inspect.getdoc(sys.modules[__name__]))
     parser.add_argument("--frames", type=int, default=60)
     parser.add_argument("--docs", type=Path, default=Path("docs"))
+    parser.add_argument(
+        "--blended", type=int, metavar="FRAMES", help="instead: what --quality high does to them"
+    )
     arguments = parser.parse_args()
+    document = arguments.docs / "consistency.md"
+    if arguments.blended:
+        made = table(measure_blended(arguments.blended))
+        write_between(
+            "blended", f"The first {arguments.blended} lively frames:\n\n{made}", document
+        )
+        print(made)
+        return
     if arguments.frames < 32:
         parser.error(f"--frames {arguments.frames}: at least 32, for the error over 30 frames")
     facts, inputs, shown = measure(arguments.frames)
     result = Path("build/consistency.json")
     result.parent.mkdir(parents=True, exist_ok=True)
     result.write_text(json.dumps(facts, indent=2) + "\n")
-    write_table(facts, arguments.docs / "consistency.md")
+    write_between("table", f"{heading(facts)}\n\n{tables(facts)}", document)
     plot(facts, arguments.docs / "consistency.png")
     compare(shown["lively"], inputs["lively"], arguments.docs / "consistency.webp")
     print(tables(facts))

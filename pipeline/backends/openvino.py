@@ -8,8 +8,10 @@ in the way of a frame, and a row's result cannot depend on who shares its batch.
 
 import hashlib
 import os
+import shutil
 import sys
 import threading
+import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -28,6 +30,7 @@ from pipeline.models.loader import load_autoencoder, load_denoiser
 # OpenVINO's converter reports its use to a web service unless this package cannot be imported.
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # None: "not there"
 
+_KEPT_DAYS = 30
 _FORMAT = "4"  # raise when parts.py changes what is converted
 
 
@@ -50,6 +53,8 @@ class OpenVinoNetworks:
         if not (cache / "decoder.xml").exists():  # written last
             progress(f"converting {folder.name} for this CPU (once)")
             _convert(folder, config, cache)
+            _forget_unused(cache.parent)
+        os.utime(cache)  # used now
         progress(f"compiling {folder.name}")
         core = openvino.Core()
         settings = {
@@ -167,6 +172,13 @@ def _convert_one(
     # the weights first: a reader that finds the .xml finds both
     partial.with_suffix(".bin").rename(target.with_suffix(".bin"))
     partial.rename(target)
+
+
+def _forget_unused(cache: Path) -> None:
+    """Remove what was converted for models and versions that nobody has started for a while."""
+    for folder in cache.iterdir():
+        if folder.stat().st_mtime < time.time() - _KEPT_DAYS * 86400:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _key(folder: ModelFolder, config: EngineConfig, version: str) -> str:

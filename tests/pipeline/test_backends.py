@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -104,11 +105,14 @@ def test_the_second_start_converts_nothing_until_something_changes(small: Engine
     assert any("converting" in message for message in first)
     assert not any("converting" in message for message in second)
 
+    (converted,) = (small.cache / "openvino").iterdir()
+    os.utime(converted, (0, 0))  # for another version long ago, once something has changed
     weights = Path(small.model) / "unet" / "diffusion_pytorch_model.safetensors"
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
     weights.write_bytes(content)
     assert any("converting" in message for message in build(small))
+    assert not converted.exists()
 
     config = Path(small.model) / "vae" / "config.json"
     config.write_text(json.dumps(json.loads(config.read_text()) | {"scaling_factor": 0.5}))

@@ -48,7 +48,6 @@ class Session:
     ) -> None:
         self.identity = identity or Identity()
         self.id, self.token = self.identity.id, self.identity.token
-        self.name, self.viewer_token = self.identity.name, self.identity.viewer_token
         self.address = address
         self.started = time.monotonic()
         self.stats = SessionStats()
@@ -89,6 +88,16 @@ class Session:
         source = SessionSource(put, ended)
         await source.open(place, loop, begin)
         self.source = source
+
+    @property
+    def name(self) -> str | None:
+        """Under which name it is watched, too."""
+        return self.identity.name
+
+    @property
+    def viewer_token(self) -> str:
+        """What lets watch it."""
+        return self.identity.viewer_token
 
     @property
     def phase(self) -> Literal["connecting", "live", "stalled", "closed"]:

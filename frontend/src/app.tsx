@@ -94,7 +94,7 @@ export function App() {
             />
           )}
           <StatsBar stats={state.stats} roundTrip={state.roundTrip} />
-          {state.phase.state === "live" && viewer && <ObsLink viewer={viewer} />}
+          {state.phase.state === "live" && viewer && <ObsLink viewer={viewer} onKeep={live.keepAddress} />}
           {viewer && <OutputsPanel session={viewer.id} outputs={state.outputs} />}
         </div>
         <aside className="card h-fit lg:row-span-2">

@@ -109,6 +109,9 @@ export const STRINGS = {
   noPip: "The browser did not open picture in picture.",
   obs: "Copy link for OBS",
   obsHint: "In OBS: Sources → + → Browser, then paste. Whoever has the link can watch, until this session ends.",
+  obsKeptHint: "Paste it once: OBS shows this picture whenever you are live in this browser.",
+  keepAddress: "Same link next time",
+  keepAddressHint: "Whoever has this link can watch whenever you are live in this browser. Off: it stops working.",
   outputs: "Outputs of the server",
   outputKinds: {
     recording: "Recording",

@@ -1,5 +1,7 @@
 """Sessions: make one with an offer, look, restyle, end."""
 
+from dataclasses import replace
+
 from fastapi import APIRouter, Request, Response
 
 from server.auth import address
@@ -8,6 +10,8 @@ from server.schema.sessions import (
     Answer,
     MatteChange,
     MatteInForce,
+    NameChange,
+    NameInForce,
     Offer,
     PictureSize,
     SessionList,
@@ -34,6 +38,7 @@ async def create(offer: Offer, request: Request, response: Response, here: Here)
     response.headers["Location"] = f"/api/sessions/{session.id}"
     return Answer(
         id=session.id,
+        name=session.name,
         token=session.token,
         viewer_token=session.viewer_token,
         resume=session.identity.resume,
@@ -61,6 +66,15 @@ async def restyle(patch: StylePatch, session: Owned) -> StyleInForce:
     """Change style values; those left out stay."""
     style, frame = await session.change_from_elsewhere(patch)
     return StyleInForce(style=style, frame=frame, hint=session.control.hint)
+
+
+# the main token alone: a name's viewer token holds for later sessions, too
+@router.put("/{id}/name", dependencies=[OwnerOnly])
+async def name(change: NameChange, session: Owned, here: Here) -> NameInForce:
+    """Give a session another name, or none; who watches already goes on watching."""
+    other = here.identity(change.name)
+    session.identity = replace(session.identity, name=other.name, viewer_token=other.viewer_token)
+    return NameInForce(name=session.name, viewer_token=session.viewer_token)
 
 
 @router.put("/{id}/size")

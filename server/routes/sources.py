@@ -42,8 +42,8 @@ async def open_source(
     )
     response.headers["Location"] = f"/api/sessions/{session.id}"
     return SessionMade(
-        id=session.id, token=session.token, viewer_token=session.viewer_token, style=style,
-        hint=session.control.hint,
+        id=session.id, name=session.name, token=session.token,
+        viewer_token=session.viewer_token, style=style, hint=session.control.hint,
     )  # fmt: skip
 
 

@@ -39,6 +39,7 @@ class Answer(Message):
     """201 of POST /api/sessions."""
 
     id: str
+    name: str | None
     token: str  # opens this one session: GET, PATCH, DELETE
     viewer_token: str  # lets watch it (POST /whep/{id}), nothing else
     resume: str  # send it with the next offer when the connection is lost; see Offer
@@ -53,6 +54,7 @@ class SessionMade(Message):
     """201 of POST /api/sources."""
 
     id: str
+    name: str | None
     token: str  # opens this one session: GET, PATCH, DELETE
     viewer_token: str  # lets watch it (POST /whep/{id}), nothing else
     style: Style
@@ -105,6 +107,18 @@ class SessionList(Message):
     """GET /api/sessions."""
 
     sessions: list[SessionState]
+
+
+class NameChange(Message):
+    """PUT /api/sessions/{id}/name; null: none, and links given so far let nobody in any more."""
+
+    name: Name | None
+
+
+class NameInForce(NameChange):
+    """Answer of PUT /api/sessions/{id}/name."""
+
+    viewer_token: str
 
 
 class PictureSize(Message):

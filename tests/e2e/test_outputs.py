@@ -66,6 +66,39 @@ async def test_a_live_picture_leaves_the_page(page: Page, server: Server, tmp_pa
     assert clip.stat().st_size > 10_000
 
 
+async def test_a_link_that_is_kept_leads_to_the_next_session_too(
+    page: Page, server: Server
+) -> None:
+    await page.context.grant_permissions(["camera", "clipboard-read", "clipboard-write"])
+    await page.goto(server.url)
+    await go_live(page, server, "ink")
+
+    async def link() -> str:
+        await page.get_by_test_id("copy-obs").click()
+        await expect(page.get_by_test_id("copy-obs")).to_contain_text("Copied")
+        return str(await page.evaluate(_CLIPBOARD))
+
+    keep = page.get_by_test_id("keep-address")
+    await expect(keep).not_to_be_checked()
+    await keep.click()
+    await expect(keep).to_be_checked()
+    (session,) = server.api("GET", "/api/sessions")["sessions"]
+    kept = f"{server.url}/overlay/{session['name']}#token={session['viewer_token']}"
+    assert await link() == kept
+
+    await page.reload()  # the camera comes back by itself, in another session
+    await expect(keep).to_be_checked(timeout=20_000)
+    (other,) = server.api("GET", "/api/sessions")["sessions"]
+    assert other["id"] != session["id"]
+    assert await link() == kept
+
+    await keep.click()
+    await expect(keep).not_to_be_checked()
+    assert f"/overlay/{other['id']}#" in await link()
+    (now,) = server.api("GET", "/api/sessions")["sessions"]
+    assert now["viewer_token"] != session["viewer_token"]
+
+
 async def test_the_server_records_while_the_switch_is_on(
     page: Page, server: Server, films: Path
 ) -> None:

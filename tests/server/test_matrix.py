@@ -40,6 +40,7 @@ ROUTES: dict[tuple[str, str], tuple[int, int, int, int, int]] = {
     ("POST", "/api/sessions/{id}/outputs"): (401, 401, 404, 403, 403),  # off until it is set
     ("DELETE", "/api/sessions/{id}/outputs/{output}"): (401, 401, 404, 404, 404),
     ("GET", "/api/sessions/{id}/snapshot"): SESSION,
+    ("PUT", "/api/sessions/{id}/name"): OWNER,
     ("PUT", "/api/sessions/{id}/size"): (401, 401, 404, 422, 422),  # no multiple of the step
     ("PUT", "/api/sessions/{id}/sound"): SESSION,
     ("PUT", "/api/sessions/{id}/matte"): SESSION,
@@ -71,6 +72,7 @@ BODIES: dict[tuple[str, str], dict[str, object]] = {
     ("POST", "/api/sources"): {"kind": "url", "at": "http://camera.local/"},
     ("PUT", "/api/sessions/{id}/source"): {"kind": "url", "at": "http://camera.local/"},
     ("PATCH", "/api/sessions/{id}/source"): {"position": 1},
+    ("PUT", "/api/sessions/{id}/name"): {"name": "desk"},
     ("PUT", "/api/sessions/{id}/sound"): {"muted": True},
     ("PUT", "/api/sessions/{id}/matte"): {"matte": "none"},
     ("PUT", "/api/sessions/{id}/size"): {"width": 257, "height": 256},

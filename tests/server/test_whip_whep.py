@@ -144,6 +144,29 @@ async def test_a_name_keeps_its_link_from_one_stream_to_the_next(serve: Serve) -
             await each.close()
 
 
+async def test_a_running_session_gets_a_name_and_loses_it_with_its_links(served: Served) -> None:
+    browser, player, late = Browser(), Player(), Player()
+    made = (await browser.connect(served.http)).json()
+    await browser.level()
+    path = f"/api/sessions/{made['id']}/name"
+    named = (await served.http.put(path, json={"name": "desk"})).json()
+    assert named["name"] == "desk"
+    old = {"Authorization": f"Bearer {made['viewer_token']}"}
+    refused = await served.http.get(f"/api/sessions/{made['id']}", headers=old)
+    assert refused.status_code == 401
+    assert (await player.watch(served.http, "desk", named["viewer_token"])).status_code == 201
+    await player.levels(1)
+
+    without = (await served.http.put(path, json={"name": None})).json()
+    assert without["name"] is None
+    assert without["viewer_token"] not in (made["viewer_token"], named["viewer_token"])
+    gone = await late.watch(served.http, "desk", named["viewer_token"])
+    assert (gone.status_code, gone.json()["code"]) == (409, "not_live")
+    await player.levels(2)  # who watches already goes on
+    for each in (browser, player, late):
+        await each.close()
+
+
 @pytest.mark.parametrize("name", ["", "Desk", "a b", "-desk", "x" * 33, "desk.1"])
 async def test_a_wrong_name_is_refused(served: Served, name: str) -> None:
     publisher = Publisher()

@@ -14,6 +14,7 @@ export type ClientMessage =
 export type ServerMessage = Schemas["ServerMessage"];
 export type Matte = Schemas["MatteChange"]["matte"];
 export type EngineState = Schemas["StatsMessage"]["engine"];
+export type NameInForce = Schemas["NameInForce"];
 export type OutputState = Schemas["OutputState"];
 export type OutputKind = OutputState["kind"];
 export type OutputList = Schemas["OutputList"];
@@ -78,10 +79,15 @@ export interface Wishes {
   readonly style: StylePatch;
   readonly resume: string | null;
   readonly matte: Matte;
+  readonly name: string | null; // under which it is watched, too
 }
 
 export const postOffer = (sdp: string, wishes: Wishes): Promise<Answer> =>
   call("POST", "/api/sessions", { sdp, type: "offer", ...wishes });
+
+/** Give a session another name, or none: then links given so far let nobody in any more. */
+export const nameSession = (session: string, name: string | null): Promise<NameInForce> =>
+  call("PUT", `/api/sessions/${encodeURIComponent(session)}/name`, { name });
 
 /** Start the engine again after the server gave it up. Throws Refused. */
 export const restartEngine = (): Promise<void> => call("POST", "/api/engine/restart");

@@ -116,6 +116,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/sessions/{id}/name": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Name
+         * @description Give a session another name, or none; who watches already goes on watching.
+         */
+        put: operations["name_api_sessions__id__name_put"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/sessions/{id}/outputs": {
         parameters: {
             query?: never;
@@ -447,6 +467,8 @@ export interface components {
             ice_servers: components["schemas"]["IceServer"][];
             /** Id */
             id: string;
+            /** Name */
+            name: string | null;
             /** Resume */
             resume: string;
             /** Sdp */
@@ -654,6 +676,24 @@ export interface components {
              * @enum {string}
              */
             type: "matte";
+        };
+        /**
+         * NameChange
+         * @description PUT /api/sessions/{id}/name; null: none, and links given so far let nobody in any more.
+         */
+        NameChange: {
+            /** Name */
+            name: string | null;
+        };
+        /**
+         * NameInForce
+         * @description Answer of PUT /api/sessions/{id}/name.
+         */
+        NameInForce: {
+            /** Name */
+            name: string | null;
+            /** Viewer Token */
+            viewer_token: string;
         };
         /**
          * NewRecording
@@ -931,6 +971,8 @@ export interface components {
             hint?: string | null;
             /** Id */
             id: string;
+            /** Name */
+            name: string | null;
             style: components["schemas"]["Style"];
             /** Token */
             token: string;
@@ -1575,6 +1617,41 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["MatteInForce"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    name_api_sessions__id__name_put: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NameChange"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NameInForce"];
                 };
             };
             /** @description Validation Error */

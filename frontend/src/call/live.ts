@@ -8,8 +8,10 @@ import {
   type Style,
   type StylePatch,
   forgetToken,
+  nameSession,
 } from "@/api/client";
 
+import { forgetName, keepName, keptName } from "./kept-name";
 import { PeerCall, type Viewer } from "./peer-call";
 import { type Size, same } from "./size";
 import { type Phase, afterMediaError, afterRefusal, backoff } from "./phase";
@@ -207,7 +209,7 @@ export class Live {
     this.call = call;
     try {
       const matte = this.paired ? "side" : "none";
-      await call.start(track, this.soundTrack(), { style: this.style.values(), resume: this.resume, matte });
+      await call.start(track, this.soundTrack(), { style: this.style.values(), resume: this.resume, matte, name: keptName() });
       this.resume = call.resume;
     } catch (error) {
       if (this.call !== call) return; // hung up meanwhile
@@ -220,6 +222,15 @@ export class Live {
       else this.retry(phase, after);
     }
   }
+
+  /** Keep the address for those who watch from one session to the next, or end it. Throws Refused. */
+  readonly keepAddress = async (on: boolean): Promise<void> => {
+    const { viewer } = this.state;
+    if (!viewer) return;
+    if (!on) forgetName();
+    const { name, viewer_token: token } = await nameSession(viewer.id, on ? keepName() : null);
+    if (this.state.viewer?.id === viewer.id) this.set({ viewer: { id: viewer.id, name, token } });
+  };
 
   /** Resolves once the server looks for a matte, or does not; at once where there is no call to tell it. */
   private tellMatte(matte: Matte): Promise<void> {

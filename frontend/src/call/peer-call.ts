@@ -19,6 +19,7 @@ export interface PeerEvents {
 /** What somebody needs to watch a session, and nothing else of it. */
 export interface Viewer {
   readonly id: string;
+  readonly name: string | null;
   readonly token: string;
 }
 
@@ -98,7 +99,7 @@ export class PeerCall {
 
   /** Which session this is and the token that lets watch it; null before the answer. */
   get viewer(): Viewer | null {
-    return this.session && { id: this.session.id, token: this.session.viewer_token };
+    return this.session && { id: this.session.id, name: this.session.name, token: this.session.viewer_token };
   }
 
   /** What brings this session back after its connection was lost; null before the answer. */

@@ -1,16 +1,23 @@
-"""A browser with a webcam clip, a real server, and a page that is live."""
+"""One browser with a webcam clip and two servers for all tests, and a page that is live.
+
+Each test has a browser context of its own, and finds a server without sessions.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from urllib.error import HTTPError
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, Page, async_playwright, expect
 
 from tests.e2e.browser import arguments, find_chromium, write_camera
-from tests.e2e.serving import TOKEN, Server, serving
+from tests.e2e.serving import LIGHT, TOKEN, Server, serving
 
+# the browser lives on one loop, so every test that uses it runs on that loop
+SHARED = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
 CLIP = Path(__file__).parents[1] / "fixtures" / "webcam.mp4"
 
 
@@ -19,7 +26,7 @@ def nothing_left_behind() -> None:
     """Replace the leak guard: browser and server outlive a single test here."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def camera(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give a y4m file of the webcam clip, as a camera would send it."""
     path = tmp_path_factory.mktemp("camera") / "webcam.y4m"
@@ -27,11 +34,46 @@ def camera(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+@pytest.fixture(scope="package")
+def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Run the product on its embedded default."""
     with serving(tmp_path_factory.mktemp("state")) as running:
         yield running
+
+
+@pytest.fixture(scope="package")
+def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the light server's folder for recordings."""
+    return tmp_path_factory.mktemp("films")
+
+
+@pytest.fixture(scope="package")
+def light_product(tmp_path_factory: pytest.TempPathFactory, films: Path) -> Iterator[Server]:
+    """Run the product with an engine that only inverts; it may record."""
+    options = ("--recordings", str(films))
+    with serving(tmp_path_factory.mktemp("state"), *options, module=LIGHT) as running:
+        yield running
+
+
+@pytest.fixture
+def server(product: Server) -> Server:
+    """Give the product without sessions: for what asks something of the model."""
+    end_sessions(product)
+    return product
+
+
+@pytest.fixture
+def light(light_product: Server) -> Server:
+    """Give the light server without sessions: for what is the page's and the server's alone."""
+    end_sessions(light_product)
+    return light_product
+
+
+def end_sessions(server: Server) -> None:
+    """End what the pages of tests before have left."""
+    for session in server.api("GET", "/api/sessions")["sessions"]:
+        with suppress(HTTPError):  # it ended meanwhile
+            server.api("DELETE", f"/api/sessions/{session['id']}")
 
 
 @asynccontextmanager
@@ -48,15 +90,15 @@ async def chromium(camera: Path | None) -> AsyncIterator[Browser]:
             await browser.close()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def browser(camera: Path) -> AsyncIterator[Browser]:
     """Give a browser whose camera plays the webcam clip."""
     async with chromium(camera) as started:
         yield started
 
 
-@pytest.fixture
-async def page(browser: Browser) -> Page:
+@pytest_asyncio.fixture(loop_scope="session")
+async def page(browser: Browser) -> AsyncIterator[Page]:
     """Give an empty page that holds the token, as after the first visit."""
     context = await browser.new_context(
         permissions=["camera", "microphone"], viewport={"width": 1280, "height": 800}
@@ -64,7 +106,9 @@ async def page(browser: Browser) -> Page:
     await context.add_init_script(
         f"if (location.hostname === '127.0.0.1') localStorage.setItem('restyle.token', '{TOKEN}')"
     )
-    return await context.new_page()
+    yield await context.new_page()
+    for each in browser.contexts:  # also those that the test opened
+        await each.close()
 
 
 async def go_live(page: Page, server: Server, prompt: str | None = None) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
+LIGHT = "tests.reliability.light_server"  # the module whose engine only inverts
 TOKEN = "a-token-for-tests-0123456789abcdef"
 
 

@@ -2,13 +2,12 @@
 
 from typing import Literal
 
-import pytest
 from playwright.async_api import Page, expect
 
-from tests.e2e.conftest import go_live
+from tests.e2e.conftest import SHARED, go_live
 from tests.e2e.serving import ROOT, Server
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+pytestmark = SHARED
 _AXE = ROOT / "frontend" / "node_modules" / "axe-core" / "axe.min.js"
 # best-practice rules too: WCAG alone lets a page without landmarks pass
 _RUN = """async (rules) => (await axe.run(document,

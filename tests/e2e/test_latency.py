@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.browser import find_chromium
-from tests.e2e.serving import ROOT, TOKEN, serving
+from tests.e2e.serving import LIGHT, ROOT, TOKEN, serving
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.long]
 
 
 @pytest.mark.skipif(find_chromium() is None, reason="no Chromium here")
 def test_the_parts_of_the_way_make_up_the_whole(tmp_path: Path) -> None:
-    with serving(tmp_path, module="tests.reliability.light_server") as server:
+    with serving(tmp_path, module=LIGHT) as server:
         given = ["--json", "--seconds", "2", "--url", server.url, "--token", TOKEN]
         ended = subprocess.run(
             [sys.executable, "-m", "server", "bench", "latency", *given],

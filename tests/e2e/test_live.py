@@ -7,11 +7,19 @@ import pytest
 from playwright.async_api import Page, expect
 
 from pipeline.embedded import WEIGHTS
-from tests.e2e.conftest import CLIP, go_live, type_prompt, until_live, until_sessions, until_state
+from tests.e2e.conftest import (
+    CLIP,
+    SHARED,
+    go_live,
+    type_prompt,
+    until_live,
+    until_sessions,
+    until_state,
+)
 from tests.e2e.pictures import look_of, read_picture, read_pictures
 from tests.e2e.serving import Server
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+pytestmark = SHARED
 
 
 async def test_the_picture_comes_back_and_moves(page: Page, server: Server) -> None:
@@ -69,39 +77,37 @@ async def test_bypass_shows_the_camera(page: Page, server: Server) -> None:
     assert look_of(await read_pictures(page)).distance(camera) < 8
 
 
-async def test_a_reload_keeps_the_prompt_and_goes_on(page: Page, server: Server) -> None:
-    await until_sessions(server, 0)
-    await go_live(page, server, "an oil painting")
+async def test_a_reload_keeps_the_prompt_and_goes_on(page: Page, light: Server) -> None:
+    await go_live(page, light, "an oil painting")
 
     await page.reload()
     await expect(page.get_by_test_id("prompt")).to_have_value("an oil painting")
     await until_live(page)
 
-    await until_sessions(server, 1, seconds=2)  # the page that went away gave its place back
+    await until_sessions(light, 1, seconds=2)  # the page that went away gave its place back
 
 
-async def test_the_printed_link_opens_straight_into_the_app(page: Page, server: Server) -> None:
+async def test_the_printed_link_opens_straight_into_the_app(page: Page, light: Server) -> None:
     context = await page.context.browser.new_context()  # type: ignore[union-attr]  # launched
     newcomer = await context.new_page()
 
-    await newcomer.goto(server.link())
+    await newcomer.goto(light.link())
     await expect(newcomer.get_by_test_id("start-camera")).to_be_visible()
     await until_state(newcomer, "idle")
     assert "code" not in newcomer.url
 
     late = await (await page.context.browser.new_context()).new_page()  # type: ignore[union-attr]
-    await late.goto(server.link() + "x")
+    await late.goto(light.link() + "x")
     await until_state(late, "unauthorised")
 
 
-async def test_a_closed_tab_frees_its_place(page: Page, server: Server) -> None:
-    await until_sessions(server, 0)
-    await go_live(page, server)
-    assert server.api("GET", "/api/info")["sessions"] == 1
+async def test_a_closed_tab_frees_its_place(page: Page, light: Server) -> None:
+    await go_live(page, light)
+    assert light.api("GET", "/api/info")["sessions"] == 1
 
     await page.close()
 
-    await until_sessions(server, 0, seconds=10)
+    await until_sessions(light, 0, seconds=10)
 
 
 async def test_a_video_file_plays_in_a_loop_and_is_restyled(page: Page, server: Server) -> None:
@@ -118,8 +124,8 @@ async def test_a_shared_screen_is_restyled(page: Page, server: Server) -> None:
     assert (await read_picture(page)).std() > 5
 
 
-async def test_the_key_b_bypasses_but_not_while_typing(page: Page, server: Server) -> None:
-    await go_live(page, server)
+async def test_the_key_b_bypasses_but_not_while_typing(page: Page, light: Server) -> None:
+    await go_live(page, light)
     bypass = page.get_by_test_id("bypass")
 
     await type_prompt(page, "bob by a pencil")
@@ -129,8 +135,8 @@ async def test_the_key_b_bypasses_but_not_while_typing(page: Page, server: Serve
     await expect(bypass).to_have_attribute("aria-pressed", "true")
 
 
-async def test_the_split_moves_by_keyboard(page: Page, server: Server) -> None:
-    await go_live(page, server)
+async def test_the_split_moves_by_keyboard(page: Page, light: Server) -> None:
+    await go_live(page, light)
     split = page.get_by_test_id("split")
     before = await split.get_attribute("aria-valuenow")
 
@@ -141,10 +147,10 @@ async def test_the_split_moves_by_keyboard(page: Page, server: Server) -> None:
 
 
 async def test_a_phone_shows_picture_and_prompt_without_scrolling_sideways(
-    page: Page, server: Server
+    page: Page, light: Server
 ) -> None:
     await page.set_viewport_size({"width": 360, "height": 740})
-    await go_live(page, server)
+    await go_live(page, light)
 
     width = await page.evaluate("() => document.documentElement.scrollWidth")
     assert width <= 360

@@ -1,32 +1,17 @@
 """What leaves the page: the link for OBS, files, and a link to the style."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
-import pytest
 from playwright.async_api import Page, expect
 
-from tests.e2e.conftest import go_live
-from tests.e2e.serving import TOKEN, Server, serving
+from tests.e2e.conftest import SHARED, go_live
+from tests.e2e.serving import TOKEN, Server
 from tests.streams.test_recording import frames_of
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+pytestmark = SHARED
 _CLIPBOARD = "() => navigator.clipboard.readText()"
-
-
-@pytest.fixture(scope="module")
-def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give the server's folder for recordings."""
-    return tmp_path_factory.mktemp("films")
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, films: Path) -> Iterator[Server]:
-    """Run the product; it may record."""
-    with serving(tmp_path_factory.mktemp("state"), "--recordings", str(films)) as running:
-        yield running
 
 
 async def test_a_live_picture_leaves_the_page(page: Page, server: Server, tmp_path: Path) -> None:
@@ -100,11 +85,11 @@ async def test_a_link_that_is_kept_leads_to_the_next_session_too(
 
 
 async def test_the_server_records_while_the_switch_is_on(
-    page: Page, server: Server, films: Path
+    page: Page, light: Server, films: Path
 ) -> None:
-    await page.goto(server.url)
+    await page.goto(light.url)
     await expect(page.get_by_test_id("outputs")).to_be_hidden()  # nothing to record yet
-    await go_live(page, server, "ink")
+    await go_live(page, light, "ink")
     await page.get_by_test_id("outputs").locator("summary").click()
     recording, rtmp = page.get_by_test_id("output-recording"), page.get_by_test_id("output-rtmp")
 
@@ -123,16 +108,16 @@ async def test_the_server_records_while_the_switch_is_on(
     await expect(rtmp).to_contain_text("--stream-targets")
 
 
-async def test_a_style_comes_back_from_its_link(page: Page, server: Server) -> None:
+async def test_a_style_comes_back_from_its_link(page: Page, light: Server) -> None:
     await page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    await page.goto(server.url)
+    await page.goto(light.url)
     await page.get_by_test_id("prompt").fill("half neon & half comic")
     await page.get_by_test_id("prompt").press("Enter")
     await page.get_by_test_id("steps").fill("3")
     await page.get_by_test_id("copy-style").click()
     await expect(page.get_by_test_id("copy-style")).to_contain_text("Copied")
     link = await page.evaluate(_CLIPBOARD)
-    assert link.startswith(f"{server.url}/#style=")
+    assert link.startswith(f"{light.url}/#style=")
     assert TOKEN not in link
 
     other = await (await page.context.browser.new_context()).new_page()  # type: ignore[union-attr]
@@ -142,7 +127,7 @@ async def test_a_style_comes_back_from_its_link(page: Page, server: Server) -> N
     assert "style" not in other.url
 
     wrong = quote('{"steps": 99}')
-    await other.goto(f"{server.url}/#style={wrong}")  # as pasted into the open page
+    await other.goto(f"{light.url}/#style={wrong}")  # as pasted into the open page
     await expect(other.get_by_test_id("link-problem")).to_contain_text(
         "steps is 99; allowed: a whole number from 1 to 8"
     )
@@ -150,9 +135,9 @@ async def test_a_style_comes_back_from_its_link(page: Page, server: Server) -> N
 
 
 async def test_looks_and_prompts_are_kept_and_the_key_map_opens(
-    page: Page, server: Server, tmp_path: Path
+    page: Page, light: Server, tmp_path: Path
 ) -> None:
-    await page.goto(server.url)
+    await page.goto(light.url)
     prompt = page.get_by_test_id("prompt")
     for text in ("ink", "neon"):
         await prompt.fill(text)

@@ -9,10 +9,10 @@ import pytest
 from numpy.typing import NDArray
 from playwright.async_api import Page, expect
 
-from tests.e2e.conftest import go_live, until_live, until_sessions
+from tests.e2e.conftest import SHARED, go_live, until_live, until_sessions
 from tests.e2e.serving import Server
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+pytestmark = SHARED
 
 # what the page's canvas shows, as RGBA that is not premultiplied
 _SEEN = """([x, y]) => {

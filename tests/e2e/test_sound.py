@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import chromium
-from tests.e2e.serving import TOKEN, serving
+from tests.e2e.serving import LIGHT, TOKEN, serving
 from tests.streams.clicks import offsets_in
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.long]
@@ -14,8 +14,7 @@ _ALLOWED = 0.045  # seconds
 
 
 async def test_a_flash_and_a_click_of_chromium_are_recorded_together(tmp_path: Path) -> None:
-    module = "tests.reliability.light_server"
-    with serving(tmp_path, "--recordings", str(tmp_path), module=module) as server:
+    with serving(tmp_path, "--recordings", str(tmp_path), module=LIGHT) as server:
         async with chromium(None) as browser:
             page = await browser.new_page()
             await page.goto(f"{server.url}/healthz")

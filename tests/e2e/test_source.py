@@ -5,14 +5,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import pytest
 from playwright.async_api import Page, expect
 
-from tests.e2e.conftest import CLIP, go_live, until_live
+from tests.e2e.conftest import CLIP, SHARED, go_live, until_live
 from tests.e2e.pictures import read_picture
 from tests.e2e.serving import Server
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+pytestmark = SHARED
 
 _WATCH = """() => {
   const video = document.querySelector('[data-testid=video-out]');

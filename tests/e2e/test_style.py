@@ -5,10 +5,16 @@ import re
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.e2e.conftest import go_live, type_prompt, until_sessions
+from tests.e2e.conftest import SHARED, go_live, type_prompt, until_sessions
 from tests.e2e.serving import Server
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+pytestmark = SHARED
+
+
+@pytest.fixture
+def server(light: Server) -> Server:
+    """Give the light server: nothing here asks anything of the model."""
+    return light
 
 
 async def test_a_rare_control_shows_when_it_counts_and_one_reset_undoes_it(

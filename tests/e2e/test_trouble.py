@@ -2,30 +2,28 @@
 
 from pathlib import Path
 
-import pytest
 from playwright.async_api import Page, expect
 
-from tests.e2e.conftest import chromium, go_live, type_prompt, until_live, until_state
-from tests.e2e.serving import TOKEN, free_port, serving
+from tests.e2e.conftest import SHARED, chromium, go_live, type_prompt, until_live, until_state
+from tests.e2e.serving import LIGHT, TOKEN, Server, free_port, serving
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+pytestmark = SHARED
 
 _REFUSE = """navigator.mediaDevices.getUserMedia =
   async () => { throw new DOMException('Permission denied', 'NotAllowedError') }"""
 
 
-async def test_a_refused_camera_is_explained(tmp_path: Path, page: Page) -> None:
+async def test_a_refused_camera_is_explained(page: Page, light: Server) -> None:
     await page.add_init_script(_REFUSE)  # headless Chromium asks nobody, so nobody can refuse
-    with serving(tmp_path) as server:
-        await page.goto(server.url)
-        await page.get_by_test_id("start-camera").click()
+    await page.goto(light.url)
+    await page.get_by_test_id("start-camera").click()
 
-        await until_state(page, "denied")
-        assert server.api("GET", "/api/info")["sessions"] == 0
+    await until_state(page, "denied")
+    assert light.api("GET", "/api/info")["sessions"] == 0
 
 
 async def test_a_full_server_says_so_and_lets_the_next_one_in(tmp_path: Path, page: Page) -> None:
-    with serving(tmp_path, "--sessions", "1") as server:
+    with serving(tmp_path, "--sessions", "1", module=LIGHT) as server:
         await go_live(page, server)
         second = await page.context.new_page()
         await second.goto(server.url)
@@ -41,26 +39,25 @@ async def test_a_restarted_server_gets_its_page_back_with_the_prompt(
     tmp_path: Path, page: Page
 ) -> None:
     port = free_port()
-    with serving(tmp_path, port=port) as server:
+    with serving(tmp_path, port=port, module=LIGHT) as server:
         await go_live(page, server)
         await type_prompt(page, "an ink drawing")
     await until_state(page, "gone")
 
-    with serving(tmp_path, port=port) as server:
+    with serving(tmp_path, port=port, module=LIGHT) as server:
         await until_live(page, 60)
         await expect(page.get_by_test_id("prompt")).to_have_value("an ink drawing")
         (session,) = server.api("GET", "/api/sessions")["sessions"]
         assert session["style"]["prompt"] == "an ink drawing"
 
 
-async def test_a_page_without_a_camera_says_so(tmp_path: Path) -> None:
-    with serving(tmp_path) as server:
-        async with chromium(None) as browser:
-            context = await browser.new_context()
-            await context.add_init_script(f"localStorage.setItem('restyle.token', '{TOKEN}')")
-            page = await context.new_page()
-            await page.goto(server.url)
-            await page.get_by_test_id("start-camera").click()
-            await expect(page.get_by_test_id("status")).to_have_attribute(
-                "data-state", "denied", timeout=15_000
-            )
+async def test_a_page_without_a_camera_says_so(light: Server) -> None:
+    async with chromium(None) as browser:
+        context = await browser.new_context()
+        await context.add_init_script(f"localStorage.setItem('restyle.token', '{TOKEN}')")
+        page = await context.new_page()
+        await page.goto(light.url)
+        await page.get_by_test_id("start-camera").click()
+        await expect(page.get_by_test_id("status")).to_have_attribute(
+            "data-state", "denied", timeout=15_000
+        )

@@ -1,6 +1,7 @@
 """The real application over HTTP in memory, with an engine that inverts pictures."""
 
-from collections.abc import AsyncIterator, Callable
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from server import logs
 from server.app import create_app
 from server.settings import Settings
 from streams.aiortc_patches import TransportSettings, install
@@ -57,6 +59,19 @@ def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Serve:
                 await served.http.aclose()
 
     return run
+
+
+@pytest.fixture
+def logging_as_it_was() -> Iterator[None]:
+    """Undo what sets real logging up."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    levels = {name: logging.getLogger(name).level for name in logs._QUIET}
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    for name, was in levels.items():
+        logging.getLogger(name).setLevel(was)
 
 
 @pytest.fixture

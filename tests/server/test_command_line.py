@@ -1,4 +1,8 @@
-"""What the commands print and how they end, each in a process of its own."""
+"""What the commands print and how they end.
+
+A process of its own costs seconds for imports, so only what is about processes starts one; the
+others call `main`, which gives the exit status.
+"""
 
 import json
 import pickle
@@ -7,12 +11,16 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import av
+import psutil
 import pytest
 
-from tests.e2e.serving import TOKEN, Server, free_port, serving, status
+from server.__main__ import main
+from tests.e2e.serving import TOKEN, Server, free_port, serving
+from tests.e2e.serving import status as http_status
 
 ROOT = Path(__file__).parents[2]
 CLIP = ROOT / "tests" / "fixtures" / "webcam.mp4"
@@ -27,6 +35,12 @@ def restyle(*arguments: str) -> subprocess.CompletedProcess[str]:
         text=True,
         timeout=120,
     )
+
+
+def in_here(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    """Give the exit status, and what was printed to standard output and standard error."""
+    status = main(arguments)
+    return (status, *capsys.readouterr())
 
 
 def short_clip(path: Path, frames: int) -> Path:
@@ -48,7 +62,6 @@ def frames_of(path: Path) -> int:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("serve", "--fly"), "--fly"),
         (("serve", "--width", "250"), "multiple of 8"),
         (("serve", "--model", "/nowhere"), "no such folder"),
         (("serve", "--host", "0.0.0.0"), "tls_cert"),
@@ -62,10 +75,24 @@ def frames_of(path: Path) -> int:
             "window 0",
         ),
         (("consistency", "/nowhere.mp4", str(CLIP)), "no such file"),
-        (("models", "show", "/nowhere"), "no such folder"),
     ],
 )
 def test_a_wrong_call_ends_with_status_2_and_a_sentence(
+    arguments: tuple[str, ...],
+    words: str,
+    capsys: pytest.CaptureFixture[str],
+    logging_as_it_was: None,
+) -> None:
+    status, _, said = in_here(capsys, *arguments)
+    assert status == 2
+    assert words in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [(("serve", "--fly"), "--fly"), (("models", "show", "/nowhere"), "no such folder")],
+)
+def test_the_process_of_a_wrong_call_ends_so_without_a_traceback(
     arguments: tuple[str, ...], words: str
 ) -> None:
     done = restyle(*arguments)
@@ -107,60 +134,62 @@ def test_stylize_at_high_quality_blends_every_frame(tmp_path: Path) -> None:
     assert frames_of(out) == 4
 
 
-def test_consistency_compares_two_videos_of_one_length(tmp_path: Path) -> None:
+def test_consistency_compares_two_videos_of_one_length(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     six, five = short_clip(tmp_path / "six.mp4", 6), short_clip(tmp_path / "five.mp4", 5)
 
-    same = restyle("consistency", str(six), str(six), "--json")
-    figures = json.loads(same.stdout)
+    _, same, _ = in_here(capsys, "consistency", str(six), str(six), "--json")
+    figures = json.loads(same)
     assert figures["frames"] == 6
     assert figures["warp_error_1"] == figures["warp_error_1_input"]
     assert figures["motion_ratio"] == 1
 
-    other = restyle("consistency", str(six), str(five))
-    assert other.returncode == 2
-    assert "five.mp4: ends after 5 frames" in other.stderr
+    status, _, said = in_here(capsys, "consistency", str(six), str(five))
+    assert status == 2
+    assert "five.mp4: ends after 5 frames" in said
 
 
-def test_models_and_doctor_answer() -> None:
-    assert "embedded" in restyle("models").stdout
-    shown = restyle("models", "show", "embedded", "--width", "512").stdout
+def test_models_and_doctor_answer(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "embedded" in in_here(capsys, "models")[1]
+    shown = in_here(capsys, "models", "show", "embedded", "--width", "512")[1]
     assert "Pencil" in shown
     assert "GB on" in shown
     assert "at 512x256: weights" in shown
-    assert "engine openvino" in restyle("doctor").stdout
+    assert "engine openvino" in in_here(capsys, "doctor")[1]
 
 
-def test_sigterm_ends_an_idle_server_with_status_0(tmp_path: Path) -> None:
-    with serving(tmp_path) as server:
-        started = time.monotonic()
-        assert server.stop(signal.SIGTERM) == 0
-        assert time.monotonic() - started < 10
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Run the product, idle."""
+    with serving(tmp_path_factory.mktemp("state")) as server:
+        yield server
 
 
-def test_the_server_listens_on_loopback_only(tmp_path: Path) -> None:
-    import psutil
-
-    with serving(tmp_path) as server:
-        found = psutil.Process(server.pid).net_connections()
-        assert {c.laddr.ip for c in found if c.laddr} == {"127.0.0.1"}
-        assert status(f"{server.url}/readyz") == 200
+def test_the_server_listens_on_loopback_only(running: Server) -> None:
+    found = psutil.Process(running.pid).net_connections()
+    assert {c.laddr.ip for c in found if c.laddr} == {"127.0.0.1"}
+    assert http_status(f"{running.url}/readyz") == 200
 
 
-def test_the_second_start_is_quick(tmp_path: Path) -> None:
-    with serving(tmp_path):
-        pass
-    server = Server(free_port(), state=tmp_path)
+def test_top_asks_a_running_server(running: Server, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ("top", "--url", running.url, "--once", "--token")
+    _, once, _ = in_here(capsys, *asked, TOKEN, "--json")
+    _, shown, _ = in_here(capsys, *asked, TOKEN)
+    refused, _, said = in_here(capsys, *asked, "wrong" * 5)
+    assert json.loads(once)["sessions"] == {"sessions": []}
+    assert "no session is open" in shown
+    assert (refused, "401" in said) == (2, True)
+
+
+def test_the_second_start_is_quick_and_sigterm_ends_an_idle_server_with_status_0(
+    running: Server, tmp_path: Path
+) -> None:
+    second = Server(free_port(), state=tmp_path)  # `running` was the first
     try:
-        assert server.wait_ready() < 10
+        assert second.wait_ready() < 10
+        began = time.monotonic()
+        assert second.stop(signal.SIGTERM) == 0
+        assert time.monotonic() - began < 10
     finally:
-        server.stop()
-
-
-def test_top_asks_a_running_server(tmp_path: Path) -> None:
-    with serving(tmp_path) as server:
-        once = restyle("top", "--url", server.url, "--token", TOKEN, "--once", "--json")
-        shown = restyle("top", "--url", server.url, "--token", TOKEN, "--once")
-        foreign = restyle("top", "--url", server.url, "--token", "wrong" * 5, "--once")
-    assert json.loads(once.stdout)["sessions"] == {"sessions": []}
-    assert "no session is open" in shown.stdout
-    assert (foreign.returncode, "401" in foreign.stderr) == (2, True)
+        second.stop()

@@ -1,4 +1,7 @@
-"""SIGTERM, with a real server process and a live session."""
+"""SIGTERM, with a real server process and a live session.
+
+The first test ends the product itself; of the others an engine that only inverts is enough.
+"""
 
 import asyncio
 import os
@@ -12,7 +15,7 @@ import httpx
 import pytest
 
 from streams.aiortc_patches import TransportSettings, install
-from tests.e2e.serving import TOKEN, Server, free_port
+from tests.e2e.serving import LIGHT, TOKEN, Server, free_port
 from tests.server.client import Browser
 from tests.streams.test_recording import frames_of
 
@@ -21,10 +24,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
 @asynccontextmanager
 async def live(
-    state: Path, drain_s: float, *more: str
+    state: Path, drain_s: float, *more: str, module: str = LIGHT
 ) -> AsyncIterator[tuple[Server, httpx.AsyncClient]]:
     install(TransportSettings())
-    server = Server(free_port(), "--drain-s", str(drain_s), *more, state=state)
+    server = Server(free_port(), "--drain-s", str(drain_s), *more, state=state, module=module)
     headers = {"Authorization": f"Bearer {TOKEN}"}
     try:
         await asyncio.to_thread(server.wait_ready)
@@ -40,7 +43,7 @@ async def ended(server: Server, within: float) -> int:
 
 
 async def test_a_drain_lets_sessions_leave_and_ends_with_status_0(tmp_path: Path) -> None:
-    async with live(tmp_path, drain_s=30) as (server, http):
+    async with live(tmp_path, drain_s=30, module="server") as (server, http):
         browser, late = Browser(), Browser()
         location = (await browser.connect(http)).headers["location"]
         await browser.level()

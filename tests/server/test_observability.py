@@ -5,7 +5,7 @@ import io
 import json
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,22 +24,15 @@ CANARY = "canary-prompt-of-this-test"
 
 
 @pytest.fixture
-def log() -> Iterator[Any]:
+def log(logging_as_it_was: None) -> Callable[..., io.StringIO]:
     """Set real logging up, on a stream; then as it was."""
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
-    levels = {name: logging.getLogger(name).level for name in logs._QUIET}
 
     def begin(at: str = "debug") -> io.StringIO:
         stream = io.StringIO()
         logs.set_up(at, "json", stream)
         return stream
 
-    yield begin
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    for name, was in levels.items():
-        logging.getLogger(name).setLevel(was)
+    return begin
 
 
 def lines(stream: io.StringIO) -> list[dict[str, Any]]:

@@ -51,12 +51,10 @@ async def test_a_live_picture_leaves_the_page(page: Page, server: Server, tmp_pa
     assert clip.stat().st_size > 10_000
 
 
-async def test_a_link_that_is_kept_leads_to_the_next_session_too(
-    page: Page, server: Server
-) -> None:
+async def test_a_kept_link_leads_to_the_next_session_too(page: Page, light: Server) -> None:
     await page.context.grant_permissions(["camera", "clipboard-read", "clipboard-write"])
-    await page.goto(server.url)
-    await go_live(page, server, "ink")
+    await page.goto(light.url)
+    await go_live(page, light, "ink")
 
     async def link() -> str:
         await page.get_by_test_id("copy-obs").click()
@@ -67,20 +65,20 @@ async def test_a_link_that_is_kept_leads_to_the_next_session_too(
     await expect(keep).not_to_be_checked()
     await keep.click()
     await expect(keep).to_be_checked()
-    (session,) = server.api("GET", "/api/sessions")["sessions"]
-    kept = f"{server.url}/overlay/{session['name']}#token={session['viewer_token']}"
+    (session,) = light.api("GET", "/api/sessions")["sessions"]
+    kept = f"{light.url}/overlay/{session['name']}#token={session['viewer_token']}"
     assert await link() == kept
 
     await page.reload()  # the camera comes back by itself, in another session
     await expect(keep).to_be_checked(timeout=20_000)
-    (other,) = server.api("GET", "/api/sessions")["sessions"]
+    (other,) = light.api("GET", "/api/sessions")["sessions"]
     assert other["id"] != session["id"]
     assert await link() == kept
 
     await keep.click()
     await expect(keep).not_to_be_checked()
     assert f"/overlay/{other['id']}#" in await link()
-    (now,) = server.api("GET", "/api/sessions")["sessions"]
+    (now,) = light.api("GET", "/api/sessions")["sessions"]
     assert now["viewer_token"] != session["viewer_token"]
 
 

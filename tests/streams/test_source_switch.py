@@ -22,7 +22,7 @@ class Seen:
         self.frames: list[Frame] = []
         self.ended = 0
         self._changed = threading.Condition()
-        self.switch = SourceSwitch(self._put, self._end)
+        self.switch = SourceSwitch(self._put, lambda _: None, self._end)
 
     def _put(self, came: Frame) -> None:
         with self._changed:

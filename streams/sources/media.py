@@ -109,6 +109,8 @@ def _video(container: InputContainer) -> VideoStream:
     video = container.streams.video[0]
     if video.width * video.height > _LARGEST:
         raise SourceError(f"{video.width}x{video.height} is too large; at most {_LARGEST} pixels")
+    # a stream may change its size later: no larger picture is decoded then either
+    video.codec_context.options = {"max_pixels": str(_LARGEST)}
     return video
 
 

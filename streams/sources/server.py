@@ -87,7 +87,7 @@ class ServerSource:
         self._sought.append(seconds)
 
     def close(self) -> None:
-        """End, and wait for it: up to seconds while a stream says nothing. Blocks."""
+        """End, and wait for it: seconds while a stream says nothing or is being opened. Blocks."""
         self._stop.set()
         if self._thread.ident is not None:
             self._thread.join()

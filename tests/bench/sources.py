@@ -1,15 +1,17 @@
 """How a stream of ours arrives back at a source of ours, by a foreign server. Prints JSON.
 
-    python -m tests.bench.sources [rtmp|srt|rtsp] [--seconds 20]
+    python -m tests.bench.sources [rtmp|srt|rtsp|film] [--seconds 20]
 
 rtmp: our output → nginx → our source. srt: our output → srt-live-transmit → our source. Pictures of
 256x256 at 30 a second carry their number as bars, sound has a click each 0.8 s. The age of a
 picture is from its hand-over to the output until the source gives it decoded; `dropped`: by the
-output, which was behind. rtsp: GStreamer serves a film, so there is no age. Offset: how much later
-than its picture a click is due, in ms.
+output, which was behind. rtsp: GStreamer serves a film, so there is no age. film: a server whose
+engine only inverts plays a film of ten seconds over and over; a viewer watches, and it is recorded.
+Offset: how much later than its picture a click is due (film: came, or stands in the file), in ms.
 """
 
 import argparse
+import asyncio
 import json
 import statistics
 import sys
@@ -18,9 +20,13 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx
+
+from streams.aiortc_patches import TransportSettings, install
 from streams.errors import SourceError
 from streams.output import Output
 from streams.sinks.live_stream import LiveStream
@@ -28,7 +34,9 @@ from streams.sinks.stream_child import DEADLINE, SrtStart, Start
 from streams.sound import Sound
 from streams.sources.place import Place
 from tests.bench.outputs import FPS, SIZE, marked, number_of
-from tests.streams.clicks import EVERY, Voice, film
+from tests.e2e.serving import TOKEN, serving
+from tests.server.marks import MarkedPlayer
+from tests.streams.clicks import EVERY, Voice, film, offsets_in
 from tests.streams.foreign import rtmp_server, rtsp_server, srt_relay
 from tests.streams.test_live_stream import free_port
 from tests.streams.test_source_sound import Heard
@@ -58,11 +66,13 @@ class Sender:
 
     def _show(self) -> None:
         for number in range(4096):
-            if self._stop.wait(max(0.0, self._began + number / FPS - time.monotonic())):
+            at = self._began + number / FPS
+            if self._stop.wait(max(0.0, at - time.monotonic())):
                 return
             shown = marked(number)
             self.sent[number] = time.monotonic()
-            self.output.put(shown)
+            source = replace(shown.source, arrived_ns=round(at * 1e9))  # as the sound's: no jitter
+            self.output.put(replace(shown, source=source))
 
     def _speak(self) -> None:
         for number in range(1_000_000):
@@ -141,6 +151,36 @@ def from_rtsp(seconds: float, folder: Path) -> dict[str, Any]:
     return {"kind": "rtsp", "sent": sent, "received": len(times), **_sound(heard, offsets)}
 
 
+async def from_film(seconds: float, folder: Path) -> dict[str, Any]:
+    """Let a server play a film; compare what a viewer gets, and what is recorded."""
+    install(TransportSettings())
+    film(folder / "marks.mp4", 10, 22_050)
+    options = ("--recordings", str(folder), "--source-folder", str(folder))
+    with serving(folder, *options, module="tests.reliability.light_server") as server:
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        async with httpx.AsyncClient(base_url=server.url, headers=headers) as http:
+            wanted = {"kind": "file", "at": "marks.mp4"}
+            made = (await http.post("/api/sources", json=wanted)).json()
+            path, player = f"/api/sessions/{made['id']}", MarkedPlayer()
+            while (await http.get(path)).json()["state"] != "live":  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+            await player.watch(http, made["id"], made["viewer_token"])
+            output = await http.post(f"{path}/outputs", json={"kind": "recording"})
+            await asyncio.sleep(seconds)
+            recording = (await http.delete(output.headers["location"])).json()
+            watched = await player.offsets(1)
+            await player.close()
+    recorded = [each for _, each in offsets_in(folder / recording["target"], inverted=True)]
+    return {"kind": "film", "seconds": seconds} | {
+        name: {
+            "marks": len(found), "start_ms": round(1000 * statistics.median(found[:5]), 1),
+            "end_ms": round(1000 * statistics.median(found[-5:]), 1),
+            "all_ms": round(1000 * statistics.median(found), 1),
+        }
+        for name, found in (("webrtc", watched), ("recording", recorded))
+    }  # fmt: skip
+
+
 def _sound(heard: Heard, offsets: list[float]) -> dict[str, float | int]:
     steps = [b.pts - a.pts for a, b in zip(heard.sounds, heard.sounds[1:], strict=False)]
     return {
@@ -151,11 +191,13 @@ def _sound(heard: Heard, offsets: list[float]) -> dict[str, float | int]:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("kind", nargs="?", choices=("rtmp", "srt", "rtsp"), default="rtmp")
+    parser.add_argument("kind", nargs="?", choices=("rtmp", "srt", "rtsp", "film"), default="rtmp")
     parser.add_argument("--seconds", type=float, default=20)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as made:
-        if given.kind == "rtsp":
+        if given.kind == "film":
+            figures = asyncio.run(from_film(given.seconds, Path(made)))
+        elif given.kind == "rtsp":
             figures = from_rtsp(given.seconds, Path(made))
         else:
             figures = around(given.kind, given.seconds, Path(made))

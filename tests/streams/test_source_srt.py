@@ -1,5 +1,6 @@
 """SRT from a sender: FFmpeg's own program where it is installed, and our own sink."""
 
+import ctypes
 import shutil
 import statistics
 import subprocess
@@ -12,11 +13,16 @@ from pathlib import Path
 import pytest
 
 from streams.errors import SourceError
+from streams.sinks.live_stream import LiveStream
+from streams.sinks.stream_child import SrtStart
+from streams.soundtrack import SILENCE
+from streams.soundtrack import Heard as HeardPacket
 from streams.sources import srt
 from streams.sources.place import Place, open_place
-from streams.srt import libsrt
+from streams.srt import _SRTO_PASSPHRASE, _sockaddr, libsrt
 from tests.streams.clicks import film
-from tests.streams.test_live_stream import free_port
+from tests.streams.test_live_stream import connected, free_port, start
+from tests.streams.test_recording import picture
 from tests.streams.test_source_sound import Heard
 
 SECRET = "a secret of ours"
@@ -143,3 +149,67 @@ def test_without_libsrt_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch)
 def test_the_query_is_read_as_ffmpeg_reads_it() -> None:
     found = srt.query_of(srt.urlsplit("srt://h:1?streamid=a+b%23c&passphrase=x%26y&mode=caller"))
     assert found == {"streamid": "a+b#c", "passphrase": "x&y", "mode": "caller"}
+
+
+@contextmanager
+def relay(port: int, passphrase: str) -> Iterator[None]:
+    """Listen; pass on what the first caller sends to the second one."""
+    library = libsrt()
+    assert library is not None
+    library.srt_startup()
+    sockets = [library.srt_create_socket()]
+    secret, address = passphrase.encode(), _sockaddr("127.0.0.1", port)
+    assert library.srt_setsockflag(sockets[0], _SRTO_PASSPHRASE, secret, len(secret)) == 0
+    assert library.srt_bind(sockets[0], address, len(address)) == 0
+    assert library.srt_listen(sockets[0], 2) == 0
+
+    def run() -> None:
+        for _ in range(2):
+            sockets.append(library.srt_accept(sockets[0], None, None))
+        buffer = ctypes.create_string_buffer(1456)
+        while (count := library.srt_recv(sockets[1], buffer, len(buffer))) > 0:
+            if library.srt_send(sockets[2], buffer, count) < 0:
+                return
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield
+    finally:
+        for each in sockets:
+            library.srt_close(each)
+        thread.join()
+        library.srt_cleanup()
+
+
+@needs_libsrt
+@pytest.mark.slow
+def test_what_our_own_output_sends_is_received(heard: Heard) -> None:
+    port, done = free_port(), threading.Event()
+    to = SrtStart(host="127.0.0.1", port=port, streamid="", passphrase=SECRET)
+
+    def send(stream: LiveStream) -> None:
+        for number in range(2000):
+            if done.wait(0.03):
+                return
+            stream.hear(
+                HeardPacket(number / 30, SILENCE)
+            )  # a track without sound would be waited for
+            stream.write(picture(number), number / 30)
+
+    with relay(port, SECRET):
+        stream = connected(start(port, srt=to))
+        sending = threading.Thread(target=send, args=(stream,))
+        sending.start()
+        try:
+            opened(heard, address(port, f"passphrase={SECRET.replace(' ', '%20')}"))
+            end = time.monotonic() + 15
+            while len(heard.frames) < 20:
+                assert time.monotonic() < end
+                time.sleep(0.05)
+        finally:
+            done.set()
+            sending.join()
+            stream.close()
+            heard.switch.close()
+    assert [each.number for each in heard.frames] == list(range(len(heard.frames)))

@@ -20,9 +20,9 @@ from server.stream_targets import Target, TargetError, allowed, parse_target
 from streams.sinks.live_stream import LiveStream
 from streams.sinks.protocol import Sink
 from streams.sinks.recording import Recording, recording_path
-from streams.sinks.srt import libsrt
 from streams.sinks.stream_child import DEADLINE, SrtStart, Start
 from streams.sinks.virtual_camera import VirtualCamera, virtual_camera_missing
+from streams.srt import NO_LIBSRT, libsrt
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +52,7 @@ def _no_target(settings: Settings) -> str | None:
 
 
 def _no_libsrt() -> str | None:
-    if libsrt() is None:
-        return "SRT needs libsrt: `apt install libsrt1.5-gnutls`, or on macOS `brew install srt`"
-    return None
+    return NO_LIBSRT if libsrt() is None else None
 
 
 # why a kind cannot be started here; None: it can

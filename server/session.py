@@ -24,6 +24,7 @@ from streams.frame import Frame, Restyled
 from streams.hub import Hub
 from streams.peer import Callbacks, Peer
 from streams.protocol import EngineState
+from streams.sound import Sound
 from streams.sources.place import Place
 from streams.stats import SessionStats
 from streams.worker import Worker
@@ -74,18 +75,22 @@ class Session:
         worker.open(self.id, style.params(), self.hub.put)
 
     async def open_source(self, place: Place, loop: bool, begin: float) -> None:
-        """Take pictures from the server's side from now on. Raises SourceError."""
+        """Take pictures and sound from the server's side from now on. Raises SourceError."""
 
         def put(frame: Frame) -> None:
             with contextlib.suppress(RuntimeError):  # the loop has closed
                 self._loop.call_soon_threadsafe(self.stats.came_in)
             self._worker.put(self.id, frame)
 
+        def hear(sound: Sound) -> None:
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self.peer.sound.put, sound)
+
         def ended() -> None:
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self.gone.set)
 
-        source = SessionSource(put, ended)
+        source = SessionSource(put, hear, ended)
         await source.open(place, loop, begin)
         self.source = source
 
@@ -115,9 +120,15 @@ class Session:
             return "idle"
         if not self.stats.frames_in and now - self.started > self._settings.setup_s:
             return "idle"
-        if self.stats.frames_in and now - self.stats.last_in > self._settings.no_media_s:
+        if self.stats.frames_in and now - self.stats.last_in > self._patience:
             return "idle"
         return "lifetime" if now - self.started > self._settings.session_s else None
+
+    @property
+    def _patience(self) -> float:
+        """How many seconds it may be without a picture."""
+        away = self.source is not None and self.source.is_away
+        return self._settings.source_away_s if away else self._settings.no_media_s
 
     def state(self) -> SessionState:
         """Describe it."""

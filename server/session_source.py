@@ -6,6 +6,7 @@ from collections.abc import Callable
 from server.errors import ApiError
 from server.schema.sources import SourcePatch, SourceState
 from streams.frame import Frame
+from streams.sound import Sound
 from streams.sources.place import Place, shown
 from streams.sources.switch import SourceSwitch
 
@@ -13,9 +14,14 @@ from streams.sources.switch import SourceSwitch
 class SessionSource:
     """What a session knows of its source. Lives on the loop; pictures come from a thread."""
 
-    def __init__(self, put: Callable[[Frame], None], ended: Callable[[], None]) -> None:
-        """`put` and `ended` are called from threads."""
-        self._switch = SourceSwitch(put, ended)
+    def __init__(
+        self,
+        put: Callable[[Frame], None],
+        hear: Callable[[Sound], None],
+        ended: Callable[[], None],
+    ) -> None:
+        """All are called from threads."""
+        self._switch = SourceSwitch(put, hear, ended)
 
     async def open(self, place: Place, loop: bool, begin: float) -> None:
         """Take pictures from there, and no longer from where they came. Raises SourceError."""
@@ -42,7 +48,16 @@ class SessionSource:
             position=source.position,
             duration=source.duration,
             loop=source.loop if is_file else None,
+            sound=source.has_sound,
+            state=source.state,
+            losses=source.losses,
+            problem=source.problem,
         )
+
+    @property
+    def is_away(self) -> bool:
+        """Say whether it broke off and is tried again."""
+        return self._switch.source.state == "retrying"
 
     async def close(self) -> None:
         """End it; takes seconds while a stream says nothing."""

@@ -76,6 +76,7 @@ class Settings(BaseSettings):
     outputs: int = Field(default=4, ge=0, le=64)  # of one session
     setup_s: float = Field(default=10, gt=0)  # from offer to first frame
     no_media_s: float = Field(default=10, gt=0)  # without a frame, until the place is free
+    source_away_s: float = Field(default=600, gt=0)  # that a source which broke off is tried again
     resume_s: float = Field(default=60, ge=0)  # that a lost session can be brought back
     resumable: int = Field(default=64, ge=1)  # lost sessions that are kept
     session_s: float = Field(default=4 * 3600, gt=0)

@@ -6,6 +6,7 @@ from server.errors import ApiError
 from server.schema.sources import Source
 from server.settings import Settings
 from streams.sources.place import Place
+from streams.sources.srt import query_of
 
 
 def allowed(settings: Settings, wanted: Source) -> Place:
@@ -45,7 +46,13 @@ def _covers(allowed: SplitResult, wanted: SplitResult) -> bool:
         return False
     folder = allowed.path.rstrip("/")
     inside = wanted.path == folder or wanted.path.startswith(folder + "/")
-    return inside and ".." not in wanted.path.split("/")
+    return inside and ".." not in wanted.path.split("/") and _same_stream(allowed, wanted)
+
+
+def _same_stream(allowed: SplitResult, wanted: SplitResult) -> bool:
+    """Of SRT the stream id stands for the path: where one is allowed, it must be that one."""
+    named = query_of(allowed).get("streamid") if allowed.scheme == "srt" else None
+    return named is None or query_of(wanted).get("streamid") == named
 
 
 def _refusal(kind: str, allowed: list[str], setting: str) -> ApiError:

@@ -21,6 +21,7 @@ _ROOM = 50  # packets, a second; what a reader leaves lying longer is not worth 
 _SLEW = 0.005  # seconds that the delay moves with each packet: a receiver stretches that unheard
 _MOST = 2.0  # seconds; a picture that is later than that is not waited for
 CLOCK = Fraction(1, 48000)  # of every Opus stream in RTP (RFC 7587)
+PACKET = 960  # units of it; 20 ms, as browsers send and we make
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class Sound:
     """One encoded packet as it arrived."""
 
     pts: int  # in units of CLOCK, as the sender stamped it
-    arrived: float  # time.monotonic() when the network handed it over
+    arrived: float  # time.monotonic() when the network handed it over; of a film: when it is due
     data: bytes  # Opus
 
 
@@ -70,6 +71,8 @@ class LipSync:
         self._loop.call_later(wait, self._hand_out, sound)
 
     def _hand_out(self, sound: Sound) -> None:
+        if self.muted:
+            return
         for listener in self._listeners:
             listener(sound)
 

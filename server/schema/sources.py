@@ -42,3 +42,8 @@ class SourceState(Message):
     position: float | None
     duration: float | None  # null also where the file does not tell
     loop: bool | None
+    sound: bool  # it has some
+    # retrying: it broke off and is opened again, with pauses from 1 to 30 s
+    state: Literal["live", "retrying", "ended"]
+    losses: int  # how often it broke off, or was not there when it was tried
+    problem: str | None  # what went wrong last

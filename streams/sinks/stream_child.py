@@ -20,7 +20,7 @@ from av.container import OutputContainer
 
 from streams.sinks.live_sound import INTERLEAVE, AacEncoder
 from streams.sinks.live_video import LiveVideo
-from streams.sinks.srt import SrtCaller
+from streams.srt import SrtCaller
 
 DEADLINE = 5.0  # seconds
 KEY_EVERY = 2.0  # seconds; what Twitch and YouTube ask for

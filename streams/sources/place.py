@@ -12,11 +12,12 @@ from urllib.parse import urlsplit
 import av
 
 from streams.errors import SourceError
+from streams.sources.media import Media
+from streams.sources.srt import call
 
 Kind = Literal["file", "image", "url", "device"]
 SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "srt", "http", "https")
 _PATIENCE = (10.0, 5.0)  # seconds to connect, and without anything to read
-_LARGEST = 4096 * 2304  # pixels
 # no playlists, neither here nor nested: they would lead to addresses and files of their own choice
 _FORMATS = (
     "mov,matroska,webm,avi,mpegts,flv,ogg,mpeg,gif,image2,png_pipe,jpeg_pipe,webp_pipe,bmp_pipe,"
@@ -37,37 +38,46 @@ class Place:
     at: str  # path, address, or a device such as /dev/video0
     name: str = ""  # for people: what was asked for, where that is no secret
 
+    @property
+    def is_live(self) -> bool:
+        """Say whether pictures come by themselves, so that it may break off and come back."""
+        return self.kind in ("url", "device")
 
-def open_place(place: Place) -> av.container.InputContainer:
+
+def open_place(place: Place) -> Media:
     """Open a place and check that there is a picture in it. Blocks, up to ten seconds.
 
     Raises SourceError with a sentence that names the place, without any password in it.
     """
     name = shown(place)
-    local = place.kind in ("file", "image")
-    if local and not Path(place.at).is_file():
+    if not place.is_live and not Path(place.at).is_file():
         raise SourceError(f"{name}: no such file")
     if place.kind == "url" and urlsplit(place.at).scheme not in SCHEMES:
         raise SourceError(f"{name}: give an address of {', '.join(SCHEMES)}")
     try:
+        if place.kind == "url" and urlsplit(place.at).scheme == "srt":
+            return _srt(place.at)
         container = av.open(
             place.at,
             format="v4l2" if place.kind == "device" else None,
-            options=dict(_LOCAL if local else _FRESH),
-            timeout=None if local else _PATIENCE,
+            options=dict(_FRESH if place.is_live else _LOCAL),
+            timeout=_PATIENCE if place.is_live else None,
         )
+        return Media(container, place.is_live, container.close)
+    except SourceError as error:
+        raise SourceError(f"{name}: {error}") from error
     except (av.FFmpegError, OSError, ValueError) as error:
         raise SourceError(f"{name}: {_reason(place, error)}") from error
-    if not container.streams.video:
-        container.close()
-        raise SourceError(f"{name}: there is no picture in it")
-    stream = container.streams.video[0]
-    if stream.width * stream.height > _LARGEST:
-        container.close()
-        raise SourceError(
-            f"{name}: {stream.width}x{stream.height} is too large; at most {_LARGEST} pixels"
-        )
-    return container
+
+
+def _srt(address: str) -> Media:
+    caller = call(address)
+    try:
+        container = av.open(caller, "r", format="mpegts", options={"fflags": "nobuffer"})
+        return Media(container, True, caller.close)
+    except BaseException:
+        caller.close()
+        raise
 
 
 def _reason(place: Place, error: Exception) -> str:
@@ -75,10 +85,19 @@ def _reason(place: Place, error: Exception) -> str:
         return "no video or image that can be read"
     if isinstance(error, av.ProtocolNotFoundError):
         return f"this build of FFmpeg has no {urlsplit(place.at).scheme}"
-    if isinstance(error, av.ExitError):  # PyAV's own way to say that the time was up
+    if isinstance(error, av.ExitError):
         return f"nothing came within {_PATIENCE[0]:.0f} s"
-    said = getattr(error, "strerror", None) or str(error)
+    if isinstance(error, ValueError) and not isinstance(error, av.FFmpegError):
+        return str(error)
+    said = reason_of(error)
     return f"cannot be opened ({said})" if place.kind == "device" else f"not reached ({said})"
+
+
+def reason_of(error: Exception) -> str:
+    """Say why reading failed, without the address, which libraries quote."""
+    if isinstance(error, av.ExitError):  # PyAV's own way to say that the time was up
+        return f"nothing came for {_PATIENCE[1]:.0f} s"
+    return getattr(error, "strerror", None) or type(error).__name__
 
 
 def shown(place: Place) -> str:

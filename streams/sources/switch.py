@@ -1,4 +1,4 @@
-"""The pictures of one place on the server after another, as if all were of one source."""
+"""The pictures and sound of one place on the server after another, as if of one source."""
 
 import threading
 from collections.abc import Callable
@@ -7,20 +7,27 @@ from functools import partial
 
 from streams.errors import SourceError
 from streams.frame import Frame
+from streams.sound import PACKET, Sound
 from streams.sources.place import Place
 from streams.sources.server import ServerSource
 
 
 class SourceSwitch:
-    """Holds the source in use; numbers of frames go on when it changes."""
+    """Holds the source in use; numbers of frames and times of sound go on when it changes."""
 
-    def __init__(self, put: Callable[[Frame], None], ended: Callable[[], None]) -> None:
-        """`put` and `ended` are called from threads, `ended` when the source in use ends."""
-        self._put, self._ended = put, ended
+    def __init__(
+        self,
+        put: Callable[[Frame], None],
+        hear: Callable[[Sound], None],
+        ended: Callable[[], None],
+    ) -> None:
+        """All are called from threads, `ended` when the source in use ends."""
+        self._put, self._hear, self._ended = put, hear, ended
         self._lock = threading.Lock()
         self._source: ServerSource | None = None
         self._turn = object()  # whose pictures count
         self._number = 0
+        self._heard = 0  # until when there is sound, in units of its clock
         self._closed = False
 
     @property
@@ -35,7 +42,14 @@ class SourceSwitch:
         The one before goes on until then. Raises SourceError; it goes on then, too.
         """
         turn = object()
-        new = ServerSource(place, partial(self._take, turn), partial(self._end, turn), loop, begin)
+        new = ServerSource(
+            place,
+            partial(self._take, turn),
+            partial(self._listen, turn),
+            partial(self._end, turn),
+            loop,
+            begin,
+        )
         with self._lock:
             if self._closed:
                 new.close()
@@ -57,6 +71,13 @@ class SourceSwitch:
             if turn is self._turn:
                 self._put(replace(frame, number=self._number))
                 self._number += 1
+
+    def _listen(self, turn: object, sound: Sound) -> None:
+        with self._lock:
+            # after a cut it may lie over what was given before, and times must rise
+            if turn is self._turn and sound.pts >= self._heard:
+                self._hear(sound)
+                self._heard = sound.pts + PACKET
 
     def _end(self, turn: object) -> None:
         if turn is self._turn:

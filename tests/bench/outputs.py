@@ -21,7 +21,6 @@ from typing import Any
 
 import av
 import cv2
-import imageio_ffmpeg
 import numpy as np
 
 from streams.frame import Frame, Restyled
@@ -58,6 +57,8 @@ def number_of(grey: bytes) -> int:
 
 
 def receiver(kind: str, port: int) -> subprocess.Popen[bytes]:
+    import imageio_ffmpeg  # here: what is above serves tests that do without
+
     url = f"rtmp://127.0.0.1:{port}/live/key"
     given = ["-listen", "1", "-i", url]
     if kind == "srt":

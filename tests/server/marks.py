@@ -14,6 +14,7 @@ from aiortc.jitterbuffer import JitterFrame
 from aiortc.mediastreams import MediaStreamError
 
 from tests.server.client import Browser
+from tests.server.players import Player
 from tests.streams.clicks import EVERY, Voice, beginnings, flash, marked
 
 
@@ -66,18 +67,79 @@ class Clicking(MediaStreamTrack):
                 return packet
 
 
-class Marked(Browser):
-    """Sends marks, and notes when each picture and each packet comes back."""
+class Noted:
+    """Notes when each picture and each packet comes."""
 
-    def __init__(self, inverted: bool = True) -> None:
-        super().__init__()
-        began = time.monotonic()
+    def __init__(self, inverted: bool) -> None:
         self._inverted = inverted  # as the engine of the tests makes pictures
-        self.flashing = self.camera = Flashing(began)  # type: ignore[assignment]  # a camera, too
-        self.voice = Clicking(began)
         self.seen: list[tuple[float, float]] = []  # when, grey level
         self.heard: list[bytes] = []  # Opus
         self.loud: list[tuple[float, bool]] = []  # when
+
+    async def note(self, track: MediaStreamTrack) -> None:
+        decoder = OpusDecoder()
+        while True:
+            try:
+                item = await track.recv()
+            except MediaStreamError:
+                return
+            now = time.monotonic()
+            if isinstance(item, av.VideoFrame):
+                self.seen.append((now, float(item.to_ndarray(format="rgb24").mean())))
+            elif isinstance(item, av.Packet):
+                self.heard.append(bytes(item))
+                frames = decoder.decode(JitterFrame(bytes(item), item.pts or 0))
+                peak = max((int(np.abs(f.to_ndarray()).max()) for f in frames), default=0)  # type: ignore[attr-defined]  # of sound
+                self.loud.append((now, peak > 2000))
+
+    def flashes(self) -> list[float]:
+        return beginnings([(at, (level > 128) != self._inverted) for at, level in self.seen])
+
+    def clicks(self) -> list[float]:
+        return beginnings(self.loud)
+
+
+class MarkedPlayer(Player):
+    """Watches a session that shows marks, and notes when they come."""
+
+    def __init__(self, inverted: bool = True) -> None:
+        super().__init__()
+        self.noted = Noted(inverted)
+        self._noting: list[asyncio.Task[None]] = []
+        self.connection.addTransceiver("audio", direction="recvonly")
+
+    async def offsets(self, marks: int) -> list[float]:
+        """Give how much later than its flash each click came, once there are so many; seconds.
+
+        A flash of which a busy machine showed no picture has no click, and the other way round.
+        """
+        async with asyncio.timeout(30):
+            while len(found := self._near()) < marks:  # noqa: ASYNC110 - a deadline
+                await asyncio.sleep(0.1)
+        return found
+
+    def _near(self) -> list[float]:
+        clicks = self.noted.clicks()
+        near = [[c - at for c in clicks if abs(c - at) < EVERY / 2] for at in self.noted.flashes()]
+        return [min(each, key=abs) for each in near if each]
+
+    async def close(self) -> None:
+        await super().close()
+        await asyncio.gather(*self._noting)
+
+    def _on_track(self, track: MediaStreamTrack) -> None:
+        self._noting.append(asyncio.create_task(self.noted.note(track)))
+
+
+class Marked(Browser, Noted):
+    """Sends marks, and notes when each picture and each packet comes back."""
+
+    def __init__(self, inverted: bool = True) -> None:
+        Browser.__init__(self)
+        Noted.__init__(self, inverted)
+        began = time.monotonic()
+        self.flashing = self.camera = Flashing(began)  # type: ignore[assignment]  # a camera, too
+        self.voice = Clicking(began)
 
     async def offer(self) -> str:
         self.connection.addTrack(self.voice)
@@ -97,32 +159,15 @@ class Marked(Browser):
 
     def lags(self) -> list[tuple[float, float, float]]:
         """Give when each mark was sent, and what its flash and its click took, in seconds."""
-        flashes = beginnings([(at, (level > 128) != self._inverted) for at, level in self.seen])
-        seen = _lags(self.flashing.marks, flashes)
-        heard = _lags(self.voice.marks, beginnings(self.loud))
+        seen = _lags(self.flashing.marks, self.flashes())
+        heard = _lags(self.voice.marks, self.clicks())
         both = sorted(seen.keys() & heard.keys())
         return [(self.flashing.marks[mark], seen[mark], heard[mark]) for mark in both]
 
     def _on_track(self, track: MediaStreamTrack) -> None:
-        task = asyncio.create_task(self._note(track))
+        task = asyncio.create_task(self.note(track))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-    async def _note(self, track: MediaStreamTrack) -> None:
-        decoder = OpusDecoder()
-        while True:
-            try:
-                item = await track.recv()
-            except MediaStreamError:
-                return
-            now = time.monotonic()
-            if isinstance(item, av.VideoFrame):
-                self.seen.append((now, float(item.to_ndarray(format="rgb24").mean())))
-            elif isinstance(item, av.Packet):
-                self.heard.append(bytes(item))
-                frames = decoder.decode(JitterFrame(bytes(item), item.pts or 0))
-                peak = max((int(np.abs(f.to_ndarray()).max()) for f in frames), default=0)  # type: ignore[attr-defined]  # of sound
-                self.loud.append((now, peak > 2000))
 
 
 def _lags(sent: Sequence[float], came: Sequence[float]) -> dict[int, float]:

@@ -108,7 +108,8 @@ async def test_another_source_keeps_style_viewers_and_outputs(folder: Path, serv
 
         wanted = {"kind": "image", "at": "bright.png"}
         answer = await served.http.put(f"{path}/source", json=wanted)
-        assert answer.json() == wanted | {"position": None, "duration": None, "loop": None}
+        nothing = {"position": None, "duration": None, "loop": None, "problem": None}
+        assert answer.json() == wanted | nothing | {"sound": False, "state": "live", "losses": 0}
         assert [t.name for t in threading.enumerate()].count("source") == 1  # the old one is gone
         await sees(player, 55)
         after = (await served.http.get(path)).json()
@@ -201,6 +202,9 @@ async def test_an_address_that_is_allowed_is_pulled_and_its_end_ends_the_session
         ("url", "http://127.0.0.1:9/camerasque/film.mp4"),
         ("url", "http://127.0.0.1.evil.example:9/cameras/film.mp4"),
         ("url", "http://127.0.0.1:9@evil.example/cameras/film.mp4"),
+        ("url", "srt://127.0.0.1:9"),
+        ("url", "srt://127.0.0.1:9?streamid=other&x=streamid=cam"),
+        ("url", "srt://127.0.0.1:10?streamid=cam"),
         ("url", "file:///etc/passwd"),
         ("url", "concat:/etc/passwd|/etc/hosts"),
         ("device", "/dev/video9"),
@@ -213,7 +217,8 @@ async def test_what_no_setting_allows_is_refused(
     kind: str, at: str, folder: Path, serve: Serve
 ) -> None:
     allowed = {
-        "source_urls": ["http://127.0.0.1:9/cameras/"], "source_folder": folder,
+        "source_urls": ["http://127.0.0.1:9/cameras/", "srt://127.0.0.1:9?streamid=cam"],
+        "source_folder": folder,
         "source_devices": ["/dev/video0"],
     }  # fmt: skip
     async with serve(**allowed) as served:
@@ -234,14 +239,16 @@ async def test_what_gives_no_picture_is_told_and_leaves_nothing(folder: Path, se
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         nobody = f"rtmp://user:secret@127.0.0.1:{closed.getsockname()[1]}/live"
+    srt = "srt://127.0.0.1:9"
     async with serve(
-        source_folder=folder, source_urls=[nobody], source_devices=["/dev/video99"]
+        source_folder=folder, source_urls=[nobody, srt], source_devices=["/dev/video99"]
     ) as served:
         for kind, at, words in (
             ("file", "nowhere.mp4", "no such file"),
             ("file", "text.mp4", "no video or image that can be read"),
             ("file", "list.m3u8", "no video or image that can be read"),
             ("url", nobody, "not reached"),
+            ("url", f"{srt}?passphrase=secret", "passphrase: 10 to 79 characters"),
             ("device", "/dev/video99", "cannot be opened"),
         ):
             answer = await open_source(served.http, kind, at)

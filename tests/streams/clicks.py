@@ -43,6 +43,54 @@ class Voice:
         return payloads[0] if payloads else b""
 
 
+def tone(at: float, samples: int, rate: int) -> "np.ndarray[Any, np.dtype[np.float32]]":
+    """Make sound from a moment on: a tone while there is a mark, else nothing."""
+    times = at + np.arange(samples) / rate
+    on = ((times + 1e-6) % EVERY < _LASTS) & (times + 1e-6 > EVERY)
+    return (0.4 * np.sin(2 * np.pi * 1000 * times) * on).astype(np.float32)
+
+
+def film(
+    path: Path,
+    seconds: float,
+    rate: int = 44_100,
+    layout: str = "mono",
+    apart: int = 1,
+    keys: int = 250,
+) -> None:
+    """Write marks as pictures, 25 a second, and sound; so many pictures lie before their sound."""
+    with av.open(str(path), "w") as container:
+        video = container.add_stream(
+            "libx264", rate=25, options={"tune": "zerolatency", "g": str(keys)}
+        )
+        video.width = video.height = 64
+        video.pix_fmt = "yuv420p"
+        sound = container.add_stream("aac", rate=rate, layout=layout)
+        wrote = 0
+        for number in range(round(seconds * 25)):
+            picture = flash(number / 25)
+            picture.pts, picture.time_base = number, Fraction(1, 25)
+            container.mux(video.encode(picture))
+            if number % apart == apart - 1:
+                until = round((number + 1) / 25 * rate)
+                while wrote + 1024 <= until:
+                    container.mux(sound.encode(sound_frame(wrote / rate, 1024, rate, layout)))
+                    wrote += 1024
+        rest = round(seconds * rate) - wrote
+        container.mux(sound.encode(sound_frame(wrote / rate, rest, rate, layout)))
+        container.mux(video.encode(None))
+        container.mux(sound.encode(None))
+
+
+def sound_frame(at: float, samples: int, rate: int, layout: str = "mono") -> av.AudioFrame:
+    """Make a stretch of sound."""
+    channels = av.AudioLayout(layout).nb_channels
+    planes = np.repeat(tone(at, samples, rate)[None], channels, axis=0)
+    frame = av.AudioFrame.from_ndarray(planes, format="fltp", layout=layout)
+    frame.sample_rate, frame.pts, frame.time_base = rate, round(at * rate), Fraction(1, rate)
+    return frame
+
+
 def beginnings(marks: Sequence[tuple[float, bool]]) -> list[float]:
     """Give the times at which marks begin."""
     found, before = [], True

@@ -13,8 +13,8 @@ import pytest
 
 from streams.errors import SinkLost
 from streams.sinks.live_stream import LiveStream
-from streams.sinks.srt import libsrt
 from streams.sinks.stream_child import SrtStart, Start
+from streams.srt import libsrt
 from tests.streams.test_recording import frames_of, picture
 
 KEY = "a-secret-key"

@@ -12,9 +12,9 @@ from streams.frame import Frame, Restyled
 from streams.output import Output
 from streams.sinks.protocol import Sink
 from streams.sinks.recording import Recording
-from streams.sinks.srt import libsrt
 from streams.sinks.stream_child import SrtStart
 from streams.sound import Sound
+from streams.srt import libsrt
 from tests.streams.clicks import Voice, flash, offsets_in
 from tests.streams.test_live_stream import connected, ffmpeg, free_port, start
 

@@ -22,7 +22,7 @@ class Seen:
         self.frames: list[Frame] = []
         self.ended = 0
         self._changed = threading.Condition()
-        self.switch = SourceSwitch(self._put, self._end)
+        self.switch = SourceSwitch(self._put, lambda _: None, self._end)
 
     def _put(self, came: Frame) -> None:
         with self._changed:
@@ -100,3 +100,22 @@ def test_a_file_begins_where_it_is_told_to(seen: Seen, tmp_path: Path, begin: fl
     seen.switch.change(place, loop=False, begin=begin)
     seen.end()
     assert len(seen.frames) == pytest.approx(25 * (1 - begin), abs=1)
+
+
+def test_pictures_that_grow_too_large_midway_are_left_out(
+    seen: Seen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = []
+    for side in (64, 128, 64):
+        parts.append(tmp_path / f"{side}.ts")
+        recorder = Recorder(parts[-1], Fraction(25))
+        for number in range(5):
+            recorder.write(frame(number, 40, side, side).picture)
+        recorder.close()
+    whole = tmp_path / "whole.ts"
+    whole.write_bytes(b"".join(part.read_bytes() for part in parts))
+    monkeypatch.setattr("streams.sources.media._LARGEST", 64 * 64)
+    seen.switch.change(Place("file", str(whole), "whole.ts"), loop=False)
+    seen.end()
+    assert len(seen.frames) >= 8
+    assert {(each.picture.width, each.picture.height) for each in seen.frames} == {(64, 64)}

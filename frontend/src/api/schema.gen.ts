@@ -1127,8 +1127,19 @@ export interface components {
             kind: "file" | "image" | "url" | "device";
             /** Loop */
             loop: boolean | null;
+            /** Losses */
+            losses: number;
             /** Position */
             position: number | null;
+            /** Problem */
+            problem: string | null;
+            /** Sound */
+            sound: boolean;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "live" | "retrying" | "ended";
         };
         /**
          * Stats

@@ -10,19 +10,23 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 
-class Residual(nn.Module):
-    """Two convolutions beside the identity; the second starts at zero."""
+class Separable(nn.Module):
+    """A depthwise convolution and two of 1 × 1 beside the identity; the last starts at zero.
+
+    A quarter of the work of two dense 3 × 3 convolutions, which had most of a frame's time on a
+    CPU. The shape of ConvNeXt's block (Liu et al. 2022, section 2), without its norm.
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.first = nn.Conv2d(channels, channels, 3, padding=1)
-        self.second = nn.Conv2d(channels, channels, 3, padding=1)
-        nn.init.zeros_(self.second.weight)
-        nn.init.zeros_(self.second.bias)
+        self.spread = nn.Conv2d(channels, channels, 5, padding=2, groups=channels)
+        self.widen = nn.Conv2d(channels, 2 * channels, 1)
+        self.narrow = _zero(nn.Conv2d(2 * channels, channels, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Add what the two convolutions find."""
-        return x + self.second(functional.silu(self.first(functional.silu(x))))
+        """Add what the three convolutions find."""
+        added: Tensor = self.narrow(functional.silu(self.widen(self.spread(x))))
+        return x + added
 
 
 class PatchAutoencoder(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffusers ships no types
@@ -46,24 +50,22 @@ class PatchAutoencoder(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffus
         self.linear_out = nn.Conv2d(latent_channels, 192, 1)
         self.encoder = nn.Sequential(
             nn.PixelUnshuffle(4),
-            nn.Conv2d(48, fine_channels, 3, padding=1),
-            Residual(fine_channels),
-            nn.Conv2d(fine_channels, coarse_channels, 3, stride=2, padding=1),
-            Residual(coarse_channels),
-            Residual(coarse_channels),
+            nn.Conv2d(48, coarse_channels, 3, stride=2, padding=1),
+            Separable(coarse_channels),
             nn.SiLU(),
             _zero(nn.Conv2d(coarse_channels, latent_channels, 1)),
         )
         self.decoder = nn.Sequential(
             nn.Conv2d(latent_channels, coarse_channels, 3, padding=1),
-            Residual(coarse_channels),
-            Residual(coarse_channels),
-            Residual(coarse_channels),
-            nn.Conv2d(coarse_channels, 4 * fine_channels, 3, padding=1),
-            nn.PixelShuffle(2),
-            Residual(fine_channels),
+            Separable(coarse_channels),
+            Separable(coarse_channels),
+            Separable(coarse_channels),
             nn.SiLU(),
-            _zero(nn.Conv2d(fine_channels, 48, 3, padding=1)),
+            nn.Conv2d(coarse_channels, 4 * fine_channels, 1),
+            nn.PixelShuffle(2),
+            Separable(fine_channels),
+            nn.SiLU(),
+            _zero(nn.Conv2d(fine_channels, 48, 1)),
             nn.PixelShuffle(4),
         )
 

@@ -10,7 +10,8 @@ wordings        the same for 200 prompts kept from training (tests/fixtures/word
 edges           agreement of the result's edges with the camera's at strength .5 (F1, 2 pixels)
 warp_error      E_warp over still-camera clips in grey levels: of input, teachers, model, and the
                 model with other noise in every frame, and with the deflicker as it is by default;
-                and the ratios that matter
+                and the ratios that matter (that of the deflicker: mean of all styles, since
+                dots and hatching that stand on the screen would drown the others)
 style_kept      distance from the teachers' textures with the deflicker over that without it
 flicker         what a frame shows and neither neighbour does, in relation to the input's
 fps             frames a second by size and threads, model alone
@@ -202,6 +203,7 @@ def temporal_figures(
     """Compare warping error and flicker of input, teachers and model on still-camera clips."""
     errors: dict[str, list[float]] = {}
     styled: dict[str, list[Image]] = {}  # the last pictures of clips, all styles
+    steadied: list[float] = []  # by style and clip, with the deflicker over without it
     flickers: dict[str, list[float]] = {}
     for large in tqdm(clips, desc="clips", disable=None):
         small = [halved(x) for x in large]
@@ -215,13 +217,14 @@ def temporal_figures(
             [restyle(x, s.prompt, seed=n) for n, x in enumerate(small)] for s in STYLES
         ]
         runs["deflickered"] = [restyle.film(small, s.prompt) for s in STYLES]
+        steadied += [
+            _warp_errors(with_it, back).mean() / _warp_errors(without, back).mean()
+            for with_it, without in zip(runs["deflickered"], runs["model"], strict=True)
+        ]
         for name, videos in runs.items():
             styled.setdefault(name, []).extend(frames[-1] for frames in videos)
             for frames in videos:
-                errors.setdefault(name, []).extend(
-                    metrics.warp_error(b, a, m)
-                    for (a, b), m in zip(pairwise(frames), back, strict=True)
-                )
+                errors.setdefault(name, []).extend(_warp_errors(frames, back))
                 flickers.setdefault(name, []).extend(
                     metrics.flicker(frames[i], frames[i + 1], frames[i + 2], back[i], ahead[i + 1])
                     for i in range(len(frames) - 2)
@@ -233,7 +236,7 @@ def temporal_figures(
         "warp_error": levels,
         "warp_error_to_teachers": round(squared["model"] / squared["teachers"], 3),
         "warp_error_to_other_noise": round(squared["model"] / squared["other_noise"], 3),
-        "warp_error_deflickered": round(squared["deflickered"] / squared["model"], 3),
+        "warp_error_deflickered": _mean(steadied),
         "flicker_to_input": {n: round(e / energy["input"], 2) for n, e in energy.items()},
         "style_kept": round(
             judge.apart(styled["deflickered"], styled["teachers"])
@@ -241,6 +244,11 @@ def temporal_figures(
             3,
         ),
     }
+
+
+def _warp_errors(frames: list[Image], back: list[metrics.Motion]) -> NDArray[np.float64]:
+    pairs = zip(pairwise(frames), back, strict=True)
+    return np.array([metrics.warp_error(b, a, motion) for (a, b), motion in pairs])
 
 
 def speed_figures(image: Image) -> dict[str, float]:

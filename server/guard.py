@@ -21,8 +21,9 @@ _POLICY = (
     "script-src 'self' 'wasm-unsafe-eval'; connect-src 'self'; object-src 'none'; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'"
 )
+# the page asks OBS of its own machine to show the overlay; OBS's port is the owner's choice
+_PAGE_POLICY = _POLICY.replace("connect-src 'self'", "connect-src 'self' ws://127.0.0.1:*")
 _HEADERS = (
-    (b"content-security-policy", _POLICY.encode()),
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-opener-policy", b"same-origin"),
@@ -42,7 +43,12 @@ class Guard:
             await self._app(scope, receive, send)
             return
         request_id = scope["request_id"]  # server/access.py gave it
-        extra = [(b"x-request-id", request_id.encode()), *_HEADERS]
+        policy = _PAGE_POLICY if scope["path"] == "/" else _POLICY
+        extra = [
+            (b"x-request-id", request_id.encode()),
+            (b"content-security-policy", policy.encode()),
+            *_HEADERS,
+        ]
         if self._settings.tls_cert:
             extra.append((b"strict-transport-security", b"max-age=31536000"))
         if scope["path"].startswith("/assets/"):

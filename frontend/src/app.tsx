@@ -94,7 +94,14 @@ export function App() {
             />
           )}
           <StatsBar stats={state.stats} roundTrip={state.roundTrip} />
-          {state.phase.state === "live" && viewer && <ObsLink viewer={viewer} onKeep={live.keepAddress} />}
+          {source && (
+            <ObsLink
+              viewer={state.phase.state === "live" ? viewer : null}
+              size={size}
+              stream={source.stream}
+              onKeep={live.keepAddress}
+            />
+          )}
           {viewer && <OutputsPanel session={viewer.id} outputs={state.outputs} />}
         </div>
         <aside className="card h-fit lg:row-span-2">

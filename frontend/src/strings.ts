@@ -108,10 +108,34 @@ export const STRINGS = {
   noRecording: "The browser could not start to record this picture.",
   noPip: "The browser did not open picture in picture.",
   obs: "Copy link for OBS",
-  obsHint: "In OBS: Sources → + → Browser, then paste. Whoever has the link can watch, until this session ends.",
+  obsHint: "By hand: Sources → + → Browser, then paste. Whoever has the link can watch, until this session ends.",
   obsKeptHint: "Paste it once: OBS shows this picture whenever you are live in this browser.",
   keepAddress: "Same link next time",
   keepAddressHint: "Whoever has this link can watch whenever you are live in this browser. Off: it stops working.",
+  obsAdd: {
+    open: "Add to OBS",
+    port: "Port",
+    password: "Password",
+    start: "Connect and add",
+    hint: "OBS on this machine: Tools → WebSocket Server Settings has the port and the password. Neither is kept.",
+    busy: "Asking OBS …",
+    added: (name: string, scene: string): string => `OBS has a new source '${name}' in the scene '${scene}'.`,
+    updated: (name: string, scene: string): string =>
+      `OBS shows this session now: the source '${name}' in the scene '${scene}'.`,
+    notLive: "There is no picture to show yet. Wait until it is live, then try again.",
+    noObs: (port: number): string =>
+      `No OBS answers on port ${port} of this machine. Start OBS (28 or newer), then switch it on there: Tools → WebSocket Server Settings → Enable WebSocket server.`,
+    silent: (port: number): string =>
+      `What listens on port ${port} does not answer as OBS does. Compare the port: Tools → WebSocket Server Settings.`,
+    wrongPassword:
+      "OBS does not take this password. It shows its own: Tools → WebSocket Server Settings → Show Connect Info.",
+    noBrowser:
+      "This OBS has no Browser Source: some Linux packages leave it out. Install OBS from obsproject.com or Flathub.",
+    nameTaken: (name: string): string =>
+      `OBS has something else by the name '${name}'. Rename it there, then try again.`,
+    refused: (what: string, code: number): string => `OBS refused: ${what} (${code})`,
+    notLoaded: "The page could not load what it needs for this. Reload it, then try again.",
+  },
   outputs: "Outputs of the server",
   outputKinds: {
     recording: "Recording",

@@ -41,6 +41,7 @@ async def test_axe_finds_nothing_in_any_state(page: Page, server: Server) -> Non
 
     for panel in await page.locator("details > summary").all():
         await panel.click()
+    await page.get_by_test_id("add-obs").click()
     found += await faults(page, "panels open")
 
     await page.get_by_test_id("help").click()

@@ -7,6 +7,7 @@ from urllib.parse import quote
 from playwright.async_api import Page, expect
 
 from tests.e2e.conftest import SHARED, go_live
+from tests.e2e.fake_obs import fake_obs
 from tests.e2e.serving import TOKEN, Server
 from tests.streams.test_recording import frames_of
 
@@ -80,6 +81,49 @@ async def test_a_kept_link_leads_to_the_next_session_too(page: Page, light: Serv
     assert f"/overlay/{other['id']}#" in await link()
     (now,) = light.api("GET", "/api/sessions")["sessions"]
     assert now["viewer_token"] != session["viewer_token"]
+
+
+async def test_the_page_adds_its_overlay_to_obs(page: Page, light: Server) -> None:
+    await go_live(page, light, "ink")
+    await page.get_by_test_id("add-obs").click()
+    form, said = page.get_by_test_id("obs-form"), page.get_by_test_id("obs-said")
+    port, password = form.get_by_label("Port"), form.get_by_label("Password")
+    add = form.get_by_role("button", name="Connect and add")
+
+    async with fake_obs("of-obs") as obs:
+        await port.fill(str(obs.port))
+        await password.fill("wrong")
+        await add.click()
+        await expect(said).to_contain_text("does not take this password")
+        await password.fill("of-obs")
+        obs.kinds.remove("browser_source")
+        await add.click()
+        await expect(said).to_contain_text("This OBS has no Browser Source")
+        assert obs.inputs == {}
+
+        obs.kinds.append("browser_source")
+        await add.click()
+        await expect(said).to_have_text("OBS has a new source 'Restyle' in the scene 'Stage'.")
+        assert obs.inputs["Restyle"]["kind"] == "browser_source"
+        (session,) = light.api("GET", "/api/sessions")["sessions"]
+        wanted = {
+            "url": f"{light.url}/overlay/{session['id']}#token={session['viewer_token']}",
+            "width": session["width"],
+            "height": session["height"],
+            "fps": 25,  # the camera's
+            "fps_custom": True,
+        }
+        assert obs.inputs["Restyle"]["settings"] == wanted
+
+        obs.inputs["Restyle"]["settings"] |= {"url": "of a session that ended", "fps": 10}
+        await add.click()
+        await expect(said).to_contain_text("OBS shows this session now")
+        assert [source["settings"] for source in obs.inputs.values()] == [wanted]
+
+    await add.click()
+    await expect(said).to_contain_text(f"No OBS answers on port {obs.port}")
+    kept = await page.evaluate("() => JSON.stringify([{...localStorage}, {...sessionStorage}])")
+    assert "of-obs" not in kept
 
 
 async def test_the_server_records_while_the_switch_is_on(

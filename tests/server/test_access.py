@@ -81,6 +81,17 @@ async def test_answers_carry_the_headers_that_keep_a_page_safe(served: Served) -
     assert headers["x-content-type-options"] == "nosniff"
 
 
+async def test_the_page_alone_may_ask_obs_and_only_on_its_own_machine(served: Served) -> None:
+    async def reachable(path: str) -> list[str]:
+        policy = (await served.http.get(path)).headers["content-security-policy"]
+        (sources,) = [part for part in policy.split("; ") if part.startswith("connect-src ")]
+        return sources.split()[1:]
+
+    assert await reachable("/") == ["'self'", "ws://127.0.0.1:*"]
+    for path in ("/overlay/any", "/overlay.js", "/healthz", "/api/info", "/no-such-page"):
+        assert await reachable(path) == ["'self'"]
+
+
 async def test_a_page_token_ends_and_a_changed_one_is_unknown(serve: Serve) -> None:
     async with serve(token_s=1) as served:
         served.app.state.print_link()

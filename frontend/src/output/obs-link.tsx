@@ -1,42 +1,55 @@
 import { useState } from "react";
 
 import type { Viewer } from "@/call/peer-call";
+import type { Size } from "@/call/size";
 import { STRINGS } from "@/strings";
-import { Checkbox } from "@/ui/controls";
+import { Button, Checkbox } from "@/ui/controls";
 import { CopyButton } from "@/ui/copy-button";
 
+import { AddToObs } from "./add-to-obs";
+import { fpsOf } from "./obs";
 import { overlayLink } from "./overlay-link";
 
 interface Props {
-  viewer: Viewer;
+  /** Null while there is no picture to watch. */
+  viewer: Viewer | null;
+  size: Size;
+  /** What is restyled: the result has no more pictures a second. */
+  stream: MediaStream;
   /** Rejects with why the server did not. */
   onKeep: (on: boolean) => Promise<void>;
 }
 
-/** Gives the live picture to OBS as a browser source. */
-export function ObsLink({ viewer, onKeep }: Props) {
+/** Gives the live picture to OBS as a browser source: by a link, or by asking OBS itself. */
+export function ObsLink({ viewer, size, stream, onKeep }: Props) {
+  const [adding, setAdding] = useState(false);
   const [problem, setProblem] = useState<string | null>(null);
+  const link = viewer && overlayLink(location.origin, viewer);
+  const { width, height } = size;
+  const source = link === null ? null : { url: link, width, height, fps: fpsOf(stream) };
   const keep = (on: boolean): void => {
     setProblem(null);
-    onKeep(on).catch((error: unknown) => setProblem(String(error instanceof Error ? error.message : error)));
+    onKeep(on).catch((error: unknown) => setProblem(error instanceof Error ? error.message : String(error)));
   };
   return (
-    <div className="flex flex-wrap items-center gap-x-4 gap-y-2">
-      <CopyButton
-        label={STRINGS.obs}
-        testId="copy-obs"
-        text={() => overlayLink(location.origin, viewer)}
-      />
-      <Checkbox
-        label={STRINGS.keepAddress}
-        hint={STRINGS.keepAddressHint}
-        testId="keep-address"
-        checked={viewer.name !== null}
-        onChange={keep}
-      />
+    <div className="flex flex-wrap items-center gap-x-3 gap-y-2">
+      {link !== null && <CopyButton label={STRINGS.obs} testId="copy-obs" text={() => link} />}
+      <Button data-testid="add-obs" aria-expanded={adding} onClick={() => setAdding(!adding)}>
+        {STRINGS.obsAdd.open}
+      </Button>
+      {viewer && (
+        <Checkbox
+          label={STRINGS.keepAddress}
+          hint={STRINGS.keepAddressHint}
+          testId="keep-address"
+          checked={viewer.name !== null}
+          onChange={keep}
+        />
+      )}
       <p className="min-w-60 flex-1 text-sm text-muted" role={problem ? "alert" : undefined}>
-        {problem ?? (viewer.name === null ? STRINGS.obsHint : STRINGS.obsKeptHint)}
+        {problem ?? (viewer?.name ? STRINGS.obsKeptHint : STRINGS.obsHint)}
       </p>
+      {adding && <AddToObs source={source} />}
     </div>
   );
 }

@@ -1,6 +1,7 @@
 """The command line: serve, stylize, consistency, bench, top, doctor, models."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -159,6 +160,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _run(command, given)
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:  # whoever read has enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing is left to flush
+        return 0
     except expected as error:
         print(f"restyle: {error}", file=sys.stderr)
         return 2

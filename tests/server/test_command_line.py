@@ -193,3 +193,15 @@ def test_the_second_start_is_quick_and_sigterm_ends_an_idle_server_with_status_0
         assert time.monotonic() - began < 10
     finally:
         second.stop()
+
+
+def test_a_reader_that_has_enough_is_no_error() -> None:
+    command = [sys.executable, "-m", "server", "models", "show", "embedded"]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as started:
+        assert started.stdout is not None
+        assert started.stderr is not None
+        started.stdout.close()  # long before it prints: it loads torch first
+        assert started.wait(60) == 0
+        assert started.stderr.read() == ""

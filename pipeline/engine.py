@@ -295,7 +295,8 @@ class Engine:
     def _decode(self, slot: Slot) -> EngineResult:
         started = self._clock()
         image = slot.networks.decode(slot.x)[0].cpu().numpy()
-        motion = None if slot.motions is None else slot.motions.pixels
+        motions = slot.motions
+        motion = None if motions is None else motions.pixels
         image = slot.state.picture_filter(image, motion, slot.deflicker, slot.look)
         slot.stages_ms["decode"] = self._ms_since(started)
         slot.state.shown = image

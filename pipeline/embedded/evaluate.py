@@ -217,14 +217,15 @@ def temporal_figures(
             [restyle(x, s.prompt, seed=n) for n, x in enumerate(small)] for s in STYLES
         ]
         runs["deflickered"] = [restyle.film(small, s.prompt) for s in STYLES]
+        warped = {n: [_warp_errors(frames, back) for frames in v] for n, v in runs.items()}
         steadied += [
-            _warp_errors(with_it, back).mean() / _warp_errors(without, back).mean()
-            for with_it, without in zip(runs["deflickered"], runs["model"], strict=True)
+            with_it.mean() / without.mean()
+            for with_it, without in zip(warped["deflickered"], warped["model"], strict=True)
         ]
         for name, videos in runs.items():
             styled.setdefault(name, []).extend(frames[-1] for frames in videos)
+            errors.setdefault(name, []).extend(np.concatenate(warped[name]))
             for frames in videos:
-                errors.setdefault(name, []).extend(_warp_errors(frames, back))
                 flickers.setdefault(name, []).extend(
                     metrics.flicker(frames[i], frames[i + 1], frames[i + 2], back[i], ahead[i + 1])
                     for i in range(len(frames) - 2)

@@ -147,6 +147,13 @@ def judge(
     return found.figures() | more | {"repeated_frames": float(repeats)}
 
 
+def add_sharpness_ratios(parts: dict[str, dict[str, float]]) -> None:
+    """Compare each part's sharpness with that of fixed noise."""
+    sharpest = parts[BASELINE]["sharpness"]
+    for found in parts.values():
+        found["sharpness_ratio"] = round(found["sharpness"] / sharpest, 3)
+
+
 def measure(
     frames: int,
 ) -> tuple[dict[str, Any], dict[str, list[Image]], dict[str, dict[str, list[Image]]]]:
@@ -172,9 +179,7 @@ def measure(
                 shown[clip][name] = made
                 figures[clip][name] = judge(sources, made, motion) | {"unet_ms": round(ms, 2)}
     for parts in figures.values():
-        sharpest = parts[BASELINE]["sharpness"]
-        for found in parts.values():
-            found["sharpness_ratio"] = round(found["sharpness"] / sharpest, 3)
+        add_sharpness_ratios(parts)
     facts = {
         "machine": machine(), "clip": CLIP.name, "frames": frames, "prompt": BASE.prompt,
         "deflicker": DEFLICKER, "similarity_filter": FILTER, "clips": figures,
@@ -192,8 +197,7 @@ def measure_blended(frames: int) -> dict[str, dict[str, float]]:
         blending = Blending("balanced", window=1)
         made[BLENDED] = list(tqdm(Film(engine, BASE, blending).frames(sources), total=frames))
     parts = {name: judge(sources, shown, motion) for name, shown in made.items()}
-    for found in parts.values():
-        found["sharpness_ratio"] = round(found["sharpness"] / parts[BASELINE]["sharpness"], 3)
+    add_sharpness_ratios(parts)
     return parts
 
 

@@ -54,7 +54,7 @@ class Drawn:
         self._stacks = Pictures(cache / "styled").stacks
         self._text, self._channels = text, channels
         self._wordings = Wordings(text.vocabulary, text.table.cpu())
-        self._on_a_grid = {i for i, s in enumerate(STYLES) if s.paint or s.teacher in ON_A_GRID}
+        self._on_a_grid = {i for i, s in enumerate(STYLES) if s.teacher in ON_A_GRID}
 
     def rows(self, count: int, side: int) -> Rows:
         """Draw rows of their own, whose starts lie anywhere between source and styled picture."""

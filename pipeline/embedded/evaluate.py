@@ -36,7 +36,7 @@ from pipeline.config import EngineConfig
 from pipeline.embedded import WEIGHTS, heldout
 from pipeline.embedded.perceptual import Perceptual, gram
 from pipeline.embedded.styles import STYLES
-from pipeline.embedded.teachers import StyleNetwork, halved, render
+from pipeline.embedded.teachers import halved, render
 from pipeline.engine import Engine, build_engine
 from pipeline.models.folder import thumbnail_name
 from pipeline.params import StyleParams
@@ -151,11 +151,11 @@ def edge_f1(one: Image, other: Image) -> float:
 
 
 def still_figures(
-    restyle: Restyler, judge: Judge, network: StyleNetwork, large: list[Image]
+    restyle: Restyler, judge: Judge, large: list[Image]
 ) -> tuple[dict[str, Any], list[list[Image]]]:
     """Give the figures of single pictures, and all results, style by style."""
     small = [halved(x) for x in large]
-    taught = [render(x, network) for x in tqdm(large, desc="teachers", disable=None)]
+    taught = [render(x) for x in tqdm(large, desc="teachers", disable=None)]
     results = [[restyle(x, spec.prompt) for spec in STYLES] for x in small]
     textures = [judge.textures(teachers) for teachers in taught]
     found = [judge.nearest(row, teachers) for row, teachers in zip(results, textures, strict=True)]
@@ -197,9 +197,7 @@ def wording_figures(
     return {"wordings": round(1 - len(missed) / len(asked), 3), "wordings_missed": missed}
 
 
-def temporal_figures(
-    restyle: Restyler, judge: Judge, network: StyleNetwork, clips: list[list[Image]]
-) -> dict[str, Any]:
+def temporal_figures(restyle: Restyler, judge: Judge, clips: list[list[Image]]) -> dict[str, Any]:
     """Compare warping error and flicker of input, teachers and model on still-camera clips."""
     errors: dict[str, list[float]] = {}
     styled: dict[str, list[Image]] = {}  # the last pictures of clips, all styles
@@ -209,7 +207,7 @@ def temporal_figures(
         small = [halved(x) for x in large]
         back = [metrics.motion_between(b, a) for a, b in pairwise(small)]
         ahead = [metrics.motion_between(a, b) for a, b in pairwise(small)]
-        taught = [render(x, network) for x in large]
+        taught = [render(x) for x in large]
         runs = {"input": [small]}
         runs["teachers"] = [[frame[i] for frame in taught] for i in range(len(STYLES))]
         runs["model"] = [[restyle(x, s.prompt) for x in small] for s in STYLES]
@@ -285,17 +283,17 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     engine = build_engine(EngineConfig(model=arguments.model, threads=arguments.threads))
-    restyle, network = Restyler(engine), StyleNetwork(arguments.threads)
+    restyle = Restyler(engine)
     people = heldout.people(arguments.cache)
     judge = Judge(Perceptual(arguments.cache))
-    figures, rows = still_figures(restyle, judge, network, people)
+    figures, rows = still_figures(restyle, judge, people)
     if arguments.sheet:
         cv2.imwrite(str(arguments.sheet), cv2.cvtColor(contact_sheet(rows), cv2.COLOR_RGB2BGR))
     if arguments.thumbnails:
         write_thumbnails(WEIGHTS / "thumbnails", rows)
     if not arguments.quick:
         clips = heldout.still_clips(arguments.cache, _CLIP_FRAMES)
-        figures |= temporal_figures(restyle, judge, network, clips)
+        figures |= temporal_figures(restyle, judge, clips)
         figures["fps"] = speed_figures(people[0])
     if arguments.json:
         print(json.dumps(figures, indent=2))

@@ -1,12 +1,9 @@
 """The styles that are taught: a teacher each, and the words that lead to it.
 
-The styles of the teacher network come without names; these were given by looking at them.
 The order is that of the rendered stacks: append, do not insert.
 """
 
 from dataclasses import dataclass
-
-from pipeline.embedded.strokes import Paint
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,16 +11,13 @@ class StyleSpec:
     """One style: how its teacher is called and which words mean it."""
 
     name: str
-    teacher: str  # "net:<index>" of the 26-style network, or the name of a filter in filters.py
+    teacher: str  # a key of filters.FILTERS
     prompt: str  # what the preset button types
     wordings: tuple[str, ...]
-    paint: Paint | None = None  # strokes over what the teacher gives
 
 
-def _style(
-    name: str, teacher: str, prompt: str, wordings: str, paint: Paint | None = None
-) -> StyleSpec:
-    return StyleSpec(name, teacher, prompt, tuple(w.strip() for w in wordings.split(",")), paint)
+def _style(name: str, teacher: str, prompt: str, wordings: str) -> StyleSpec:
+    return StyleSpec(name, teacher, prompt, tuple(w.strip() for w in wordings.split(",")))
 
 
 STYLES: tuple[StyleSpec, ...] = (
@@ -54,13 +48,12 @@ STYLES: tuple[StyleSpec, ...] = (
     ),
     _style(
         "Starry night",
-        "net:19",
+        "starry",
         "starry night by van gogh",
         "starry night, van gogh, vincent van gogh, swirling blue and yellow strokes, post "
         "impressionist night sky, painting by van gogh, swirls of blue paint, night sky with "
         "swirls, blue and yellow brush strokes, van gogh painting at night, stars swirling, "
         "gogh",
-        Paint((245, 215, 90), (10, 30, 110), 0.62, 35.0),
     ),
     _style(
         "Pop art",
@@ -88,45 +81,41 @@ STYLES: tuple[StyleSpec, ...] = (
     ),
     _style(
         "Impressionist",
-        "net:12",
+        "impressionist",
         "an impressionist painting at dawn",
         "impressionist painting, impressionism, claude monet, monet, renoir, soft morning "
         "light painting, pastel painting, painting at dawn, dabs of paint, lavender and gold "
         "painting, dreamy painting, soft brush strokes, water lilies, pastels",
-        Paint((255, 225, 150), (95, 95, 200), 0.50, 80.0),
     ),
     _style(
         "Expressionist",
-        "net:7",
+        "expressionist",
         "a bold expressionist painting",
         "expressionist painting, expressionism, bold primary colours, kandinsky, red yellow "
         "and blue shapes, strong colours on black, abstract painting, bauhaus, modern art, "
         "franz marc, bold shapes of colour, abstract art, picasso",
-        Paint((255, 120, 40), (20, 20, 120), 0.35, 45.0),
     ),
     _style(
         "Inferno",
-        "net:20",
+        "inferno",
         "burning inferno",
         "inferno, fire, flames, hell, burning red, lava, red hot embers, dragon fire, "
         "volcano, everything on fire, dark red flames, the devil, burning, blaze",
-        Paint((255, 180, 30), (40, 0, 0), 0.60, 90.0),
     ),
     _style(
         "Frost",
-        "net:14",
+        "frost",
         "frozen in ice",
         "frost, ice, frozen, icy, winter, snow, cold and pale, covered in snow, snowy day, "
         "arctic, frosty glass, ice queen, blizzard, glacier, freezing cold",
     ),
     _style(
         "Fauvist",
-        "net:13",
+        "fauvist",
         "a wild fauvist jungle",
         "fauvism, fauvist painting, matisse, jungle, wild green and red, gauguin, tropical "
         "painting, green forest painting, wild beasts of colour, rainforest, lush green, "
         "clashing green and red, tropics",
-        Paint((250, 235, 80), (10, 70, 60), 0.50, 60.0),
     ),
     _style(
         "Mosaic",

@@ -18,7 +18,7 @@ from pipeline.embedded import (
     drawing,
     export,
     heldout,
-    strokes,
+    shading,
     unpack,
     wording,
 )
@@ -129,8 +129,7 @@ def test_training_computes_in_bfloat16_only_where_the_hardware_does() -> None:
 def test_every_style_has_a_teacher_and_words_of_its_own() -> None:
     said: list[set[str]] = []
     for spec in STYLES:
-        kind, _, index = spec.teacher.partition(":")
-        assert kind in FILTERS or (kind == "net" and 0 <= int(index) < 26)
+        assert spec.teacher in FILTERS
         words = {spec.prompt, *spec.wordings}
         assert not any(words & others for others in said), spec.name
         said.append(words)
@@ -183,30 +182,16 @@ def test_noise_is_carried_by_whole_pixels_and_stays_white() -> None:
     assert torch.equal(same, again)
 
 
-def test_strokes_follow_the_edges_and_repeat_with_the_latents() -> None:
-    plain = np.full((128, 128, 3), 128, np.uint8)
-    waves = (128 + 90 * np.sin(np.arange(128) / 6)).astype(np.uint8)[None, :, None]
-    upright = np.ascontiguousarray(np.broadcast_to(waves, (128, 128, 3)))
+def test_painted_patches_are_calm_and_keep_their_edges() -> None:
+    random = np.random.default_rng(0)
+    halves = np.where(np.arange(96) < 48, 60, 190)[None, :, None] * np.ones((96, 1, 3))
+    noisy = np.clip(halves + 12 * random.standard_normal((96, 96, 3)), 0, 255).astype(np.uint8)
 
-    level, along_edges = strokes.strokes(plain, 0.0), strokes.strokes(upright, 0.0)
+    patches = shading.painted(noisy, 8, 6).astype(float)
 
-    # long the way they run: neighbours across differ more than neighbours along
-    for texture, along, across in ((level, 1, 0), (along_edges, 0, 1)):
-        change = [np.abs(np.diff(texture, axis=axis)).mean() for axis in (along, across)]
-        assert change[1] > 1.6 * change[0]
-    np.testing.assert_allclose(level[16:48, 16:48], level[48:80, 48:80], atol=1e-5)
-
-
-def test_strokes_are_lighter_and_darker_than_what_they_lie_on() -> None:
-    grey = np.full((64, 64, 3), 128, np.uint8)
-
-    light = strokes.lay(grey, grey, strokes.Paint((255, 255, 255), (128, 128, 128), 0.5, 0.0))
-    dark = strokes.lay(grey, grey, strokes.Paint((128, 128, 128), (0, 0, 0), 0.5, 0.0))
-
-    assert light.min() == 128
-    assert 160 < light.max() < 200  # at most half the way to white
-    assert dark.max() == 128
-    assert 60 < dark.min() < 96
+    assert patches[:, :40].std() < 0.4 * noisy[:, :40].std()
+    step = patches.mean((0, 2))
+    assert step[50] - step[45] > 0.9 * 130  # a blur as wide would leave half of it
 
 
 def test_drawn_rows_show_the_styles_that_their_words_mean(tmp_path: Path) -> None:

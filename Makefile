@@ -53,7 +53,8 @@ client-types: .venv/.ready frontend/node_modules/.ready ## TypeScript types from
 	@$(PY) -m server.openapi > frontend/schema.json && cd frontend && npm run --silent types
 
 test: setup browser ## set up and run all tests
-	@$(PY) -m pytest $(ARGS)
+	@$(PY) -m pytest -n 2 tests/pipeline # these compute; the others wait, for clocks and browsers
+	@$(PY) -m pytest --ignore tests/pipeline
 	@cd frontend && npm run --silent test
 
 test-long: setup browser ## the few tests that would make `make test` too long

@@ -294,10 +294,7 @@ class Engine:
 
     def _decode(self, slot: Slot) -> EngineResult:
         started = self._clock()
-        image = slot.networks.decode(slot.x)[0].cpu().numpy()
-        motions = slot.motions
-        motion = None if motions is None else motions.pixels
-        image = slot.state.picture_filter(image, motion, slot.deflicker, slot.look)
+        image = slot.finished(slot.networks.decode(slot.x)[0].cpu().numpy())
         slot.stages_ms["decode"] = self._ms_since(started)
         slot.state.shown = image
         return EngineResult(slot.session, slot.number, image, slot.stages_ms)

@@ -4,7 +4,8 @@ import logging
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
-from jaxtyping import Float
+import numpy as np
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from pipeline.backends.protocol import Networks
@@ -75,3 +76,9 @@ class Slot:
             self.look,
             self.source if self.search else None,
         )
+
+    def finished(self, picture: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w 3"]:
+        """Blend the session's past into the decoded picture."""
+        motions = self.motions
+        motion = None if motions is None else motions.pixels
+        return self.state.picture_filter(picture, motion, self.deflicker, self.look)

@@ -2,7 +2,8 @@
 
 After each step every frame's prediction is decoded, blended with its neighbours and encoded again,
 before the next step's noise is put on it; after the last step what was blended is the picture.
-Source: DiffSynth (Duan et al. 2023, arXiv:2308.03463).
+Source: DiffSynth (Duan et al. 2023, arXiv:2308.03463). The live filters go on top: blending takes
+away what differs between neighbours, they what remains over longer.
 
 A frame waits at each step until its neighbours are there, too, and goes on alone: each runs once,
 no seam is in the film, and no more than `2 * reach + 1` frames a step are held at a time.
@@ -64,8 +65,8 @@ class Film:
 
     def __init__(self, engine: Engine, params: StyleParams, blending: Blending) -> None:
         self._engine, self._blending = engine, blending
-        # its own means against flicker, instead of the live ones; and every frame runs all steps
-        self._params = replace(params, deflicker=0.0, similarity_filter=0.0, motion_noise=0.0)
+        # every frame runs, and all steps of it
+        self._params = replace(params, similarity_filter=0.0, motion_noise=0.0)
         self.held = 0  # frames at most, so far
 
     def frames(self, images: Iterable[Image], fps: float = 25.0) -> Iterator[Image]:
@@ -94,6 +95,8 @@ class Film:
         networks = self._engine.networks
         outputs = self._engine.denoising.run(networks, [slot])
         clean = self._engine.denoising.predict(slot, outputs)
+        if step + 1 == len(windows):
+            clean = slot.steadied(clean)
         style = networks.decode(clean)[0].cpu().numpy()
         for frame, picture in windows[step].push(_Frame(number, image, style, slot)):
             yield from self._leave(windows, step, frame, picture)
@@ -103,7 +106,7 @@ class Film:
     ) -> Iterator[Image]:
         """Take a blended frame to its next step; after the last one it is done."""
         if step + 1 == len(windows):
-            yield picture
+            yield frame.slot.finished(picture)
             return
         clean = self._engine.networks.encode(torch.from_numpy(picture)[None])
         self._engine.denoising.move_on(frame.slot, clean)

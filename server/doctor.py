@@ -1,6 +1,5 @@
 """`restyle doctor`: what is installed, what would be used, what is missing, in plain words."""
 
-import os
 import platform
 import socket
 import sys
@@ -10,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 import av
 
 from pipeline.backends import choose_backend, choose_device, inference_threads
+from pipeline.cores import available_cores
 from pipeline.errors import PipelineError
 from pipeline.models.folder import open_folder
 from server.app import CLIENT
@@ -48,7 +48,10 @@ def _engine(settings: Settings) -> Iterator[tuple[bool, str]]:
     try:
         device, backend = choose_device(config), choose_backend(config)
         yield True, f"device {device}, engine {backend}"
-        yield True, f"{inference_threads(config)} of {os.cpu_count()} cores for the model on a CPU"
+        yield (
+            True,
+            f"{inference_threads(config)} of {available_cores()} cores for the model on a CPU",
+        )
         folder = open_folder(config)
         yield True, f"model {folder.name} in {folder.path}"
         yield True, f"memory {memory_sentence(folder, config)}"

@@ -1,6 +1,5 @@
 """`restyle stylize`: a video file through the live pipeline, as fast as it goes."""
 
-import os
 import sys
 import time
 from dataclasses import replace
@@ -9,6 +8,7 @@ from pathlib import Path
 from pydantic import ValidationError
 from tqdm import tqdm
 
+from pipeline.cores import available_cores
 from pipeline.engine import build_engine
 from pipeline.patch_blending import Blending
 from server.errors import describe
@@ -34,7 +34,7 @@ def stylize(given: dict[str, object]) -> int:
     try:
         config = settings.engine()
         # nothing else wants a core here: decoding and writing take 1 of 47 ms a frame
-        config = replace(config, threads=config.threads or os.cpu_count() or 1)
+        config = replace(config, threads=config.threads or available_cores())
         engine = build_engine(config, lambda step: print(f"  {step} …", file=sys.stderr))
         hint = engine.prepare(style.params())
         if hint:

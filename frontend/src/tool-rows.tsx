@@ -64,7 +64,7 @@ export function ToolRows(props: ToolRowsProps) {
           pressed={tool !== "off"}
           title={STRINGS.region.paintHint}
           aria-label={STRINGS.region.brush}
-          onClick={() => region.change({ tool: tool === "off" ? "paint" : "off" })}
+          onClick={region.toggleBrush}
         >
           <Icon name="brush" />
         </Button>

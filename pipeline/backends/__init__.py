@@ -1,6 +1,5 @@
 """The ways to run a model's networks, and which one fits a machine."""
 
-import os
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -13,6 +12,7 @@ from pipeline.backends.openvino import OpenVinoNetworks
 from pipeline.backends.protocol import Networks
 from pipeline.backends.tensorrt import TensorRtNetworks
 from pipeline.config import EngineConfig
+from pipeline.cores import available_cores
 from pipeline.errors import BackendUnavailable
 from pipeline.models.folder import ModelFolder
 
@@ -65,4 +65,4 @@ def make_networks(
 
 def inference_threads(config: EngineConfig) -> int:
     """Leave one core to decoding, encoding and the network, where there is more than one."""
-    return config.threads or max(1, (os.cpu_count() or 1) - 1)
+    return config.threads or max(1, available_cores() - 1)

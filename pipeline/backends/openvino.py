@@ -25,13 +25,14 @@ from torch import Tensor, nn
 from pipeline.backends.times import Times
 from pipeline.config import EngineConfig
 from pipeline.models.folder import ModelFolder
+from pipeline.models.folding import fold_upsampling
 from pipeline.models.loader import load_autoencoder, load_denoiser
 
 # OpenVINO's converter reports its use to a web service unless this package cannot be imported.
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # None: "not there"
 
 _KEPT_DAYS = 30
-_FORMAT = "4"  # raise when parts.py changes what is converted
+_FORMAT = "5"  # raise when parts.py or folding.py change what is converted
 
 
 class OpenVinoNetworks:
@@ -135,6 +136,8 @@ def _convert(folder: ModelFolder, config: EngineConfig, cache: Path) -> None:
     """Trace the networks and write them as OpenVINO files."""
     encoder, decoder = load_autoencoder(folder)
     denoiser = load_denoiser(folder, config.width, config.height)
+    fold_upsampling(denoiser)
+    fold_upsampling(decoder)
     shapes = _shapes(folder, config)
     any_size = _any_size(folder, config)
     latents = torch.zeros(*shapes["denoiser"])

@@ -38,6 +38,7 @@ CLIPS = {"calm": 0, "lively": 690}  # what each part of the clip is, and its fir
 DEFLICKER, FILTER = 1.0, 0.98
 BASELINE, STEADY, EVERYTHING = "fixed noise", "deflicker", "all"
 BLENDED = "blended with both neighbours"
+BLENDED_STEADY = "blended and deflicker"
 LATENTS, PICTURE = "deflicker, latents only", "deflicker, picture only"
 PARTS: dict[str, StyleParams] = {
     BASELINE: BASE,
@@ -195,7 +196,9 @@ def measure_blended(frames: int) -> dict[str, dict[str, float]]:
         motion = InputMotion()
         made = {name: restyle(engine, sources, PARTS[name])[0] for name in (BASELINE, STEADY)}
         blending = Blending("balanced", window=1)
-        made[BLENDED] = list(tqdm(Film(engine, BASE, blending).frames(sources), total=frames))
+        for name, params in ((BLENDED, BASE), (BLENDED_STEADY, PARTS[STEADY])):
+            film = Film(engine, params, blending).frames(sources)
+            made[name] = list(tqdm(film, total=frames, desc=name))
     parts = {name: judge(sources, shown, motion) for name, shown in made.items()}
     add_sharpness_ratios(parts)
     return parts

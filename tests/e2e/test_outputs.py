@@ -100,14 +100,16 @@ async def test_the_page_adds_its_overlay_to_obs(page: Page, light: Server) -> No
         await add.click()
         await expect(said).to_contain_text("This OBS has no Browser Source")
         assert obs.inputs == {}
+        await expect(page.get_by_test_id("keep-address")).not_to_be_checked()
 
         obs.kinds.append("browser_source")
         await add.click()
         await expect(said).to_have_text("OBS has a new source 'Restyle' in the scene 'Stage'.")
         assert obs.inputs["Restyle"]["kind"] == "browser_source"
+        await expect(page.get_by_test_id("keep-address")).to_be_checked()  # it works next time, too
         (session,) = light.api("GET", "/api/sessions")["sessions"]
         wanted = {
-            "url": f"{light.url}/overlay/{session['id']}#token={session['viewer_token']}",
+            "url": f"{light.url}/overlay/{session['name']}#token={session['viewer_token']}",
             "width": session["width"],
             "height": session["height"],
             "fps": 25,  # the camera's

@@ -192,11 +192,11 @@ def test_auto_takes_what_fits_the_machine(
     assert choose_backend(EngineConfig()) == backend
 
 
-@pytest.mark.parametrize(("cores", "threads"), [(None, 1), (1, 1), (2, 1), (16, 15)])
+@pytest.mark.parametrize(("cores", "threads"), [(1, 1), (2, 1), (16, 15)])
 def test_one_core_is_left_to_the_rest(
-    monkeypatch: pytest.MonkeyPatch, cores: int | None, threads: int
+    monkeypatch: pytest.MonkeyPatch, cores: int, threads: int
 ) -> None:
-    monkeypatch.setattr("os.cpu_count", lambda: cores)
+    monkeypatch.setattr("pipeline.backends.available_cores", lambda: cores)
 
     assert inference_threads(EngineConfig()) == threads
     assert inference_threads(EngineConfig(threads=3)) == 3

@@ -223,13 +223,15 @@ export class Live {
     }
   }
 
-  /** Keep the address for those who watch from one session to the next, or end it. Throws Refused. */
-  readonly keepAddress = async (on: boolean): Promise<void> => {
+  /** Keep the address for those who watch from one session to the next, or end it; give it. Throws Refused. */
+  readonly keepAddress = async (on: boolean): Promise<Viewer | null> => {
     const { viewer } = this.state;
-    if (!viewer) return;
+    if (!viewer) return null;
     if (!on) forgetName();
     const { name, viewer_token: token } = await nameSession(viewer.id, on ? keepName() : null);
-    if (this.state.viewer?.id === viewer.id) this.set({ viewer: { id: viewer.id, name, token } });
+    const named = { id: viewer.id, name, token };
+    if (this.state.viewer?.id === viewer.id) this.set({ viewer: named });
+    return named;
   };
 
   /** Resolves once the server looks for a matte, or does not; at once where there is no call to tell it. */

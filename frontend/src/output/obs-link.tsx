@@ -16,24 +16,27 @@ interface Props {
   size: Size;
   /** What is restyled: the result has no more pictures a second. */
   stream: MediaStream;
-  /** Rejects with why the server did not. */
-  onKeep: (on: boolean) => Promise<void>;
+  /** Gives who watches by which address then; rejects with why the server did not. */
+  onKeep: (on: boolean) => Promise<Viewer | null>;
 }
 
 /** Gives the live picture to OBS as a browser source: by a link, or by asking OBS itself. */
 export function ObsLink({ viewer, size, stream, onKeep }: Props) {
   const [adding, setAdding] = useState(false);
   const [problem, setProblem] = useState<string | null>(null);
-  const link = viewer && overlayLink(location.origin, viewer);
+  const linkOf = (watched: Viewer): string => overlayLink(location.origin, watched);
   const { width, height } = size;
-  const source = link === null ? null : { url: link, width, height, fps: fpsOf(stream) };
+  // what is put into OBS is to work next time, too; where the server gives no name, this once
+  const keptLink = async (now: Viewer): Promise<string> =>
+    linkOf(now.name === null ? ((await onKeep(true).catch(() => null)) ?? now) : now);
+  const source = viewer && { address: () => keptLink(viewer), width, height, fps: fpsOf(stream) };
   const keep = (on: boolean): void => {
     setProblem(null);
     onKeep(on).catch((error: unknown) => setProblem(error instanceof Error ? error.message : String(error)));
   };
   return (
     <div className="flex flex-wrap items-center gap-x-3 gap-y-2">
-      {link !== null && <CopyButton label={STRINGS.obs} testId="copy-obs" text={() => link} />}
+      {viewer && <CopyButton label={STRINGS.obs} testId="copy-obs" text={() => linkOf(viewer)} />}
       <Button data-testid="add-obs" aria-expanded={adding} onClick={() => setAdding(!adding)}>
         {STRINGS.obsAdd.open}
       </Button>

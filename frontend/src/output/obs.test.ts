@@ -2,8 +2,10 @@ import { describe, expect, it, vi } from "vitest";
 
 import { type BrowserSource, type Obs, ObsAdder, fpsOf } from "./obs";
 
-const SOURCE: BrowserSource = { url: "http://127.0.0.1:8000/overlay/a#token=b", width: 512, height: 512, fps: 25 };
-const SETTINGS = { ...SOURCE, fps_custom: true };
+const URL = "http://127.0.0.1:8000/overlay/a#token=b";
+const SHOWN = { width: 512, height: 512, fps: 25 };
+const SOURCE: BrowserSource = { address: () => Promise.resolve(URL), ...SHOWN };
+const SETTINGS = { url: URL, ...SHOWN, fps_custom: true };
 
 /** An OBS that notes what it is asked; `refusals` has the code that a request or `connect` fails with. */
 class FakeObs {
@@ -108,9 +110,11 @@ describe("what is in the way", () => {
     const obs = new FakeObs();
     obs.kinds = ["ffmpeg_source"];
     const adder = adderOf(obs);
-    await adder.add(SOURCE, 4455, "");
+    const address = vi.fn(SOURCE.address);
+    await adder.add({ ...SOURCE, address }, 4455, "");
     expect(adder.get().said).toContain("no Browser Source");
     expect(obs.done).toHaveLength(1);
+    expect(address).not.toHaveBeenCalled(); // nor is a link kept that nobody uses
   });
 
   it("is said: there is no picture yet, and OBS is not asked", async () => {

@@ -13,9 +13,9 @@ const NAME_TAKEN = 601;
 /** The part of OBS's client that is used here. */
 export type Obs = Pick<OBSWebSocket, "connect" | "call" | "disconnect">;
 
-/** What OBS is to show: an overlay page, its size in pixels, its pictures a second. */
+/** What OBS is to show: an overlay page, whose address is asked for once OBS is there; its size in pixels, its pictures a second. */
 export interface BrowserSource {
-  readonly url: string;
+  readonly address: () => Promise<string>;
   readonly width: number;
   readonly height: number;
   readonly fps: number;
@@ -96,7 +96,8 @@ async function put(obs: Obs, source: BrowserSource, port: number, password: stri
   if (!inputKinds.includes(KIND)) return TEXT.noBrowser;
   const { currentProgramSceneName: sceneName } = await obs.call("GetCurrentProgramScene");
   const { inputs } = await obs.call("GetInputList", { inputKind: KIND });
-  const inputSettings = { ...source, fps_custom: true };
+  const { address, ...shown } = source;
+  const inputSettings = { url: await address(), ...shown, fps_custom: true };
   if (!inputs.some(({ inputName }) => inputName === NAME)) {
     await obs.call("CreateInput", { sceneName, inputName: NAME, inputKind: KIND, inputSettings });
     return TEXT.added(NAME, sceneName);

@@ -1,10 +1,10 @@
 import { useSyncExternalStore } from "react";
 
 import { STRINGS } from "@/strings";
-import { Button, Field, Fold, INPUT } from "@/ui/controls";
+import { Button, Choice, Fold } from "@/ui/controls";
 import { Icon } from "@/ui/icons";
 
-import { OUTSIDE, type RegionStore, WHERE } from "./region";
+import type { RegionStore } from "./region";
 import type { FinderState } from "./use-finder";
 
 const TEXT = STRINGS.region;
@@ -19,51 +19,24 @@ export function RegionPanel({ store, state }: RegionPanelProps) {
   const { where, outside, tool } = useSyncExternalStore(store.subscribe, store.get);
   return (
     <Fold label={TEXT.title} testId="region-panel">
-      <Field label={TEXT.where}>
-        {(id) => (
-          <select
-            id={id}
-            data-testid="region-where"
-            className={INPUT}
-            value={where}
-            onChange={({ target: { value } }) => store.change({ where: WHERE.find((name) => name === value) ?? where })}
-          >
-            {WHERE.map((name) => (
-              <option key={name} value={name}>
-                {TEXT.places[name]}
-              </option>
-            ))}
-          </select>
-        )}
-      </Field>
-      <Button
-        data-testid="brush"
-        pressed={tool !== "off"}
-        title={TEXT.paintHint}
-        onClick={() => store.change({ tool: tool === "off" ? "paint" : "off" })}
-      >
+      <Choice
+        label={TEXT.where}
+        names={TEXT.places}
+        value={where}
+        testId="region-where"
+        onChange={(chosen) => store.change({ where: chosen })}
+      />
+      <Button data-testid="brush" pressed={tool !== "off"} title={TEXT.paintHint} onClick={store.toggleBrush}>
         <Icon name="brush" />
         {TEXT.brush}
       </Button>
-      <Field label={TEXT.outside}>
-        {(id) => (
-          <select
-            id={id}
-            data-testid="region-outside"
-            className={INPUT}
-            value={outside}
-            onChange={({ target: { value } }) =>
-              store.change({ outside: OUTSIDE.find((name) => name === value) ?? outside })
-            }
-          >
-            {OUTSIDE.map((name) => (
-              <option key={name} value={name}>
-                {TEXT.behind[name]}
-              </option>
-            ))}
-          </select>
-        )}
-      </Field>
+      <Choice
+        label={TEXT.outside}
+        names={TEXT.behind}
+        value={outside}
+        testId="region-outside"
+        onChange={(chosen) => store.change({ outside: chosen })}
+      />
       <p role="status" data-testid="region-state" className="text-sm text-muted">
         {state === "on" || (state === "off" && outside !== "camera") ? TEXT.seen[outside] : TEXT.state[state]}
       </p>

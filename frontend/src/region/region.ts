@@ -47,6 +47,9 @@ export class RegionStore {
     else this.set(cut ? { ...next, outside: "camera" } : next);
   }
 
+  /** Take the brush, or lay it down. */
+  readonly toggleBrush = (): void => this.change({ tool: this.region.tool === "off" ? "paint" : "off" });
+
   reset(): void {
     this.set(EVERYWHERE);
   }

@@ -2,7 +2,7 @@ import { useSyncExternalStore } from "react";
 
 import type { Info, Style } from "@/api/client";
 import { STRINGS } from "@/strings";
-import { Button, Checkbox, Field, INPUT, Slider } from "@/ui/controls";
+import { Button, Checkbox, Choice, Field, INPUT, Slider } from "@/ui/controls";
 import { CopyButton } from "@/ui/copy-button";
 import { Icon } from "@/ui/icons";
 
@@ -170,23 +170,13 @@ export function StylePanel({ store, info }: { store: StyleStore; info: Info | nu
             step={0.05}
             onChange={(motion_noise) => store.change({ motion_noise })}
           />
-          <Field label={STRINGS.noise}>
-            {(id) => (
-              <select
-                id={id}
-                data-testid="noise"
-                className={INPUT}
-                value={style.noise}
-                onChange={(event) => store.change({ noise: event.target.value as Style["noise"] })}
-              >
-                {Object.entries(STRINGS.noises).map(([value, text]) => (
-                  <option key={value} value={value}>
-                    {text}
-                  </option>
-                ))}
-              </select>
-            )}
-          </Field>
+          <Choice
+            label={STRINGS.noise}
+            names={STRINGS.noises}
+            value={style.noise}
+            testId="noise"
+            onChange={(noise) => store.change({ noise })}
+          />
           {style.noise === "warped" && (
             <Slider
               label={STRINGS.noiseWarp}

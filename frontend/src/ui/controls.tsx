@@ -122,6 +122,38 @@ export function Field({ label, children }: { label: string; children: (id: strin
   );
 }
 
+interface ChoiceProps<Name extends string> {
+  label: string;
+  /** What each is called, in the order in which they stand. */
+  names: Readonly<Record<Name, string>>;
+  value: Name;
+  testId: string;
+  onChange: (value: Name) => void;
+}
+
+/** One of a few, by name. */
+export function Choice<Name extends string>({ label, names, value, testId, onChange }: ChoiceProps<Name>) {
+  return (
+    <Field label={label}>
+      {(id) => (
+        <select
+          id={id}
+          data-testid={testId}
+          className={INPUT}
+          value={value}
+          onChange={(event) => onChange(event.target.value as Name)}
+        >
+          {Object.entries<string>(names).map(([name, text]) => (
+            <option key={name} value={name}>
+              {text}
+            </option>
+          ))}
+        </select>
+      )}
+    </Field>
+  );
+}
+
 interface FoldProps {
   label: string;
   testId: string;

@@ -1,9 +1,12 @@
 """What the scheduler promises, on a device that is only a cost."""
 
 import gc
+import subprocess
+import sys
 from collections import Counter
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 from time import thread_time
 
 import numpy as np
@@ -139,8 +142,8 @@ def test_the_same_cameras_give_the_same_schedule() -> None:
     assert runs[0][1].calls == runs[1][1].calls
 
 
-def test_the_engine_adds_less_than_two_milliseconds_to_a_tick() -> None:
-    """Of its thread's processor time at best: the checks of shapes in tests cost more than it."""
+def engine_overhead() -> float:
+    """Give the least of 60 ticks' processor time around a model that costs none, in seconds."""
     engine = make_engine(Device(Clock(), 0.006, 0.0012))
     image = np.zeros((64, 64, 3), np.uint8)
     engine.open("ann")
@@ -150,8 +153,19 @@ def test_the_engine_adds_less_than_two_milliseconds_to_a_tick() -> None:
         engine.submit("ann", number, image, PLAIN)
         engine.tick()
         spent.append(thread_time() - began)
+    return min(spent)
 
-    assert min(spent) < 0.002
+
+@pytest.mark.slow
+def test_the_engine_adds_less_than_two_milliseconds_to_a_tick() -> None:
+    """In a process of its own: the checks of shapes in tests cost ten times as much."""
+    ask = f"from {__name__} import engine_overhead; print(engine_overhead())"
+    ran = subprocess.run(
+        [sys.executable, "-c", ask], capture_output=True, text=True, check=True,
+        cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+
+    assert float(ran.stdout) < 0.002  # 0.00025 when this was written, on 2 cores with AVX2
 
 
 def test_ticks_leave_no_object_behind() -> None:

@@ -31,11 +31,13 @@ from pipeline.embedded.shading import (
     grey_of,
     inks_of,
     light_of,
+    outlined,
     ramp,
     relief,
     steepness,
     stronger,
     tone_of,
+    warmth,
 )
 
 
@@ -224,15 +226,12 @@ def woodblock(image: Image) -> Image:
     """Print from wood: flat inks from navy to cream, one of red, grain, carved outlines."""
     flat = flattened(image, 3, 11, 50)
     printed = inks_of(flat, (30, 46, 88), (92, 128, 150), (196, 200, 176), (240, 228, 194))
-    light = light_of(flat)
-    red = cv2.GaussianBlur(np.clip((light[..., 0] - light[..., 2] - 0.12) * 5, 0, 1), (0, 0), 3)
     tone = 0.45 + 0.75 * printed.mean(-1, keepdims=True)
-    share = 0.75 * red[..., None]
+    share = 0.75 * warmth(flat, 0.12, 5)[..., None]
     printed = printed * (1 - share) + share * np.float32([0.86, 0.42, 0.30]) * tone
     rows = np.arange(len(image), dtype=np.float32)[:, None, None]
     grain = 1 - 0.06 * (np.cos(rows * (2 * np.pi / 16)) > 0.2)
-    lines = np.clip(contours(flat, 2) * 1.3, 0, 1)[..., None]
-    return as_bytes(printed * grain * (1 - lines) + np.float32([0.10, 0.14, 0.28]) * lines)
+    return as_bytes(outlined(printed * grain, contours(flat, 2) * 1.3, (25.5, 35.7, 71.4)))
 
 
 def mosaic(image: Image) -> Image:
@@ -264,8 +263,7 @@ def popart(image: Image) -> Image:
     between = np.clip(1 - np.abs(level - 3.1) / 0.55, 0, 1)
     ink = np.clip((0.42 * between - dot) * 7 + 0.5, 0, 1)[..., None] * (between > 0)[..., None]
     printed = printed * (1 - ink) + ink * np.float32([0.05, 0.70, 0.80])
-    lines = np.clip(contours(flat, 2.2) * 1.2, 0, 1)[..., None]
-    return as_bytes(printed * (1 - lines) + np.float32([0.06, 0.04, 0.10]) * lines)
+    return as_bytes(outlined(printed, contours(flat, 2.2) * 1.2, (15.3, 10.2, 25.5)))
 
 
 def golden(image: Image) -> Image:

@@ -7,20 +7,20 @@ import cv2
 import numpy as np
 
 from pipeline.embedded.shading import (
-    Colours,
     Image,
-    Plane,
     as_bytes,
     contours,
     flattened,
     grey_of,
     light_of,
+    outlined,
     painted,
     ramp,
     relief,
     steepness,
     stronger,
     tone_of,
+    warmth,
 )
 
 
@@ -39,11 +39,11 @@ def starry(image: Image) -> Image:
     tone = cv2.GaussianBlur(tone_of(patches, 1.3), (0, 0), 1.5)
     night = ramp(tone, (8, 12, 48), (16, 38, 120), (38, 92, 178), (96, 160, 196), (236, 206, 96),
                  (255, 244, 190))  # fmt: skip
-    gold = (1.3 * _warmth(patches, 0.05, 3) * np.clip(tone - 0.35, 0, 1))[..., None]
+    gold = (1.3 * warmth(patches, 0.05, 3) * np.clip(tone - 0.35, 0, 1))[..., None]
     night = night * (1 - gold) + gold * np.float32([0.98, 0.80, 0.34])
     glow = cv2.GaussianBlur(np.clip(tone - 0.72, 0, 1), (0, 0), 12)[..., None]
     lines = contours(patches, 2.4) * 1.02
-    return as_bytes(_outlined(night + glow * np.float32([1.6, 1.3, 0.3]), lines, (8, 13, 51)))
+    return as_bytes(outlined(night + glow * np.float32([1.6, 1.3, 0.3]), lines, (8, 13, 51)))
 
 
 def impressionist(image: Image) -> Image:
@@ -68,9 +68,9 @@ def expressionist(image: Image) -> Image:
     cold = ramp(tone, (18, 10, 60), (30, 50, 170), (20, 130, 150), (240, 150, 30), (255, 214, 60),
                 (255, 240, 170))  # fmt: skip
     hot = ramp(tone, (60, 0, 40), (170, 20, 30), (230, 70, 30), (250, 150, 60), (255, 214, 120))
-    share = 0.8 * _warmth(patches, 0.06, 3.4)[..., None]
+    share = 0.8 * warmth(patches, 0.06, 3.4)[..., None]
     return as_bytes(
-        _outlined(cold * (1 - share) + share * hot, contours(patches, 3) * 1.4, (13, 5, 26))
+        outlined(cold * (1 - share) + share * hot, contours(patches, 3) * 1.4, (13, 5, 26))
     )
 
 
@@ -82,7 +82,7 @@ def fauvist(image: Image) -> Image:
                 (255, 240, 150))  # fmt: skip
     vivid = light_of(stronger(patches, 2.6, 1.1, 40)) + 0.08
     return as_bytes(
-        _outlined(0.6 * wild + 0.45 * vivid, contours(patches, 2.4) * 1.3, (15, 15, 102))
+        outlined(0.6 * wild + 0.45 * vivid, contours(patches, 2.4) * 1.3, (15, 15, 102))
     )
 
 
@@ -109,7 +109,7 @@ def frost(image: Image) -> Image:
     edges = np.clip(steepness(grey_of(image), 1.6) * 4 - 0.08, 0, 1)
     rime = np.clip(edges + 0.7 * cv2.GaussianBlur(edges, (0, 0), 5), 0, 1)
     tinted = cold + 0.35 * (light - light.mean(-1, keepdims=True))
-    return as_bytes(_outlined(tinted, 0.8 * rime, (247, 252, 255)))
+    return as_bytes(outlined(tinted, 0.8 * rime, (247, 252, 255)))
 
 
 def watercolour(image: Image) -> Image:
@@ -133,18 +133,3 @@ def inkwash(image: Image) -> Image:
     drawn = wash * (1 - 0.92 * cv2.GaussianBlur(contours(flat, 2.2), (0, 0), 0.8))
     paper, ink = np.float32([0.98, 0.96, 0.91]), np.float32([0.02, 0.03, 0.06])
     return as_bytes(ink + (paper - ink) * drawn[..., None])
-
-
-def _warmth(image: Image, least: float, gain: float) -> Plane:
-    """Say where colours are warm, as skin and wood are, with soft borders."""
-    light = light_of(image)
-    warm = np.clip((light[..., 0] - light[..., 2] - least) * gain, 0, 1)
-    soft: Plane = cv2.GaussianBlur(warm, (0, 0), 3)
-    return soft
-
-
-def _outlined(colours: Colours, lines: Plane, ink: tuple[int, int, int]) -> Colours:
-    """Draw lines in an ink over colours."""
-    share = np.clip(lines, 0, 1)[..., None]
-    drawn: Colours = colours * (1 - share) + share * np.float32(ink) / 255
-    return drawn

@@ -87,6 +87,21 @@ def inks_of(image: Image, *inks: tuple[int, int, int]) -> Colours:
     return printed
 
 
+def outlined(colours: Colours, lines: Plane, ink: tuple[float, float, float]) -> Colours:
+    """Draw lines in an ink, RGB of 255, over colours."""
+    share = np.clip(lines, 0, 1)[..., None]
+    drawn: Colours = colours * (1 - share) + share * np.float32(ink) / 255
+    return drawn
+
+
+def warmth(image: Image, least: float, gain: float) -> Plane:
+    """Say where colours are warm, as skin and wood are, with soft borders."""
+    light = light_of(image)
+    warm = np.clip((light[..., 0] - light[..., 2] - least) * gain, 0, 1)
+    soft: Plane = cv2.GaussianBlur(warm, (0, 0), 3)
+    return soft
+
+
 def painted(image: Image, *reaches: int) -> Image:
     """Lay the picture down in patches of one colour, whose borders follow its edges.
 

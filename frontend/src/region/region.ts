@@ -1,9 +1,9 @@
 /** Whom the style is for; what a brush painted limits it further. */
-export const WHERE = ["everywhere", "person", "background"] as const;
+const WHERE = ["everywhere", "person", "background"] as const;
 export type Where = (typeof WHERE)[number];
 
 /** What is seen where the style does not apply. `overlays`: nothing, and overlays see nothing too. */
-export const OUTSIDE = ["camera", "nothing", "green", "overlays"] as const;
+const OUTSIDE = ["camera", "nothing", "green", "overlays"] as const;
 export type Outside = (typeof OUTSIDE)[number];
 
 export type Tool = "off" | "paint" | "erase";

@@ -1,8 +1,6 @@
 """What lives between the frames of one session."""
 
-import threading
-from collections.abc import Callable
-from concurrent.futures import Future, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,7 +45,9 @@ class SessionState:
         self.scenes = Scenes()
         self.motion_level = MotionLevel()
         self._flow: InputFlow | None = None
-        self._following: Future[Followed] | None = None
+        # one thread for the session's life, which ends with it: OpenCV never gives back about 900
+        # bytes for each thread that has called it, and a thread a frame came to 34 MB an hour
+        self._following = ThreadPoolExecutor(1, "flow")
         self._prompt, self._negative = Travel(), Travel()
         self._similarity = SimilarityFilter()
         self._admitted: StyleParams | None = None  # values of the last admitted frame
@@ -65,22 +65,14 @@ class SessionState:
     def follow_aside(
         self, params: StyleParams, image: UInt8[np.ndarray, "h w 3"]
     ) -> Future[Followed] | None:
-        """Begin to `follow` an admitted frame in a thread of its own, after those before it.
+        """Begin to `follow` an admitted frame in a thread beside, after those before it.
 
         None where nothing asks for it.
         """
         if params.noise != "warped" and not params.deflicker:
-            self._flow = self._following = None
+            self._flow = None
             return None
-        before = self._following
-
-        def in_turn() -> Followed:
-            if before is not None:
-                wait([before])
-            return self.follow(params, image)
-
-        self._following = _aside(in_turn)
-        return self._following
+        return self._following.submit(self.follow, params, image)
 
     def noise_of(
         self, params: StyleParams, followed: Future[Followed] | None
@@ -152,17 +144,3 @@ class Travel:
             return self._goal
         share = (at - self._began) / self._takes
         return torch.lerp(self._start, self._goal, max(share, 0.0))
-
-
-def _aside(work: Callable[[], Followed]) -> Future[Followed]:
-    """Begin work in a thread that ends with it: no pool to shut where engines come and go."""
-    done: Future[Followed] = Future()
-
-    def run() -> None:
-        try:
-            done.set_result(work())
-        except Exception as error:  # noqa: BLE001  # told to the one who waits
-            done.set_exception(error)
-
-    threading.Thread(target=run, name="flow", daemon=True).start()
-    return done

@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-# pools of libraries that have no way to end their threads
-_LASTING = ("asyncio_", "AnyIO worker", "ThreadPoolExecutor", "pytest_timeout", "tqdm")
+# pools of libraries that have no way to end their threads, and those that end once they are
+# collected: a session's flow, which test_session_state.py checks
+_LASTING = ("asyncio_", "AnyIO worker", "ThreadPoolExecutor", "pytest_timeout", "tqdm", "flow_")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -33,9 +34,6 @@ async def nothing_left_behind() -> AsyncIterator[None]:
     yield
     gc.collect(1)  # an error is unheard once its task is collected; a full pass is slow with torch
     new = [t for t in threading.enumerate() if t not in before]
-    for thread in new:
-        if thread.name == "flow":  # ends with its frame, also where that was dropped
-            thread.join(1)
     left = [t.name for t in new if t.is_alive() and not t.name.startswith(_LASTING)]
     assert not left, f"threads still running: {left}"
     assert not unheard, f"errors nobody awaited: {unheard}"

@@ -1,3 +1,6 @@
+import gc
+import threading
+
 import cv2
 import numpy as np
 import pytest
@@ -136,3 +139,23 @@ def test_a_cut_and_a_new_seed_begin_with_new_noise() -> None:
 
     assert abs(float((first * negative).mean())) < 0.1
     assert abs(float((negative * other).mean())) < 0.1
+
+
+def test_one_thread_follows_all_frames_of_a_session_and_ends_with_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """OpenCV keeps memory for each thread that ever called it."""
+    seen: list[threading.Thread] = []
+    monkeypatch.setattr(SessionState, "follow", lambda *_: seen.append(threading.current_thread()))
+    session = state()
+    for _ in range(5):
+        followed = session.follow_aside(StyleParams(deflicker=0.5), BLACK)
+        assert followed is not None
+        followed.result()
+    assert len(seen) == 5
+    assert len({id(thread) for thread in seen}) == 1
+
+    del session
+    gc.collect()
+    seen[0].join(5)
+    assert not seen[0].is_alive()

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.backward_warp import agreement, warp
 from pipeline.flicker import stands
 from pipeline.flow import FrameMotion, reduce, sensor_noise, stilled
 
@@ -35,28 +36,9 @@ def motion_between(frame: Image, other: Image) -> Motion:
     grey, other_grey = (cv2.cvtColor(x, cv2.COLOR_RGB2GRAY) for x in (frame, other))
     flow = np.asarray(search.calc(grey, other_grey, None), np.float32)
     back = np.asarray(search.calc(other_grey, grey, None), np.float32)
-    returned = warp(back, flow)
-    away = np.square(flow + returned).sum(-1)
-    length = np.square(flow).sum(-1) + np.square(returned).sum(-1)
-    height, width = grey.shape
-    y, x = np.mgrid[:height, :width]
-    inside = (
-        (x + flow[..., 0] >= 0) & (x + flow[..., 0] <= width - 1)
-        & (y + flow[..., 1] >= 0) & (y + flow[..., 1] <= height - 1)
-    )  # fmt: skip
     steep = sum(np.square(d).sum(-1) for d in np.gradient(flow, axis=(0, 1)))
     smooth = steep <= 0.01 * np.square(flow).sum(-1) + 0.002
-    return Motion(flow, inside & (away <= 0.01 * length + 0.5) & smooth)
-
-
-def warp(image: NDArray[np.float32], flow: Flow) -> NDArray[np.float32]:
-    """Fetch, for each pixel, what `image` shows where the flow points; bilinear."""
-    height, width = flow.shape[:2]
-    y, x = np.mgrid[:height, :width].astype(np.float32)
-    fetched = cv2.remap(
-        image, x + flow[..., 0], y + flow[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
-    return np.asarray(fetched, np.float32)
+    return Motion(flow, agreement(back, flow) & smooth)
 
 
 def warp_error(image: Image, earlier: Image, motion: Motion) -> float:

@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.flow import SIDE, Gate, InputFlow, agreement, reduce, sensor_noise, to_working
+from pipeline.backward_warp import agreement
+from pipeline.flow import SIDE, Gate, InputFlow, reduce, sensor_noise, to_working
 
 CPU = torch.device("cpu")
 

@@ -27,6 +27,7 @@ class EngineConfig:
     schedule: ScheduleName = "auto"
     threads: int = 0  # inference threads on the CPU; 0: cores - 1
     max_rows: int = 8  # rows of one UNet call
+    parallel_rows: int = 1  # of them side by side on a CPU that shares its threads out among them
     feature_bank: int = 0  # 0 .. 4 frames that attention also looks at; 0: none
     feature_fusion: float = 0.0  # 0 .. 1: how far features are drawn to those of the bank
     feature_anchor: bool = False  # the first frame of a look stays in the bank, besides the others
@@ -52,3 +53,7 @@ class EngineConfig:
             )
         if not 1 <= self.max_rows <= 64:
             raise ConfigError(f"max_rows {self.max_rows}: give 1 to 64")
+        if not 1 <= self.parallel_rows <= self.max_rows:
+            raise ConfigError(
+                f"parallel_rows {self.parallel_rows}: give 1 to max_rows, {self.max_rows}"
+            )

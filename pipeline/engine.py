@@ -1,4 +1,4 @@
-"""The heart: rows of (session, frame, step) → one UNet call → finished frames.
+"""The heart: rows of (session, frame, step) → one call of each network → finished frames.
 
     engine.open("ann")
     engine.submit("ann", 0, picture, StyleParams(prompt="a pencil drawing"))
@@ -9,7 +9,7 @@ One thread submits and ticks; any thread may `prepare`.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -162,9 +162,8 @@ class Engine:
             return False
         in_flight = sum(slot.session == session for slot in self._slots)
         in_flight += sum(result.session == session for result in self._finished)
-        return in_flight < scheduler.depth(
-            self.config.schedule, steps, self.config.max_rows, self._load()
-        )
+        depth = scheduler.depth(self.config.schedule, steps, self.config.max_rows, self._load())
+        return in_flight < max(depth, self.config.parallel_rows)
 
     def submit(
         self,
@@ -201,11 +200,9 @@ class Engine:
         at = self._clock() if arrived is None else arrived
         if state.skips(image, params, at) and state.shown is not None:
             return EngineResult(session, number, state.shown, {}, skipped=True)
-        started = self._clock()
-        self._busy[session] = started
+        self._busy[session] = self._clock()
         # motion needs no model and runs beside it; only noise that it carries waits for it here
         followed = state.follow_aside(params, image)
-        source = networks.encode(torch.from_numpy(image)[None])
         noise = state.noise_of(params, followed)
         strength = state.motion_level.strength(image, params.strength, params.motion_noise)
         steps = self._schedule.steps(strength, params.steps)
@@ -221,7 +218,7 @@ class Engine:
             number=number,
             order=self._admitted,
             deadline=at + scheduler.PERIOD,
-            source=source,
+            image=image,
             noise=noise,
             steps=steps,
             prompt=prompt,
@@ -233,18 +230,25 @@ class Engine:
             look=_look(params),
             followed=followed,
             scene=state.scenes.follow(image) if self._bank is not None else 0,
-            x=steps[0].a * source + steps[0].b * noise[:1],
-            reference=source,
-            stages_ms={"encode": self._ms_since(started), "unet": 0.0},
         )
+
+    def begin(self, networks: Networks, slots: Sequence[Slot]) -> None:
+        """Encode the pictures of admitted frames of one size in one call."""
+        started = self._clock()
+        images = np.stack([slot.image for slot in slots])
+        sources = networks.encode(torch.from_numpy(images))
+        spent = self._ms_since(started) / len(slots)
+        for slot, source in zip(slots, torch.split(sources, 1), strict=True):
+            slot.begin(source)
+            slot.stages_ms = {"encode": spent, "unet": 0.0}
 
     def tick(self) -> list[EngineResult]:
         """Move frames one step on with one UNet call; give back those that are finished."""
         if self._slots:
             chosen = scheduler.pick(self._slots, self.config.max_rows)
+            chosen.sort(key=lambda slot: slot.order)  # a session's past is blended in in order
             for networks in {id(slot.networks): slot.networks for slot in chosen}.values():
                 self._advance(networks, [s for s in chosen if s.networks is networks])
-            self._finished += [self._decode(slot) for slot in chosen if slot.done]
             self._slots = [slot for slot in self._slots if not slot.done]
         return self._release()
 
@@ -281,6 +285,9 @@ class Engine:
         return scheduler.Load(self._cost.once, self._cost.row, max(1, sessions))
 
     def _advance(self, networks: Networks, chosen: Sequence[Slot]) -> None:
+        """Move frames of one size on: one call of each network for all that need it."""
+        if fresh := [slot for slot in chosen if not slot.begun]:
+            self.begin(networks, fresh)
         started = self._clock()
         outputs = self.denoising.run(networks, chosen)
         spent = self._ms_since(started)
@@ -291,13 +298,20 @@ class Engine:
             if slot.index + 1 == len(slot.steps):
                 clean = slot.steadied(clean)
             self.denoising.move_on(slot, clean)
+        if done := [slot for slot in chosen if slot.done]:
+            self._finished += self._decode(networks, done)
 
-    def _decode(self, slot: Slot) -> EngineResult:
+    def _decode(self, networks: Networks, slots: Sequence[Slot]) -> Iterator[EngineResult]:
+        """Give the pictures of finished frames of one size, decoded in one call."""
         started = self._clock()
-        image = slot.finished(slot.networks.decode(slot.x)[0].cpu().numpy())
-        slot.stages_ms["decode"] = self._ms_since(started)
-        slot.state.shown = image
-        return EngineResult(slot.session, slot.number, image, slot.stages_ms)
+        pictures = networks.decode(torch.cat([slot.x for slot in slots])).cpu().numpy()
+        spent = self._ms_since(started) / len(slots)
+        for slot, picture in zip(slots, pictures, strict=True):
+            started = self._clock()
+            image = slot.finished(picture)
+            slot.stages_ms["decode"] = spent + self._ms_since(started)
+            slot.state.shown = image
+            yield EngineResult(slot.session, slot.number, image, slot.stages_ms)
 
     def _ms_since(self, started: float) -> float:
         return (self._clock() - started) * 1000

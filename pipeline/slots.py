@@ -27,7 +27,7 @@ class Slot:
     number: int  # of the input frame
     order: int  # of admission, over all sessions
     deadline: float  # seconds of the engine's clock
-    source: Float[Tensor, "1 c h w"]  # clean latent of the input
+    image: UInt8[np.ndarray, "y x 3"]  # the input
     noise: Float[Tensor, "n c h w"]  # one field for each step
     steps: tuple[Step, ...]
     prompt: Float[Tensor, "1 s k"]  # as Networks.condition gives it
@@ -38,11 +38,21 @@ class Slot:
     search: bool  # for what the motion lost
     look: StyleParams  # what the picture is meant to look like
     followed: Future[Followed] | None  # the input's motion, found beside the model
-    x: Float[Tensor, "1 c h w"]  # the noisy latent of the step that comes next
-    reference: Float[Tensor, "1 c h w"]  # what guidance leads away from
-    scene: int = 0  # of the session: a cut begins another
+    scene: int  # of the session: a cut begins another
     index: int = 0  # of the step that comes next
     stages_ms: dict[str, float] = field(default_factory=dict)
+    # from `begin` on:
+    source: Float[Tensor, "1 c h w"] = field(init=False)  # clean latent of the input
+    x: Float[Tensor, "1 c h w"] = field(init=False)  # the noisy latent of the step that comes next
+    reference: Float[Tensor, "1 c h w"] = field(init=False)  # what guidance leads away from
+    begun: bool = False
+
+    def begin(self, source: Float[Tensor, "1 c h w"]) -> None:
+        """Take the input's latent, and put the first step's noise on it."""
+        first = self.steps[0]
+        self.source = self.reference = source
+        self.x = first.a * source + first.b * self.noise[:1]
+        self.begun = True
 
     @property
     def rows(self) -> int:

@@ -79,6 +79,7 @@ class Film:
                 if not isinstance(slot, Slot):  # strength 0
                     yield slot.image
                     continue
+                self._engine.begin(slot.networks, [slot])
                 windows = windows or [_Window(self._blending) for _ in slot.steps]
                 yield from self._advance(windows, 0, number, image, slot)
                 self.held = max(self.held, sum(len(window._frames) for window in windows))

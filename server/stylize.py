@@ -33,8 +33,9 @@ def stylize(given: dict[str, object]) -> int:
     source = FileSource(source_path)
     try:
         config = settings.engine()
-        # nothing else wants a core here: decoding and writing take 1 of 47 ms a frame
-        config = replace(config, threads=config.threads or available_cores())
+        # nothing else wants a core, and nobody waits for a frame: one on each core
+        threads = config.threads or available_cores()
+        config = replace(config, threads=threads, parallel_rows=min(threads, config.max_rows))
         engine = build_engine(config, lambda step: print(f"  {step} …", file=sys.stderr))
         hint = engine.prepare(style.params())
         if hint:

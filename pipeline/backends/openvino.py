@@ -3,7 +3,8 @@
 Networks are converted from PyTorch once, for every size, and kept on disk, so the second start
 neither imports diffusers nor converts. Each size is compiled for itself. On a CPU a batch gains
 nothing over its rows one by one, so every network is compiled for one row: no shape ever compiles
-in the way of a frame, and a row's result cannot depend on who shares its batch.
+in the way of a frame, and a row's result cannot depend on who shares its batch. Rows side by side,
+each with fewer threads, do gain (`parallel_rows`): more frames, each of them later.
 """
 
 import hashlib
@@ -39,7 +40,6 @@ class OpenVinoNetworks:
     """The networks as OpenVINO programs for one row."""
 
     name = "openvino"
-    batches = False
     device = torch.device("cpu")
 
     def __init__(
@@ -60,22 +60,30 @@ class OpenVinoNetworks:
         core = openvino.Core()
         settings = {
             "PERFORMANCE_HINT": "LATENCY",
+            "NUM_STREAMS": config.parallel_rows,
             "INFERENCE_NUM_THREADS": inference_threads(config),
             "CACHE_DIR": str(cache),
         }
         if "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
             # 2026.4 crashes the process on AVX2 when it compiles the UNet's attention as a snippet
             settings["SNIPPETS_MODE"] = "DISABLE"
-        requests = []
         shapes = _shapes(folder, config)
-        for name in ("encoder", "text", "time", "denoiser", "decoder"):
+
+        def compiled(name: str) -> "_Program":
             model = core.read_model(cache / f"{name}.xml")
             if name in shapes:
                 model.reshape({0: shapes[name]})
-            requests.append(core.compile_model(model, "CPU", settings).create_infer_request())
-        self._encoder, self._text, time, self._denoiser, self._decoder = requests
-        self._conditioning = threading.Lock()  # a request does one thing at a time
-        self._times = Times(lambda timesteps: _run(time, timesteps), self.device)
+            program = core.compile_model(model, "CPU", settings)
+            return _Program(program, config.parallel_rows)
+
+        self._encoder, self._denoiser, self._decoder = map(compiled, shapes)
+        self._text, self._conditioning = compiled("text"), threading.Lock()
+        self._times = Times(compiled("time"), self.device)
+
+    @property
+    def batches(self) -> bool:
+        """See Networks."""
+        return self._config.parallel_rows > 1
 
     def sized(self, width: int, height: int) -> "OpenVinoNetworks":
         """Compile the same files for another size; OpenVINO does that without Python's lock."""
@@ -84,12 +92,12 @@ class OpenVinoNetworks:
 
     def encode(self, images: UInt8[Tensor, "b h w 3"]) -> Float[Tensor, "b c y x"]:
         """See Networks."""
-        return _run(self._encoder, images)
+        return self._encoder(images)
 
     def condition(self, words: Float[Tensor, "1 t d"]) -> Float[Tensor, "1 s k"]:
         """See Networks."""
         with self._conditioning:
-            return _run(self._text, words)
+            return self._text(words)
 
     def denoise(
         self,
@@ -98,20 +106,34 @@ class OpenVinoNetworks:
         prompts: Float[Tensor, "b s k"],
     ) -> Float[Tensor, "b c y x"]:
         """See Networks."""
-        return _run(self._denoiser, rows, self._times(timesteps), prompts)
+        return self._denoiser(rows, self._times(timesteps), prompts)
 
     def decode(self, latents: Float[Tensor, "b c y x"]) -> UInt8[Tensor, "b h w 3"]:
         """See Networks."""
-        return _run(self._decoder, latents)
+        return self._decoder(latents)
 
 
-def _run(request: Any, *inputs: Tensor) -> Tensor:  # openvino ships no types
-    outputs = []
-    for row in range(len(inputs[0])):
-        arrays = [value[row : row + 1].contiguous().numpy() for value in inputs]
-        result = request.infer(dict(enumerate(arrays)), share_inputs=True, share_outputs=True)
-        outputs.append(torch.from_numpy(result[0].copy()))  # the next call overwrites it
-    return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
+class _Program:
+    """A network compiled for one row. One thread calls it."""
+
+    def __init__(self, compiled: Any, parallel: int) -> None:  # openvino ships no types
+        self._requests = [compiled.create_infer_request() for _ in range(parallel)]
+
+    def __call__(self, *inputs: Tensor) -> Tensor:
+        """Run all rows, as many at once as there are requests."""
+        outputs: list[Tensor] = []
+        rows = [
+            {at: value[row : row + 1].contiguous().numpy() for at, value in enumerate(inputs)}
+            for row in range(len(inputs[0]))
+        ]
+        for first in range(0, len(rows), len(self._requests)):
+            busy = list(zip(self._requests, rows[first:], strict=False))
+            for request, row in busy:
+                request.start_async(row, share_inputs=True)
+            for request, _ in busy:
+                request.wait()
+                outputs.append(torch.from_numpy(request.get_output_tensor().data.copy()))
+        return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
 
 
 def _shapes(folder: ModelFolder, config: EngineConfig) -> dict[str, list[int]]:

@@ -41,7 +41,7 @@ class Device:
 
     def encode(self, images: Tensor) -> Tensor:
         """See Networks."""
-        self.clock.now += self.frame
+        self.clock.now += self.frame * len(images)
         return torch.zeros(len(images), 16, SIDE // 8, SIDE // 8)
 
     def condition(self, words: Tensor) -> Tensor:
@@ -57,5 +57,5 @@ class Device:
 
     def decode(self, latents: Tensor) -> Tensor:
         """See Networks."""
-        self.clock.now += self.frame
+        self.clock.now += self.frame * len(latents)
         return torch.zeros(len(latents), SIDE, SIDE, 3, dtype=torch.uint8)

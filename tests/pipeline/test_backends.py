@@ -3,6 +3,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -163,6 +164,19 @@ def test_openvino_gives_results_that_later_frames_do_not_overwrite(small: Engine
     assert not np.array_equal(*images)
 
 
+@pytest.mark.slow
+def test_rows_side_by_side_are_those_one_after_another(small: EngineConfig) -> None:
+    config = replace(small, threads=2, parallel_rows=2)
+    networks = [make_networks(open_folder(c), c, lambda _: None) for c in (small, config)]
+    images = torch.from_numpy(np.stack([picture(number) for number in range(3)]))
+
+    latents = [each.encode(images) for each in networks]
+    assert torch.equal(*latents)
+    pictures = [each.decode(latents[0]) for each in networks]
+    assert torch.equal(*pictures)
+    assert [each.batches for each in networks] == [False, True]
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
 def test_cuda_without_a_gpu_is_refused_with_what_to_do() -> None:
     for backend in ("auto", "eager", "openvino"):
@@ -200,6 +214,11 @@ def test_one_core_is_left_to_the_rest(
 
     assert inference_threads(EngineConfig()) == threads
     assert inference_threads(EngineConfig(threads=3)) == 3
+
+
+def test_more_rows_side_by_side_than_a_call_has_are_refused() -> None:
+    with pytest.raises(ConfigError, match="parallel_rows 9: give 1 to max_rows, 8"):
+        EngineConfig(parallel_rows=9)
 
 
 @pytest.mark.parametrize("side", [0, 56, 250, 2056])

@@ -1,6 +1,7 @@
 import threading
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import diffusers
 import numpy as np
@@ -204,6 +205,51 @@ def test_a_stream_batch_moves_all_its_frames_in_one_call(bench: Bench) -> None:
         engine.tick()
     assert networks.rows == [1, 2, 3, 4, 4, 4, 4, 4]
     assert sorted(networks.timesteps[-1]) == [99, 199, 299, 399]
+
+
+def test_each_network_is_called_once_for_all_sessions(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, networks = bench.engine()
+    counts: dict[str, list[int]] = {}
+    for name in ("encode", "denoise", "decode"):
+        method = getattr(networks, name)
+
+        def counted(first: Tensor, *rest: object, name: str = name, method: Any = method) -> Tensor:
+            counts.setdefault(name, []).append(len(first))
+            result: Tensor = method(first, *rest)
+            return result
+
+        monkeypatch.setattr(networks, name, counted)
+    for session in ("ann", "ben", "cat"):
+        engine.open(session)
+        engine.submit(session, 0, picture(1), INK)
+
+    assert [result.session for result in engine.tick()] == ["ann", "ben", "cat"]
+    assert counts == {"encode": [3], "denoise": [3], "decode": [3]}
+
+
+def test_frames_side_by_side_are_steadied_in_order(bench: Bench) -> None:
+    """Both of a session's frames end in one call; their past is the same as one after another."""
+    params = replace(INK, deflicker=0.8)
+    sensor = np.random.default_rng(0)
+    noisy = [picture(1) // 2 + sensor.integers(0, 20, (SIDE, SIDE, 3), np.uint8) for _ in range(8)]
+    frames = [("ann", n, image, params) for n, image in enumerate(noisy)]
+    shown = {}
+
+    for rows in (1, 2):
+        engine, networks = bench.engine(parallel_rows=rows)
+        engine.open("ann")
+        results = play(engine, frames)
+        assert [result.number for result in results] == list(range(8))
+        assert max(networks.rows) == rows
+        shown[rows] = [result.image for result in results]
+
+    assert max(levels_apart(*pair) for pair in zip(*shown.values(), strict=True)) <= 1
+    unsteadied, _ = bench.engine()
+    unsteadied.open("ann")
+    plain = play(unsteadied, [(*frame[:3], replace(INK, deflicker=0.0)) for frame in frames])
+    assert any(levels_apart(a, b.image) > 1 for a, b in zip(shown[2], plain, strict=True))
 
 
 def test_a_session_does_not_see_who_shares_its_batch(bench: Bench) -> None:

@@ -1,8 +1,13 @@
-"""A video file through the live engine, as fast as it goes; every frame comes out, in order."""
+"""A video file through the live engine, as fast as it goes; every frame comes out, in order.
+
+Reading, restyling and writing have a thread each, and each is at most one frame ahead of the next.
+"""
 
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import av
 
@@ -11,11 +16,12 @@ from pipeline.params import StyleParams
 from pipeline.patch_blending import Blending
 from pipeline.smoothing import Film
 from streams.convert import to_picture, to_rgb
-from streams.protocol import Result, Stylizer
+from streams.protocol import Image, Result, Stylizer
 from streams.sinks.recorder import Recorder
 from streams.sources.file import FileSource
 
 _SESSION = "file"
+_T = TypeVar("_T")
 
 
 def stylize_file(
@@ -39,7 +45,7 @@ def stylize_file(
             pictures = _restyled(engine, source, style)
         else:
             pictures = _smoothed(engine, source, style, blending)
-        for picture, stages in pictures:
+        for picture, stages in _ahead(pictures):
             started = time.perf_counter()
             recorder.write(picture)
             on_frame(stages | {"write": (time.perf_counter() - started) * 1000})
@@ -55,11 +61,9 @@ def stylize_file(
 def _restyled(
     engine: Stylizer, source: FileSource, style: StyleParams
 ) -> Iterator[tuple[av.VideoFrame, dict[str, float]]]:
-    width, height = engine.config.width, engine.config.height
     engine.open(_SESSION)
     try:
-        for number, picture in enumerate(source):
-            image = to_rgb(picture, width, height)
+        for number, image in enumerate(_ahead(_images(engine, source))):
             if style.bypass:
                 yield to_picture(image), {}
                 continue
@@ -77,10 +81,24 @@ def _smoothed(
     engine: Stylizer, source: FileSource, style: StyleParams, blending: Blending
 ) -> Iterator[tuple[av.VideoFrame, dict[str, float]]]:
     assert isinstance(engine, Engine)
-    width, height = engine.config.width, engine.config.height
-    images = (to_rgb(picture, width, height) for picture in source)
+    images = _ahead(_images(engine, source))
     for image in Film(engine, style, blending).frames(images, float(source.info.fps)):
         yield to_picture(image), {}
+
+
+def _images(engine: Stylizer, source: FileSource) -> Iterator[Image]:
+    width, height = engine.config.width, engine.config.height
+    return (to_rgb(picture, width, height) for picture in source)
+
+
+def _ahead(items: Iterator[_T]) -> Iterator[_T]:
+    """Give items one by one; the next one is made meanwhile in a thread beside."""
+    end = object()
+    with ThreadPoolExecutor(1, "ahead") as pool:
+        coming = pool.submit(next, items, end)
+        while (item := coming.result()) is not end:
+            coming = pool.submit(next, items, end)
+            yield item  # type: ignore[misc]  # not the end
 
 
 def _shown(result: Result) -> tuple[av.VideoFrame, dict[str, float]]:

@@ -10,11 +10,10 @@ One thread submits and ticks; any thread may `prepare`.
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
 
 from pipeline import guidance, scheduler, warm_up
 from pipeline.backends import choose_device, make_networks
@@ -22,45 +21,15 @@ from pipeline.backends.protocol import Banked, Networks
 from pipeline.config import EngineConfig, Size
 from pipeline.denoising import Denoising
 from pipeline.models import vram
-from pipeline.models.folder import ModelFolder, Preset, open_folder
+from pipeline.models.folder import ModelFolder, open_folder
 from pipeline.models.loader import load_text
 from pipeline.params import StyleParams
 from pipeline.prompts import Prompts
+from pipeline.results import EngineInfo, EngineResult, Image
 from pipeline.schedule import read_schedule
 from pipeline.session_state import SessionState
 from pipeline.sizes import Sizes
 from pipeline.slots import Slot
-
-Image = UInt8[np.ndarray, "h w 3"]
-
-
-@dataclass(frozen=True, slots=True)
-class EngineResult:
-    """A finished frame."""
-
-    session: str
-    number: int  # of the input frame that it shows
-    image: Image  # RGB
-    stages_ms: dict[str, float]  # encode, unet, decode
-    skipped: bool = False  # the picture before, because the input had hardly changed
-
-
-@dataclass(frozen=True, slots=True)
-class EngineInfo:
-    """What an engine is, for people."""
-
-    model: str
-    device: str
-    backend: str
-    prediction_type: str
-    width: int
-    height: int
-    ms_per_frame: float  # one step, measured at warm-up
-    presets: tuple[Preset, ...]
-    places: int | None = (
-        None  # sessions whose state fits into the device's memory, if that is fixed
-    )
-    size_step: int | None = None  # of sides while it runs; None: it has one size only
 
 
 def build_engine(

@@ -8,21 +8,17 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import torch
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import UInt8
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn import functional
 
 from pipeline.backward_warp import agreement, warp
-from pipeline.noise_warp import Flow, sample
 
 SIDE = 256  # pixels of the longer side at which motion is estimated
 _CUT_RESIDUAL, _CUT_VALID = 0.15, 0.4
 _LEAST_NOISE = 0.5  # grey levels: a camera without any would open the gate for rounding errors
-_WINDOW = 9  # pixels a side over which the gate compares
+WINDOW = 9  # pixels a side over which the gate compares
 _AVERAGED = 5  # pixels a side over which the residual of what stands is averaged
-_GATE = 0.45  # of the sensor's standard deviation, that a motion must explain more than standing
+GATE = 0.45  # of the sensor's standard deviation, that a motion must explain more than standing
 
 Grey = UInt8[np.ndarray, "h w"]
 
@@ -73,9 +69,9 @@ def stilled(motion: FrameMotion, last: Grey, grey: Grey, noise: float) -> FrameM
     """
     now, before = grey.astype(np.float32), last.astype(np.float32)
     still, moved = np.abs(now - before), motion.residual
-    window = (_WINDOW, _WINDOW)
+    window = (WINDOW, WINDOW)
     gain = cv2.blur(still, window) - cv2.blur(moved, window)
-    passes = gain > _GATE * max(noise, _LEAST_NOISE)
+    passes = gain > GATE * max(noise, _LEAST_NOISE)
     residual = cv2.blur(np.where(passes, moved, still), (_AVERAGED, _AVERAGED)) - noise
     backward = np.where(passes[..., None], motion.backward, np.float32(0))
     return FrameMotion(
@@ -100,45 +96,3 @@ def sensor_noise(one: Grey, other: Grey) -> float:
     """
     change = other[::2, ::2].astype(np.float32) - one[::2, ::2]
     return float(1.4826 * np.median(np.abs(change - np.median(change))) / 2**0.5)
-
-
-def to_working(flow: NDArray[np.float32], height: int, width: int, device: torch.device) -> Flow:
-    """Resize a flow to a working grid, its values with it."""
-    scale = np.array([width / flow.shape[1], height / flow.shape[0]], np.float32)
-    if flow.shape[:2] != (height, width):
-        flow = cv2.resize(flow, (width, height), interpolation=cv2.INTER_LINEAR)
-    return torch.from_numpy(flow * scale).permute(2, 0, 1).contiguous().to(device)
-
-
-class Gate:
-    """Lets motion pass that explains the picture better than standing still does.
-
-    On bare walls dense search finds motion of several pixels in sensor noise. Compared is the
-    anchor's frame with the current one, where slow motion has added up to something.
-    """
-
-    def __init__(
-        self, anchor: Float[Tensor, "1 h w"], current: Float[Tensor, "1 h w"], noise: float
-    ) -> None:
-        self._anchor, self._current, self._least = anchor, current, _GATE * noise
-
-    def __call__(self, ahead: Flow, back: Flow) -> tuple[Flow, Flow]:
-        """Set motion to zero where it does not pay."""
-        return (
-            self._gated(ahead, self._anchor, self._current),
-            self._gated(back, self._current, self._anchor),
-        )
-
-    def _gated(self, flow: Flow, own: Tensor, other: Tensor) -> Flow:
-        still = _window(own - other)
-        moved = _window(own - sample(other, flow))
-        passes: Bool[Tensor, "1 h w"] = still - moved > self._least
-        # unknown motion stays unknown: it is no proof of standing still
-        unknown = ~torch.isfinite(flow).all(0, keepdim=True)
-        return torch.where(passes | unknown, flow, torch.zeros_like(flow))
-
-
-def _window(difference: Float[Tensor, "1 h w"]) -> Float[Tensor, "1 h w"]:
-    return functional.avg_pool2d(
-        difference.abs().nan_to_num(255.0)[None], _WINDOW, 1, _WINDOW // 2, count_include_pad=False
-    )[0]

@@ -8,11 +8,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from pipeline.errors import ModelError
+from pipeline.models.folder import RECTIFIED
 
 _GRID = 50  # the grid of latent consistency models: timesteps 999, 979, … 19
 _PREDICTIONS = ("epsilon", "v_prediction", "sample")
 _FLOW = "FlowMatchEulerDiscreteScheduler"
-RECTIFIED = "RectifiedFlow"  # InstaFlow's folders have the scheduler of Stable Diffusion
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from pipeline.flow import FrameMotion, Gate, InputFlow, to_working
+from pipeline.flow import FrameMotion, InputFlow
+from pipeline.noise_gate import Gate, to_working
 from pipeline.noise_warp import NoiseWarp
 from pipeline.params import StyleParams
 

@@ -14,9 +14,10 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from pipeline.engine import Engine, Image
+from pipeline.engine import Engine
 from pipeline.params import StyleParams
 from pipeline.patch_blending import Blending
+from pipeline.results import Image
 from pipeline.slots import Slot
 
 _SESSION = "film"

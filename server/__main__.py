@@ -76,7 +76,8 @@ def parser() -> argparse.ArgumentParser:
     serve.add_argument(
         "--engine-process",
         action=argparse.BooleanOptionalAction,
-        help="run the engine in a process of its own, which is restarted when it dies",
+        help="run the engine in a process of its own, which is restarted when it dies (default); "
+        "without, in the server's: one process to debug",
     )
     stylize = commands.add_parser("stylize", help="restyle a video file")
     stylize.add_argument("input", type=Path)

@@ -13,8 +13,7 @@ from typing import Any, cast
 import uvicorn
 from fastapi import FastAPI
 
-from pipeline.backends import choose_backend
-from pipeline.engine import build_engine
+from pipeline.building import build
 from pipeline.models.folder import open_folder
 from server.app import create_app
 from server.connections import Connection
@@ -32,7 +31,6 @@ def serve(settings: Settings) -> int:
     set_up(settings.log_level, settings.log_format)
     config = settings.engine()
     open_folder(config)  # a wrong model is told now, not when the first page opens
-    choose_backend(config)
     listener = _listen(settings)
     osc = bind(settings.osc)
     addresses = tuple(settings.ice_addresses) or (settings.host,)
@@ -44,9 +42,8 @@ def serve(settings: Settings) -> int:
             else tuple("127.0.0.1" if a == "localhost" else a for a in addresses)
         )
     )
-    build = partial(build_engine, config)
-    apart = EngineProcess(build, _say_step) if settings.engine_process else None
-    worker = Worker(apart.start if apart else lambda: build(_say_step))
+    apart = EngineProcess(partial(build, config), _say_step) if settings.engine_process else None
+    worker = Worker(apart.start if apart else partial(build, config, _say_step))
     app = create_app(settings, worker, _say, osc=osc)
     server = _Server(_uvicorn_config(app, settings), app, settings)
     worker.ready.add_done_callback(lambda ready: server.loaded(ready.exception()))

@@ -60,7 +60,7 @@ class Settings(BaseSettings):
     max_rows: int = 8
     compile_mode: CompileMode = "auto"
     osc: int = Field(default=0, ge=0, le=65535)  # UDP port on loopback; 0: none
-    engine_process: bool = False  # a process of its own: `serve` outlives its crashes and hangs
+    engine_process: bool = True  # of its own: `serve` outlives its crashes and hangs
 
     # where pictures may go besides the page and viewers
     recordings: Path | None = None  # the folder of recordings; None: none are made

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from pipeline.config import EngineConfig, Size
-from pipeline.engine import EngineInfo
 from pipeline.params import StyleParams
+from pipeline.results import EngineInfo
 from streams import engine_child
 from streams.engine_child import RESULTS, Build, Bytes, Progress, picture_bytes
 from streams.errors import EngineAway

@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 
 from pipeline.config import EngineConfig, Size
-from pipeline.engine import EngineInfo, EngineResult
 from pipeline.params import StyleParams
+from pipeline.results import EngineInfo, EngineResult
 from streams.engine_child import Build, Progress, picture_bytes, view
 from streams.engine_handle import Child
 from streams.errors import EngineAway

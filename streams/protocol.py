@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.config import EngineConfig, Size
-from pipeline.engine import EngineInfo
 from pipeline.params import StyleParams
+from pipeline.results import EngineInfo
 
 Image = NDArray[np.uint8]  # [h, w, 3] RGB
 EngineState = Literal["running", "stuck", "restarting", "failed"]

@@ -10,9 +10,10 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 
 from pipeline.config import Size
-from pipeline.engine import EngineInfo
+from pipeline.errors import PipelineError
 from pipeline.flicker import FlickerMeter
 from pipeline.params import StyleParams
+from pipeline.results import EngineInfo
 from streams.convert import to_picture, to_rgb
 from streams.errors import EngineAway
 from streams.frame import Frame, Restyled, SessionId
@@ -136,6 +137,9 @@ class Worker:
     def _run(self) -> None:
         try:
             engine = self._engine = self._build()
+        except PipelineError as error:  # one sentence for the user, which `serve` says
+            self.ready.set_exception(error)
+            return
         except Exception as error:
             logger.exception("the engine could not be built")
             self.ready.set_exception(error)

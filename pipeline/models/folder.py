@@ -16,8 +16,8 @@ from pipeline.config import EngineConfig
 from pipeline.embedded import WEIGHTS
 from pipeline.errors import ConfigError, ModelError
 from pipeline.models.fit import check_weights
-from pipeline.schedule import RECTIFIED
 
+RECTIFIED = "RectifiedFlow"  # InstaFlow's folders have the scheduler of Stable Diffusion
 _PICKLES = (".ckpt", ".pt", ".pth", ".bin", ".pkl")
 # what a part may be; nothing else is ever imported on a model's word
 CLASSES = {

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fastapi import APIRouter, Request
 
-from pipeline.engine import EngineInfo
+from pipeline.results import EngineInfo
 from server.auth import address, issue
 from server.errors import ApiError
 from server.routes.context import Here, OwnerOnly

@@ -22,11 +22,12 @@ from PIL import ImageDraw
 from tqdm import tqdm
 
 from pipeline.config import EngineConfig
-from pipeline.engine import Engine, Image, build_engine
+from pipeline.engine import Engine, build_engine
 from pipeline.flicker import FlickerMeter
 from pipeline.metrics import Consistency, Motion, motion_between
 from pipeline.params import StyleParams
 from pipeline.patch_blending import Blending
+from pipeline.results import Image
 from pipeline.smoothing import Film
 from streams.convert import to_rgb
 from streams.sources.file import FileSource

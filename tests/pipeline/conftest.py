@@ -26,11 +26,12 @@ from transformers import (
 from pipeline.backends.eager import EagerNetworks
 from pipeline.config import EngineConfig
 from pipeline.embedded import export
-from pipeline.engine import Engine, EngineResult, Image
+from pipeline.engine import Engine
 from pipeline.models.folder import open_folder
 from pipeline.models.patch_autoencoder import PatchAutoencoder
 from pipeline.models.static_text import StaticTextEncoder
 from pipeline.params import StyleParams
+from pipeline.results import EngineResult, Image
 
 SIDE = 64
 TEXT = 24  # width of embeddings

@@ -14,10 +14,11 @@ import torch
 from pipeline.backends import choose_backend, choose_device, inference_threads, make_networks
 from pipeline.config import EngineConfig
 from pipeline.embedded import WEIGHTS
-from pipeline.engine import Engine, Image, build_engine
+from pipeline.engine import Engine, build_engine
 from pipeline.errors import BackendUnavailable, ConfigError
 from pipeline.models.folder import open_folder
 from pipeline.params import StyleParams
+from pipeline.results import Image
 from tests.pipeline.conftest import FAMILIES, Bench, alone, drain, picture
 
 PLAIN = StyleParams(prompt="ink", strength=0.6, steps=2, guidance_scale=1.0)

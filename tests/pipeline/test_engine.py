@@ -10,12 +10,13 @@ import torch
 from diffusers import DDPMScheduler, UNet2DConditionModel
 from torch import Tensor
 
-from pipeline.engine import Engine, Image
+from pipeline.engine import Engine
 from pipeline.errors import ConfigError
 from pipeline.models.folder import open_folder
 from pipeline.models.loader import load_text
 from pipeline.models.patch_autoencoder import PatchAutoencoder
 from pipeline.params import StyleParams
+from pipeline.results import Image
 from pipeline.session_state import Followed, SessionState
 from tests.pipeline.conftest import (
     FAMILIES,

@@ -11,11 +11,12 @@ from torch import Tensor
 from pipeline.backends import choose_backend
 from pipeline.backends.eager import EagerNetworks
 from pipeline.config import EngineConfig
-from pipeline.engine import Engine, Image
+from pipeline.engine import Engine
 from pipeline.errors import ConfigError
 from pipeline.feature_bank import FeatureBank, Features, Kept, Row, Scenes
 from pipeline.models.folder import open_folder
 from pipeline.params import StyleParams
+from pipeline.results import Image
 from tests.pipeline.conftest import TEXT, Bench, drain, levels_apart, make_unet, picture
 
 INK = StyleParams(prompt="ink", strength=0.8, steps=1, guidance_scale=1.0)

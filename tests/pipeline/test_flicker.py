@@ -5,8 +5,8 @@ import time
 import numpy as np
 import pytest
 
-from pipeline.engine import Image
 from pipeline.flicker import FlickerMeter
+from pipeline.results import Image
 from tests.pipeline.conftest import picture
 
 SIDE = 256

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from pipeline.backward_warp import agreement
-from pipeline.flow import SIDE, Gate, InputFlow, reduce, sensor_noise, to_working
+from pipeline.flow import SIDE, InputFlow, reduce, sensor_noise
+from pipeline.noise_gate import Gate, to_working
 
 CPU = torch.device("cpu")
 

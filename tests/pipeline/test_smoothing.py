@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from pipeline import patch_blending
-from pipeline.engine import Image
 from pipeline.params import StyleParams
 from pipeline.patch_blending import Blending, Mode
 from pipeline.patch_match import Search
+from pipeline.results import Image
 from pipeline.smoothing import Film
 from tests.pipeline.conftest import Bench, picture
 

@@ -124,7 +124,7 @@ async def _phases(server: Server) -> list[str]:
 
 def start(state: Path) -> Server:
     """Start a server whose engine has a process of its own."""
-    server = Server(free_port(), "--engine-process", state=state)
+    server = Server(free_port(), state=state)
     try:
         server.wait_ready(300)
     except BaseException:

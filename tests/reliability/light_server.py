@@ -3,8 +3,8 @@
 import sys
 
 from server import __main__, serve
-from tests.streams.fakes import FakeEngine
+from tests.streams.fakes import build
 
 if __name__ == "__main__":
-    vars(serve)["build_engine"] = lambda config, progress: FakeEngine()
+    vars(serve)["build"] = build
     sys.exit(__main__.main(sys.argv[1:]))

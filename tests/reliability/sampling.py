@@ -16,7 +16,7 @@ from tests.e2e.serving import Server
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One look at a process."""
+    """One look at a process and its children."""
 
     at_s: float
     rss_mb: float
@@ -51,10 +51,12 @@ async def sampled(server: Server, ages: Ages | None = None) -> AsyncIterator[lis
 def look(
     process: psutil.Process, at: float, age: float | None = None, fps: float | None = None
 ) -> Sample:
-    """Take one sample; raises psutil.Error when the process is gone."""
+    """Take one sample of a process and its children; raises psutil.Error when it is gone."""
     gc.collect(0)
-    rss = process.memory_info().rss / 1e6
-    return Sample(round(at, 1), round(rss, 1), process.num_fds(), process.num_threads(), age, fps)
+    tree = [process, *process.children(recursive=True)]
+    rss = sum(each.memory_info().rss for each in tree) / 1e6
+    fds, threads = sum(p.num_fds() for p in tree), sum(p.num_threads() for p in tree)
+    return Sample(round(at, 1), round(rss, 1), fds, threads, age, fps)
 
 
 def slope_per_hour(samples: list[Sample]) -> float:

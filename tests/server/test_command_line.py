@@ -195,6 +195,12 @@ def test_the_second_start_is_quick_and_sigterm_ends_an_idle_server_with_status_0
         second.stop()
 
 
+def test_the_servers_process_loads_no_torch() -> None:
+    """It would answer two seconds later: the engine's process has torch."""
+    loaded = "import sys, server.serve; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", loaded], cwd=ROOT, check=False).returncode == 0
+
+
 def test_a_reader_that_has_enough_is_no_error() -> None:
     command = [sys.executable, "-m", "server", "models", "show", "embedded"]
     with subprocess.Popen(

@@ -8,7 +8,7 @@ from dataclasses import replace
 import psutil
 import pytest
 
-from pipeline.engine import EngineInfo, EngineResult
+from pipeline.results import EngineInfo, EngineResult
 from tests.server.client import Browser
 from tests.server.conftest import Serve, Served
 from tests.streams.fakes import FakeEngine

@@ -11,7 +11,7 @@ import pytest
 from aiortc import MediaStreamTrack
 from aiortc.mediastreams import MediaStreamError
 
-from pipeline.engine import EngineResult
+from pipeline.results import EngineResult
 from tests.bench.offset import compare
 from tests.server.conftest import Serve, Served
 from tests.server.marks import Clicking, Marked

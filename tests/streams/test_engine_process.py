@@ -13,9 +13,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from pipeline.engine import EngineResult
 from pipeline.errors import ConfigError, ModelError
 from pipeline.params import StyleParams
+from pipeline.results import EngineResult
 from streams import engine_process
 from streams.engine_child import Progress
 from streams.engine_process import EngineProcess

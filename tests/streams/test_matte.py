@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pipeline.engine import EngineResult
 from pipeline.params import StyleParams
+from pipeline.results import EngineResult
 from streams.convert import to_rgb
 from streams.frame import Frame, Restyled
 from streams.matte import is_marked, join, over, split, to_cut_out

@@ -5,9 +5,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from pipeline.engine import EngineResult
 from pipeline.errors import ModelError
 from pipeline.params import StyleParams
+from pipeline.results import EngineResult
 from streams.frame import Restyled
 from streams.worker import Worker
 from tests.streams.fakes import FakeEngine

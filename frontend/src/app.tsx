@@ -1,6 +1,7 @@
 import { type CSSProperties, useState, useSyncExternalStore } from "react";
 
 import type { Source } from "@/call/live";
+import { ElsewherePanel } from "@/elsewhere/elsewhere-panel";
 import { MidiPanel } from "@/midi/midi-panel";
 import { ObsLink } from "@/output/obs-link";
 import { OutputsPanel } from "@/output/outputs-panel";
@@ -103,6 +104,7 @@ export function App() {
             />
           )}
           {viewer && <OutputsPanel session={viewer.id} outputs={state.outputs} />}
+          {info && <ElsewherePanel own={viewer?.id ?? null} style={values} />}
         </div>
         <aside className="card h-fit lg:row-span-2">
           <StylePanel store={style} info={info} />

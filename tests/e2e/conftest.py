@@ -49,8 +49,8 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="package")
 def light_product(tmp_path_factory: pytest.TempPathFactory, films: Path) -> Iterator[Server]:
-    """Run the product with an engine that only inverts; it may record."""
-    options = ("--recordings", str(films))
+    """Run the product with an engine that only inverts; it may record and open the clip."""
+    options = ("--recordings", str(films), "--source-folder", str(CLIP.parent))
     with serving(tmp_path_factory.mktemp("state"), *options, module=LIGHT) as running:
         yield running
 

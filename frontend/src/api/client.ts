@@ -15,6 +15,8 @@ export type ServerMessage = Schemas["ServerMessage"];
 export type Matte = Schemas["MatteChange"]["matte"];
 export type EngineState = Schemas["StatsMessage"]["engine"];
 export type NameInForce = Schemas["NameInForce"];
+export type SessionState = Schemas["SessionState"];
+export type NewSource = Pick<Schemas["SourceOffer"], "kind" | "at"> & { style: StylePatch };
 export type OutputState = Schemas["OutputState"];
 export type OutputKind = OutputState["kind"];
 export type OutputList = Schemas["OutputList"];
@@ -87,12 +89,26 @@ export const postOffer = (sdp: string, wishes: Wishes): Promise<Answer> =>
 
 /** Give a session another name, or none: then links given so far let nobody in any more. */
 export const nameSession = (session: string, name: string | null): Promise<NameInForce> =>
-  call("PUT", `/api/sessions/${encodeURIComponent(session)}/name`, { name });
+  call("PUT", `${sessionAt(session)}/name`, { name });
+
+/** Give every session of the server, whoever made it. */
+export const listSessions = async (): Promise<readonly SessionState[]> =>
+  (await call<Schemas["SessionList"]>("GET", "/api/sessions")).sessions;
+
+/** Make a session of what the server finds by itself. Throws Refused for what no setting allows. */
+export const openSource = (source: NewSource): Promise<unknown> => call("POST", "/api/sources", source);
+
+const sessionAt = (id: string): string => `/api/sessions/${encodeURIComponent(id)}`;
+
+export const restyleSession = (id: string, style: StylePatch): Promise<unknown> =>
+  call("PATCH", sessionAt(id), style);
+
+export const endSession = (id: string): Promise<unknown> => call("DELETE", sessionAt(id));
 
 /** Start the engine again after the server gave it up. Throws Refused. */
 export const restartEngine = (): Promise<void> => call("POST", "/api/engine/restart");
 
-const outputs = (session: string): string => `/api/sessions/${encodeURIComponent(session)}/outputs`;
+const outputs = (session: string): string => `${sessionAt(session)}/outputs`;
 
 export const listOutputs = (session: string): Promise<OutputList> => call("GET", outputs(session));
 

@@ -8,7 +8,7 @@ import { CopyButton } from "@/ui/copy-button";
 
 import { AddToObs } from "./add-to-obs";
 import { fpsOf } from "./obs";
-import { overlayLink } from "./overlay-link";
+import { overlayLink } from "@/call/overlay-link";
 
 interface Props {
   /** Null while there is no picture to watch. */

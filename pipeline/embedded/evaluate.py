@@ -5,7 +5,8 @@
 psnr_…          what the autoencoder keeps of webcam frames and of styled pictures, in dB
 identity_psnr   how near an empty prompt comes to the picture itself
 agreement_psnr  how near a result comes to its teacher's
-separability    share of results whose nearest teacher, by VGG Gram matrices, is their own
+separability    share of results whose nearest teacher, by VGG Gram matrices, is their own, of all
+                and of the twelve styles that the design names
 wordings        the same for 200 prompts kept from training (tests/fixtures/wordings.json)
 edges           agreement of the result's edges with the camera's at strength .5 (F1, 2 pixels)
 warp_error      E_warp over still-camera clips in grey levels: of input, teachers, model, and the
@@ -43,6 +44,10 @@ from pipeline.params import StyleParams
 
 Image = NDArray[np.uint8]
 _CLIP_FRAMES = 12
+_TWELVE = (
+    "Oil painting", "Ink wash", "Pencil", "Watercolour", "Comic", "Neon", "Pixel art", "Duotone",
+    "Clay", "Stained glass", "Moonlight", "Frost",
+)  # fmt: skip
 
 
 class Restyler:
@@ -159,6 +164,11 @@ def still_figures(
     results = [[restyle(x, spec.prompt) for spec in STYLES] for x in small]
     textures = [judge.textures(teachers) for teachers in taught]
     found = [judge.nearest(row, teachers) for row, teachers in zip(results, textures, strict=True)]
+    twelve = [i for i, spec in enumerate(STYLES) if spec.name in _TWELVE]
+    found_of_twelve = [
+        judge.nearest([row[i] for i in twelve], [texture[twelve] for texture in teachers])
+        for row, teachers in zip(results, textures, strict=True)
+    ]
     confused = {
         spec.name: [STYLES[row[i]].name for row in found if row[i] != i]
         for i, spec in enumerate(STYLES)
@@ -172,6 +182,9 @@ def still_figures(
             for y, t in zip(ys, ts, strict=True)
         ),
         "separability": _mean(row[i] == i for row in found for i in range(len(STYLES))),
+        "separability_of_twelve": _mean(
+            row[place] == place for row in found_of_twelve for place in range(len(twelve))
+        ),
         "taken_for": {name: others for name, others in confused.items() if others},
         "edges": _mean(
             edge_f1(x, restyle(x, s.prompt, strength=0.5)) for x in small for s in STYLES

@@ -76,14 +76,8 @@ def plain(picture: av.VideoFrame) -> av.VideoFrame:
 
 
 def i420(picture: av.VideoFrame) -> Bytes:
-    """Give the planes as one array [3h/2, w]; other formats and odd sizes are converted, and
-    pictures that use all 256 levels (PNG, JPEG) are brought to the 16 .. 235 of video.
-    """
-    width, height = picture.width & ~1, picture.height & ~1
-    odd = (width, height) != (picture.width, picture.height)
-    if odd or picture.format.name != "yuv420p" or picture.color_range == ColorRange.JPEG:
-        picture = picture.reformat(width, height, "yuv420p", dst_color_range=ColorRange.MPEG)
-    planes: Bytes = picture.to_ndarray().astype(np.uint8, copy=False)
+    """Give the planes of the plain picture as one array [3h/2, w]."""
+    planes: Bytes = plain(picture).to_ndarray().astype(np.uint8, copy=False)
     return planes
 
 

@@ -64,3 +64,12 @@ def test_a_picture_of_all_256_levels_keeps_its_levels() -> None:
     assert abs(to_rgb(full, 64, 64).mean() - 60) <= 2
     planes = full.reformat(format="yuvj420p", dst_color_range=ColorRange.JPEG)
     assert abs(to_rgb(planes, 64, 64).mean() - 60) <= 2
+
+
+def test_a_film_in_hd_colours_keeps_them() -> None:
+    image = np.full((64, 64, 3), (200, 40, 40), np.uint8)
+    hd = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(
+        format="yuv420p", dst_colorspace=Colorspace.ITU709
+    )
+    hd.colorspace = Colorspace.ITU709  # as a decoder says of most HD video
+    assert np.abs(to_rgb(hd, 64, 64).mean((0, 1)) - (200, 40, 40)).max() < 8

@@ -6,6 +6,8 @@ import av
 from av.container import OutputContainer
 from av.video.frame import PictureType
 
+from streams.sinks.colours import tell_colours
+
 _TICK = Fraction(1, 90_000)
 
 
@@ -28,6 +30,7 @@ class LiveVideo:
         self._container, self._key_every = container, key_every
         stream = self._stream = container.add_stream("libx264", rate=30)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        tell_colours(stream)
         stream.codec_context.time_base = _TICK
         stream.codec_context.gop_size = 100_000  # key frames come from below
         # no B-frames and no look-ahead: what was written is out, not in the encoder

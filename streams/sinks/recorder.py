@@ -8,6 +8,7 @@ import av
 from av.video.stream import VideoStream
 
 from streams.errors import SinkError
+from streams.sinks.colours import tell_colours
 
 
 class Recorder:
@@ -29,6 +30,7 @@ class Recorder:
         if self._stream is None:
             stream = self._container.add_stream("libx264", rate=self._fps)
             stream.width, stream.height, stream.pix_fmt = picture.width, picture.height, "yuv420p"
+            tell_colours(stream)
             stream.options = {"crf": "18", "preset": "veryfast"}
             self._stream = stream
         picture.pts, picture.time_base = self._count, 1 / self._fps

@@ -12,8 +12,10 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from av.video.reformatter import ColorRange
 
 from streams.errors import SinkError
+from streams.sinks.recorder import Recorder
 from streams.sinks.recording import Recording, recording_path
 
 ROOT = Path(__file__).parents[2]
@@ -47,6 +49,24 @@ def test_pictures_keep_their_times_and_key_frames_come_by_time(tmp_path: Path) -
     assert [seconds for seconds, key in found if key] == pytest.approx([0, 1.1, 3.7, 4.75])
     assert recording.bytes == path.stat().st_size
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("offline", [False, True])
+def test_a_file_says_which_colours_it_has(offline: bool, tmp_path: Path) -> None:
+    """Players go by the size else, and show tall pictures greener."""
+    path = tmp_path / "film.mp4"
+    if offline:
+        recorder = Recorder(path, Fraction(30))
+        recorder.write(picture(0))
+        recorder.close()
+    else:
+        recording = Recording(path, 64, 64)
+        recording.write(picture(0), 0)
+        recording.close()
+    with av.open(str(path)) as file:
+        frame, context = next(file.decode(video=0)), file.streams.video[0].codec_context
+        assert (frame.colorspace, frame.color_range) == (6, ColorRange.MPEG)  # SMPTE 170M
+        assert (context.color_primaries, context.color_trc) == (6, 6)
 
 
 _KILLED = """

@@ -39,6 +39,11 @@ async def test_axe_finds_nothing_in_any_state(page: Page, server: Server) -> Non
     await expect(page.get_by_test_id("copy-obs")).to_be_visible()
     found += await faults(page, "live")
 
+    await page.get_by_test_id("brush-tool").click()
+    await expect(page.get_by_test_id("painter")).to_be_visible()
+    found += await faults(page, "painting")
+    await page.get_by_test_id("brush-tool").click()
+
     for panel in await page.locator("details > summary").all():
         await panel.click()
     await page.get_by_test_id("add-obs").click()

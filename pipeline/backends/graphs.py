@@ -46,7 +46,8 @@ class GraphNetworks:
         height, width = config.height // folder.downscale, config.width // folder.downscale
         picture = (1, config.height, config.width, 3)
         self._upload = Upload(picture, torch.uint8, self.device)
-        self._download = Download(picture, torch.uint8, self.device)
+        pictures = (config.max_rows, *picture[1:])
+        self._download = Download(pictures, torch.uint8, self.device)
         pool = torch.cuda.graph_pool_handle()
         stream = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]  # torch's own gap
 
@@ -93,12 +94,8 @@ class GraphNetworks:
     @torch.inference_mode()
     def decode(self, latents: Float[Tensor, "b c y x"]) -> UInt8[Tensor, "b h w 3"]:
         """See Networks; the pictures are on the host."""
-        return torch.cat(
-            [
-                self._download.wait_sync(self._decoder(latents[row : row + 1]))
-                for row in range(len(latents))
-            ]
-        )
+        pictures = [self._decoder(latents[row : row + 1]) for row in range(len(latents))]
+        return self._download.wait_sync(torch.cat(pictures))
 
 
 class Graph:

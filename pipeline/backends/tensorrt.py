@@ -63,7 +63,8 @@ class TensorRtNetworks:
         picture = (1, config.height, config.width, 3)
         self._picture = torch.empty(picture, dtype=torch.uint8, device=self.device)
         self._upload = Upload(picture, torch.uint8, self.device)
-        self._download = Download(picture, torch.uint8, self.device)
+        pictures = (config.max_rows, *picture[1:])
+        self._download = Download(pictures, torch.uint8, self.device)
 
     @torch.inference_mode()
     def encode(self, images: UInt8[Tensor, "b h w 3"]) -> Float[Tensor, "b c y x"]:
@@ -93,12 +94,8 @@ class TensorRtNetworks:
     @torch.inference_mode()
     def decode(self, latents: Float[Tensor, "b c y x"]) -> UInt8[Tensor, "b h w 3"]:
         """See Networks; the pictures are on the host."""
-        return torch.cat(
-            [
-                self._download.wait_sync(self._decoder(latents[row : row + 1]))
-                for row in range(len(latents))
-            ]
-        )
+        pictures = [self._decoder(latents[row : row + 1]) for row in range(len(latents))]
+        return self._download.wait_sync(torch.cat(pictures))
 
 
 def find_library(device: str) -> Any:  # tensorrt ships no types

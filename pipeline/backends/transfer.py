@@ -22,7 +22,7 @@ class Upload:
 
 
 class Download:
-    """Fetches arrays of one shape from the device."""
+    """Fetches arrays from the device, of the shape `[rows, *rest]` or with fewer rows."""
 
     def __init__(self, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> None:
         self._pinned = torch.empty(shape, dtype=dtype, pin_memory=device.type == "cuda")
@@ -30,11 +30,12 @@ class Download:
 
     def wait_sync(self, value: Tensor) -> Tensor:
         """Fetch `value`; the only place of a frame that waits for the GPU. Gives a copy."""
-        self._pinned.copy_(value, non_blocking=True)
+        fetched = self._pinned[: len(value)]
+        fetched.copy_(value, non_blocking=True)
         if self._arrived is not None:
             self._arrived.record()
             self._arrived.synchronize()
-        return self._pinned.clone()
+        return fetched.clone()
 
 
 def _event(device: torch.device) -> torch.cuda.Event | None:

@@ -7,7 +7,7 @@ soft and shows the borders of the patches. Here a result is decoded and compared
 picture by pixels, by features and by texture, and decoder and denoiser learn from that together.
 Rows come in pairs: the same picture a few pixels further, with other sensor noise, and with the
 noise carried along (Go-with-the-Flow, Burgert et al. 2025, arXiv:2501.08331). Where both show the
-same, they are to look the same. A third of the batches takes two steps.
+same, they are to look the same. A third of the batches takes two steps, some take a light touch.
 """
 
 import argparse
@@ -22,25 +22,39 @@ from torch.nn import functional
 from pipeline.embedded.drawing import Drawn, Rows
 from pipeline.embedded.perceptual import Perceptual, difference
 from pipeline.embedded.train_autoencoder import load as load_autoencoder
-from pipeline.embedded.train_unet import embed, make_models, noise_table
+from pipeline.embedded.train_unet import FULL_AT, embed, make_models, noise_table
 from pipeline.embedded.training import Training, ahead, device_of, half_precision
 
 _SIDE = 128
 _FIRST, _SECOND = (699, 1000), (299, 600)  # timesteps: strength .7 to 1, then about half
-_TWO_STEPS = 0.33
+_LIGHT = (99, 700)  # less than the whole style is asked for
+_TWO_STEPS, _LIGHT_TOUCHES = 0.33, 0.15
 _EDGE = 8  # pixels at a crop's border that are not compared between the two of a pair
 _WEIGHTS = {"pixels": 1.0, "edges": 1.0, "features": 3.0, "texture": 1.0, "steady": 1.0,
             "latents": 0.2, "autoencoder": 0.5, "words": 0.05}  # fmt: skip
 
 
-def predict(training: Training, source: Tensor, pairs: Rows, words: Tensor) -> Tensor:
-    """Denoise in one step, or now and then in two; gradients go through the last."""
+def draw_timesteps(pairs: int) -> tuple[list[Tensor], Tensor]:
+    """Draw the timesteps of one or two steps, the same for both of a pair, and the style's share.
+
+    What one step from a lower noise level is to give lies that share of the way to the style.
+    """
+    chance = random.random()
+    if chance < _TWO_STEPS:
+        levels = [_FIRST, _SECOND]
+    else:
+        levels = [_LIGHT if chance < _TWO_STEPS + _LIGHT_TOUCHES else _FIRST]
+    steps = [torch.randint(*level, (pairs,)).repeat_interleave(2) for level in levels]
+    return steps, (steps[0] / FULL_AT).clamp(max=1)
+
+
+def predict(
+    training: Training, source: Tensor, pairs: Rows, words: Tensor, levels: list[Tensor]
+) -> Tensor:
+    """Denoise in one step or two; gradients go through the last."""
     abar, unet = noise_table(source.device), training.models["unet"]
     start = source
-    levels = (_FIRST, _SECOND) if random.random() < _TWO_STEPS else (_FIRST,)
-    for number, level in enumerate(levels):
-        # both of a pair take the same timestep
-        steps = torch.randint(*level, (len(source) // 2,)).repeat_interleave(2).to(source.device)
+    for number, steps in enumerate(levels):
         a, b = (root.sqrt()[:, None, None, None] for root in (abar[steps], 1 - abar[steps]))
         rows = torch.cat([a * start + b * pairs.noise[number], source], 1)
         with torch.set_grad_enabled(number == len(levels) - 1):
@@ -51,23 +65,24 @@ def predict(training: Training, source: Tensor, pairs: Rows, words: Tensor) -> T
 def losses_of(training: Training, perceptual: Perceptual, pairs: Rows) -> dict[str, Tensor]:
     """Compare decoded results with the teacher's pictures, and the two of each pair."""
     autoencoder = training.models["autoencoder"]
+    levels, share = draw_timesteps(len(pairs.shifts))
+    levels, share = [steps.to(training.device) for steps in levels], share.to(training.device)
+    styled = torch.lerp(pairs.source, pairs.styled, share[:, None, None, None])
     with half_precision(training.device):
         with torch.no_grad():
-            source, wanted = autoencoder.encode(
-                torch.cat([pairs.source, pairs.styled])
-            ).latents.chunk(2)
-            looks = perceptual(pairs.styled[::2])  # the other of a pair looks the same
+            source, wanted = autoencoder.encode(torch.cat([pairs.source, styled])).latents.chunk(2)
+            looks = perceptual(styled[::2])  # the other of a pair looks the same
         words, misread = embed(training.models["text"], pairs.prompts, same_noise_in_pairs=True)
-        latents = predict(training, source.float(), pairs, words)
+        latents = predict(training, source.float(), pairs, words, levels)
         kept = random.choice((source, wanted))
         decoded, back = (
             autoencoder.decode(torch.cat([latents.to(kept.dtype), kept])).sample.float().chunk(2)
         )
         features, texture = difference(perceptual(decoded[::2]), looks)
-    original = pairs.source if kept is source else pairs.styled
+    original = pairs.source if kept is source else styled
     losses = {
-        "pixels": functional.l1_loss(decoded, pairs.styled),
-        "edges": edges(decoded, pairs.styled),
+        "pixels": functional.l1_loss(decoded, styled),
+        "edges": edges(decoded, styled),
         "features": features,
         "texture": texture,
         "steady": unsteadiness(decoded, pairs.shifts),

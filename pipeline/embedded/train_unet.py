@@ -27,7 +27,7 @@ from pipeline.models.patch_autoencoder import PatchAutoencoder
 from pipeline.models.static_text import StaticTextEncoder
 
 _WORD_NOISE = 0.25  # standard deviation, where a word's vector has one of 1
-_FULL_AT = 700  # timestep from which on the whole style is asked for
+FULL_AT = 700  # timestep from which on the whole style is asked for
 
 
 def make_unet(latent_channels: int) -> UNet2DConditionModel:
@@ -87,7 +87,7 @@ def losses_of(
     steps = draw_timesteps(len(rows.source)).to(training.device)
     a = abar[steps].sqrt()[:, None, None, None]
     b = (1 - abar[steps]).sqrt()[:, None, None, None]
-    share = (steps / _FULL_AT).clamp(max=1)[:, None, None, None]
+    share = (steps / FULL_AT).clamp(max=1)[:, None, None, None]
     with half_precision(training.device):
         with torch.no_grad():
             source, styled = autoencoder.encode(

@@ -225,6 +225,20 @@ def test_pairs_that_move_together_are_steady() -> None:
     assert float(distil.unsteadiness(pair, [(0, 0)])) > 0.2
 
 
+def test_a_light_touch_is_asked_for_less_of_the_style_and_pairs_take_the_same_steps() -> None:
+    random.seed(0)
+    torch.manual_seed(0)
+    drawn = [distil.draw_timesteps(2) for _ in range(100)]
+
+    for levels, share in drawn:
+        assert all(torch.equal(steps[::2], steps[1::2]) for steps in levels)
+        torch.testing.assert_close(share, (levels[0] / 700).clamp(max=1))
+    assert {len(levels) for levels, _ in drawn} == {1, 2}
+    light = [share for levels, share in drawn if len(levels) == 1 and bool((share < 0.9).any())]
+    assert 5 <= len(light) <= 30
+    assert all(bool((share > 0.99).all()) for levels, share in drawn if len(levels) == 2)
+
+
 @torch.no_grad()
 def test_principal_components_alone_reconstruct_pictures_they_never_saw() -> None:
     model, unseen = linear_autoencoder(), smooth(8, 1)

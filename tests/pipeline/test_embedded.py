@@ -65,6 +65,16 @@ def test_the_shipped_styles_have_names_prompts_and_examples() -> None:
     assert all(preset.prompt and preset.examples for preset in presets)
 
 
+MEANINGLESS = (
+    "bicycle repair manual", "the quarterly report", "how to bake bread", "stock market crash",
+    "a dog", "xyzzy plugh", "my grandmother's recipe", "football match results", "car insurance",
+    "quantum chromodynamics", "please restart the server", "seven hundred apples", "sleep",
+    "tax return form", "the train to Berlin", "hello", "university lecture", "shoe size",
+    "wifi password", "running fast", "milk and eggs", "astronomy homework", "parliament debate",
+    "an elephant in the garden", "broken printer",
+)  # fmt: skip
+
+
 @SHIPPED
 def test_the_shipped_model_reads_wordings_that_training_never_had() -> None:
     folder = open_folder(EngineConfig())
@@ -80,12 +90,12 @@ def test_the_shipped_model_reads_wordings_that_training_never_had() -> None:
     told = [prompts.hint(words) for _, wordings in asked for words in wordings]
 
     assert len(read) == 200
-    assert sum(read) >= 180  # 194 of the sixth version
+    assert sum(read) >= 180  # 195 of the seventh version
     assert sum(hint is not None for hint in told) <= 6
     for spec in STYLES:
         assert prompts.hint(spec.prompt) is None
         assert prompts.hint(spec.name) is None
-    assert prompts.hint("bicycle repair manual") is not None
+    assert sum(prompts.hint(words) is not None for words in MEANINGLESS) >= 15  # 16 of the seventh
 
 
 @SHIPPED

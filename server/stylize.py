@@ -33,9 +33,11 @@ def stylize(given: dict[str, object]) -> int:
     source = FileSource(source_path)
     try:
         config = settings.engine()
-        # nothing else wants a core, and nobody waits for a frame: one on each core
+        # nothing else wants a core, and nobody waits for a frame: one on each core, but for films
+        # that are blended, which go through the model frame by frame
         threads = config.threads or available_cores()
-        config = replace(config, threads=threads, parallel_rows=min(threads, config.max_rows))
+        rows = 1 if blending else min(threads, config.max_rows)
+        config = replace(config, threads=threads, parallel_rows=rows)
         engine = build_engine(config, lambda step: print(f"  {step} …", file=sys.stderr))
         hint = engine.prepare(style.params())
         if hint:

@@ -4,7 +4,7 @@ Networks are converted from PyTorch once, for every size, and kept on disk, so t
 neither imports diffusers nor converts. Each size is compiled for itself. On a CPU a batch gains
 nothing over its rows one by one, so every network is compiled for one row: no shape ever compiles
 in the way of a frame, and a row's result cannot depend on who shares its batch. Rows side by side,
-each with fewer threads, do gain (`parallel_rows`): more frames, each of them later.
+each with a share of the threads (`parallel_rows`), take less processor time, and each takes longer.
 """
 
 import hashlib

@@ -119,6 +119,8 @@ def test_a_session_keeps_no_more_than_is_counted(bench: Bench) -> None:
     )  # fmt: skip
     for number in range(2):
         engine.submit("ann", number, picture(number), style)
+        for slot in engine._slots:
+            engine.begin(slot.networks, [slot])
         shared = ("state", "networks")  # counted elsewhere
         slots = [
             getattr(slot, name) for slot in engine._slots for name in slot.__slots__

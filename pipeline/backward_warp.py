@@ -27,11 +27,20 @@ def inside(x: Plane, y: Plane) -> Bool[np.ndarray, "h w"]:
     return within
 
 
-def warp(
-    picture: Shaped[np.ndarray, "h w *c"], flow: Flow, interpolation: int = cv2.INTER_LINEAR
-) -> Float32[np.ndarray, "h w *c"]:
+def resized(flow: Flow, height: int, width: int) -> Float32[np.ndarray, "rows columns 2"]:
+    """Bring a flow to another grid, its values with it; the very flow if it has that size."""
+    rows, columns = flow.shape[:2]
+    if (rows, columns) == (height, width):
+        return flow
+    other = np.asarray(cv2.resize(flow, (width, height), interpolation=cv2.INTER_LINEAR))
+    other[..., 0] *= width / columns
+    other[..., 1] *= height / rows
+    return other
+
+
+def warp(picture: Shaped[np.ndarray, "h w *c"], flow: Flow) -> Float32[np.ndarray, "h w *c"]:
     """Fetch, for each pixel, what `picture` shows where the flow points."""
-    return fetch(picture, *pointed_at(flow), interpolation)
+    return fetch(picture, *pointed_at(flow))
 
 
 def fetch(

@@ -1,6 +1,5 @@
 """Which of the input's motion may carry noise, on the grid that noise is warped on."""
 
-import cv2
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
@@ -8,16 +7,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from pipeline.backward_warp import resized
 from pipeline.flow import GATE, WINDOW
 from pipeline.noise_warp import Flow, sample
 
 
 def to_working(flow: NDArray[np.float32], height: int, width: int, device: torch.device) -> Flow:
     """Resize a flow to a working grid, its values with it."""
-    scale = np.array([width / flow.shape[1], height / flow.shape[0]], np.float32)
-    if flow.shape[:2] != (height, width):
-        flow = cv2.resize(flow, (width, height), interpolation=cv2.INTER_LINEAR)
-    return torch.from_numpy(flow * scale).permute(2, 0, 1).contiguous().to(device)
+    working = torch.from_numpy(resized(flow, height, width))
+    return working.permute(2, 0, 1).contiguous().to(device)
 
 
 class Gate:

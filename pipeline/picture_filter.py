@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 from numpy.typing import NDArray
 
-from pipeline.backward_warp import fetch, inside, pointed_at
+from pipeline.backward_warp import fetch, inside, pointed_at, resized
 from pipeline.deflicker import MOST, Ramp
 
 _MEANT = 36.0  # grey levels over three channels, from which on a change is meant
@@ -41,11 +41,8 @@ def to_pixels(
 ) -> PictureMotion:
     """Prepare a frame's motion, in pixels of its own grid, for pictures of a size."""
     back = np.nan_to_num(backward, nan=0, posinf=0, neginf=0)  # not trusted there
-    rows, columns = trust.shape
-    if (rows, columns) != (height, width):
-        back = cv2.resize(back, (width, height), interpolation=cv2.INTER_LINEAR)
-        back[..., 0] *= width / columns
-        back[..., 1] *= height / rows
+    back = resized(back, height, width)
+    if trust.shape != (height, width):
         trust = cv2.resize(trust, (width, height), interpolation=cv2.INTER_LINEAR)
     x, y = pointed_at(back)
     fine = _kept(back[..., 0]) * _kept(back[..., 1])

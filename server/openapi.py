@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from pipeline.engine import build_engine
+from pipeline.building import build
 from server.app import create_app
 from server.schema.channel import ClientMessage, ServerMessage
 from server.schema.service import Problem
@@ -17,9 +17,8 @@ from streams.worker import Worker
 def contract() -> dict[str, Any]:
     """Give the OpenAPI document, with the messages of the channel `control` among its schemas."""
     settings = Settings()
-    document: dict[str, Any] = create_app(
-        settings, Worker(lambda: build_engine(settings.engine()))
-    ).openapi()
+    worker = Worker(lambda: build(settings.engine(), lambda step: None))  # never started
+    document: dict[str, Any] = create_app(settings, worker).openapi()
     schemas = document["components"]["schemas"]
     messages: dict[str, Any] = {"ClientMessage": ClientMessage, "ServerMessage": ServerMessage}
     for name, kind in messages.items():

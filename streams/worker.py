@@ -137,11 +137,9 @@ class Worker:
     def _run(self) -> None:
         try:
             engine = self._engine = self._build()
-        except PipelineError as error:  # one sentence for the user, which `serve` says
-            self.ready.set_exception(error)
-            return
         except Exception as error:
-            logger.exception("the engine could not be built")
+            if not isinstance(error, PipelineError):  # that is a sentence, which `serve` says
+                logger.exception("the engine could not be built")
             self.ready.set_exception(error)
             return
         self._revivable = engine if isinstance(engine, Revivable) else None

@@ -19,20 +19,15 @@ from streams.aiortc_patches import TransportSettings, install
 from tests.bench.client import Client, Pictures
 from tests.bench.scenarios import webcam
 from tests.e2e.serving import TOKEN, Server, free_port
+from tests.reliability.sampling import tree
 
 MODES = {"in the server's process": "--no-engine-process", "in its own": "--engine-process"}
 _START = 600.0  # seconds that a start may take
 
 
-def tree(server: Server) -> list[psutil.Process]:
-    """Give the server's process and those it started."""
-    process = psutil.Process(server.pid)
-    return [process, *process.children(recursive=True)]
-
-
 def cpu_seconds(server: Server) -> float:
     """Add up the processor time of a server's processes."""
-    return sum(sum(p.cpu_times()[:2]) for p in tree(server))
+    return sum(sum(p.cpu_times()[:2]) for p in tree(psutil.Process(server.pid)))
 
 
 async def visit(server: Server, seconds: float) -> dict[str, float]:
@@ -70,7 +65,7 @@ def measure(seconds: float, rounds: int) -> dict[str, Any]:
             for mode, server in servers.items():
                 seen[mode].append(asyncio.run(visit(server, seconds)))
         memory = {
-            mode: [round(p.memory_full_info().uss / 1e6) for p in tree(server)]
+            mode: [round(p.memory_full_info().uss / 1e6) for p in tree(psutil.Process(server.pid))]
             for mode, server in servers.items()
         }
     medians = {

@@ -48,14 +48,20 @@ async def sampled(server: Server, ages: Ages | None = None) -> AsyncIterator[lis
         await asyncio.gather(watching, return_exceptions=True)
 
 
+def tree(process: psutil.Process) -> list[psutil.Process]:
+    """Give a process and those it started."""
+    return [process, *process.children(recursive=True)]
+
+
 def look(
     process: psutil.Process, at: float, age: float | None = None, fps: float | None = None
 ) -> Sample:
     """Take one sample of a process and its children; raises psutil.Error when it is gone."""
     gc.collect(0)
-    tree = [process, *process.children(recursive=True)]
-    rss = sum(each.memory_info().rss for each in tree) / 1e6
-    fds, threads = sum(p.num_fds() for p in tree), sum(p.num_threads() for p in tree)
+    processes = tree(process)
+    rss = sum(p.memory_info().rss for p in processes) / 1e6
+    fds = sum(p.num_fds() for p in processes)
+    threads = sum(p.num_threads() for p in processes)
     return Sample(round(at, 1), round(rss, 1), fds, threads, age, fps)
 
 

@@ -87,6 +87,8 @@ export interface Wishes {
 export const postOffer = (sdp: string, wishes: Wishes): Promise<Answer> =>
   call("POST", "/api/sessions", { sdp, type: "offer", ...wishes });
 
+const sessionAt = (id: string): string => `/api/sessions/${encodeURIComponent(id)}`;
+
 /** Give a session another name, or none: then links given so far let nobody in any more. */
 export const nameSession = (session: string, name: string | null): Promise<NameInForce> =>
   call("PUT", `${sessionAt(session)}/name`, { name });
@@ -97,8 +99,6 @@ export const listSessions = async (): Promise<readonly SessionState[]> =>
 
 /** Make a session of what the server finds by itself. Throws Refused for what no setting allows. */
 export const openSource = (source: NewSource): Promise<unknown> => call("POST", "/api/sources", source);
-
-const sessionAt = (id: string): string => `/api/sessions/${encodeURIComponent(id)}`;
 
 export const restyleSession = (id: string, style: StylePatch): Promise<unknown> =>
   call("PATCH", sessionAt(id), style);
@@ -120,7 +120,7 @@ export const endOutput = (session: string, id: string): Promise<OutputState> =>
 
 /** Give a session's place back; also while the page goes away. */
 export function deleteSession(id: string, token: string): void {
-  void fetch(`/api/sessions/${id}`, {
+  void fetch(sessionAt(id), {
     method: "DELETE",
     headers: { authorization: `Bearer ${token}` },
     keepalive: true,

@@ -1,5 +1,6 @@
 import { type NewSource, Refused, type SessionState, type Style } from "@/api/client";
 import { STRINGS } from "@/strings";
+import { Store } from "@/ui/store";
 
 export const KINDS = ["url", "file", "image", "device"] as const satisfies readonly NewSource["kind"][];
 
@@ -33,21 +34,13 @@ export function figuresOf({ width, height, stats, style, state, source }: Sessio
 }
 
 /** The sessions of the server that this page did not make: cameras it opened, what others send. */
-export class Elsewhere {
-  private view: ElsewhereView = { sessions: [], busy: false, said: "" };
-  private readonly listeners = new Set<() => void>();
+export class Elsewhere extends Store<ElsewhereView> {
   private readonly calls: ElsewhereCalls;
 
   constructor(calls: ElsewhereCalls) {
+    super({ sessions: [], busy: false, said: "" });
     this.calls = calls;
   }
-
-  readonly get = (): ElsewhereView => this.view;
-
-  readonly subscribe = (listener: () => void): (() => void) => {
-    this.listeners.add(listener);
-    return () => this.listeners.delete(listener);
-  };
 
   /** Ask who is there. What is shown stays while the server is away: the call itself tells of that. */
   async look(): Promise<void> {
@@ -82,10 +75,5 @@ export class Elsewhere {
     await this.look();
     this.set({ busy: false, said });
     return done;
-  }
-
-  private set(change: Partial<ElsewhereView>): void {
-    this.view = { ...this.view, ...change };
-    for (const listener of this.listeners) listener();
   }
 }

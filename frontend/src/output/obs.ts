@@ -1,6 +1,7 @@
 import type OBSWebSocket from "obs-websocket-js/json";
 
 import { STRINGS } from "@/strings";
+import { Store } from "@/ui/store";
 
 const TEXT = STRINGS.obsAdd;
 const NAME = "Restyle"; // by it the source is found again
@@ -34,21 +35,13 @@ export function fpsOf(stream: MediaStream): number {
 }
 
 /** Puts an overlay into the OBS of this machine. Keeps no password and knows nothing of React. */
-export class ObsAdder {
-  private view: ObsView = { busy: false, said: "" };
-  private readonly listeners = new Set<() => void>();
+export class ObsAdder extends Store<ObsView> {
   private readonly load: () => Promise<Obs>;
 
   constructor(load = loadClient) {
+    super({ busy: false, said: "" });
     this.load = load;
   }
-
-  readonly get = (): ObsView => this.view;
-
-  readonly subscribe = (listener: () => void): (() => void) => {
-    this.listeners.add(listener);
-    return () => this.listeners.delete(listener);
-  };
 
   /** Make the source in OBS's current scene, or point the one that is there to this overlay. */
   async add(source: BrowserSource | null, port: number, password: string): Promise<void> {
@@ -75,11 +68,6 @@ export class ObsAdder {
     } finally {
       void obs.disconnect();
     }
-  }
-
-  private set(view: ObsView): void {
-    this.view = view;
-    for (const listener of this.listeners) listener();
   }
 }
 

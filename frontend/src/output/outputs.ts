@@ -6,6 +6,7 @@ import {
   Refused,
 } from "@/api/client";
 import { STRINGS } from "@/strings";
+import { Store } from "@/ui/store";
 
 import { clock } from "./recording";
 
@@ -56,23 +57,15 @@ export interface OutputsView {
 }
 
 /** Starts and ends the outputs of one session. How they do comes with the call's figures. */
-export class Outputs {
-  private view: OutputsView = { kinds: {}, busy: [], said: {} };
-  private readonly listeners = new Set<() => void>();
+export class Outputs extends Store<OutputsView> {
   private readonly session: string;
   private readonly calls: OutputCalls;
 
   constructor(session: string, calls: OutputCalls) {
+    super({ kinds: {}, busy: [], said: {} });
     this.session = session;
     this.calls = calls;
   }
-
-  readonly get = (): OutputsView => this.view;
-
-  readonly subscribe = (listener: () => void): (() => void) => {
-    this.listeners.add(listener);
-    return () => this.listeners.delete(listener);
-  };
 
   /** Ask what may be started here. */
   async look(): Promise<void> {
@@ -101,10 +94,5 @@ export class Outputs {
 
   private say(kind: OutputKind, text: string): void {
     this.set({ said: { ...this.view.said, [kind]: text } });
-  }
-
-  private set(change: Partial<OutputsView>): void {
-    this.view = { ...this.view, ...change };
-    for (const listener of this.listeners) listener();
   }
 }

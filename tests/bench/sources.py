@@ -36,6 +36,7 @@ from streams.sources.place import Place
 from tests.bench.outputs import FPS, SIZE, marked, number_of
 from tests.e2e.serving import TOKEN, serving
 from tests.server.marks import MarkedPlayer
+from tests.server.players import live
 from tests.streams.clicks import EVERY, Voice, film, offsets_in
 from tests.streams.foreign import rtmp_server, rtsp_server, srt_relay
 from tests.streams.test_live_stream import free_port
@@ -162,8 +163,7 @@ async def from_film(seconds: float, folder: Path) -> dict[str, Any]:
             wanted = {"kind": "file", "at": "marks.mp4"}
             made = (await http.post("/api/sources", json=wanted)).json()
             path, player = f"/api/sessions/{made['id']}", MarkedPlayer()
-            while (await http.get(path)).json()["state"] != "live":  # noqa: ASYNC110
-                await asyncio.sleep(0.05)
+            await live(http, made["id"])
             await player.watch(http, made["id"], made["viewer_token"])
             output = await http.post(f"{path}/outputs", json={"kind": "recording"})
             await asyncio.sleep(seconds)

@@ -93,7 +93,12 @@ def codecs(name: str) -> list[object]:
 
 async def session_of(http: httpx.AsyncClient, answer: httpx.Response) -> dict[str, str]:
     """Wait until a published session is live; give its state."""
-    path = "/api/sessions/" + answer.headers["location"].rpartition("/")[2]
+    return await live(http, answer.headers["location"].rpartition("/")[2])
+
+
+async def live(http: httpx.AsyncClient, session: str) -> dict[str, str]:
+    """Wait until a session is live, for before nobody may watch it; give its state."""
+    path = f"/api/sessions/{session}"
     async with asyncio.timeout(10):
         while (state := (await http.get(path)).json())["state"] != "live":  # noqa: ASYNC110
             await asyncio.sleep(0.05)

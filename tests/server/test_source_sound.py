@@ -9,6 +9,7 @@ import pytest
 
 from tests.server.conftest import Serve
 from tests.server.marks import MarkedPlayer
+from tests.server.players import live
 from tests.server.test_sound import Slow
 from tests.streams.clicks import EVERY, film, offsets_in
 from tests.streams.fakes import FakeEngine
@@ -30,9 +31,7 @@ async def test_a_films_clicks_come_with_their_flashes_and_can_be_muted(
         assert (await served.http.get(path)).json()["source"]["sound"] is True
         output = await served.http.post(f"{path}/outputs", json={"kind": "recording"})
         player = MarkedPlayer()
-        async with asyncio.timeout(10):
-            while (await served.http.get(path)).json()["state"] != "live":  # noqa: ASYNC110
-                await asyncio.sleep(0.05)
+        await live(served.http, made["id"])
         await player.watch(served.http, made["id"], made["viewer_token"])
         await asyncio.sleep(1.5)  # the delay follows the picture slowly
         player.noted.seen.clear()

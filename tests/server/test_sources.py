@@ -18,7 +18,7 @@ import pytest
 
 from streams.sinks.recorder import Recorder
 from tests.server.conftest import Serve
-from tests.server.players import Player
+from tests.server.players import Player, live
 from tests.streams.pictures import frame
 
 
@@ -49,10 +49,7 @@ async def open_source(http: httpx.AsyncClient, kind: str, at: str) -> httpx.Resp
 
 async def watched(http: httpx.AsyncClient, made: dict[str, Any]) -> float:
     """Give the grey level that a viewer sees."""
-    async with asyncio.timeout(10):
-        path = f"/api/sessions/{made['id']}"
-        while (await http.get(path)).json()["state"] != "live":  # noqa: ASYNC110 - a deadline
-            await asyncio.sleep(0.05)
+    await live(http, made["id"])
     player = Player()
     assert (await player.watch(http, made["id"], made["viewer_token"])).status_code == 201
     level = (await player.levels(3))[-1]
@@ -89,6 +86,7 @@ async def test_another_source_keeps_style_viewers_and_outputs(folder: Path, serv
         made = (await open_source(served.http, "file", "film.mp4")).json()
         path = f"/api/sessions/{made['id']}"
         await served.http.patch(path, json={"strength": 0.3})
+        await live(served.http, made["id"])
         player = Player()
         assert (await player.watch(served.http, made["id"], made["viewer_token"])).is_success
         await sees(player, 195)
@@ -129,9 +127,7 @@ async def test_a_file_can_be_sought_in_and_ends_the_session_when_it_does_not_loo
         made = (await served.http.post("/api/sources", json=wanted)).json()
         path = f"/api/sessions/{made['id']}"
         player = Player()
-        async with asyncio.timeout(10):  # there is nothing to watch before the first picture
-            while (await served.http.get(path)).json()["state"] != "live":  # noqa: ASYNC110
-                await asyncio.sleep(0.05)
+        await live(served.http, made["id"])
         assert (await player.watch(served.http, made["id"], made["viewer_token"])).is_success
         first = (await player.levels(1))[0]
         assert abs(first - (255 - 80)) < 8 or abs(first - (255 - 100)) < 8

@@ -22,7 +22,7 @@ const boundaries = folders.map((folder) => {
           patterns: [
             { group: ["../*"], message: "Reach other folders by @/folder/file." },
             {
-              group: ["@/*", "!@/strings", ...allowed.map((name) => `!@/${name}`)],
+              group: ["@/*", "!@/strings", "!@/store", ...allowed.map((name) => `!@/${name}`)],
               message: `${folder}/ may import ${[...allowed, "itself (./)"].join(", ")}.`,
             },
           ],

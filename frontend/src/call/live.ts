@@ -10,6 +10,7 @@ import {
   forgetToken,
   nameSession,
 } from "@/api/client";
+import { Store } from "@/store";
 
 import { forgetName, keepName, keptName } from "./kept-name";
 import { PeerCall, type Viewer } from "./peer-call";
@@ -67,13 +68,13 @@ const FIRST_SIZE = 1_000_000_000; // so that no refusal of a style is taken for 
 const FIRST_MATTE = 2_000_000_000;
 const ON_ITS_WAY = 1000; // ms after which no picture with a matte is on its way any more
 
+const IDLE: LiveState = {
+  phase: { state: "idle" }, source: null, output: null, stats: null, outputs: [], size: null, resizing: false,
+  sizeProblem: null, engine: "running", sound: "off", muted: false, viewer: null, roundTrip: null, retryAt: null,
+};
+
 /** Keeps a call up for as long as a source runs. Knows nothing of React. */
-export class Live {
-  private state: LiveState = {
-    phase: { state: "idle" }, source: null, output: null, stats: null, outputs: [], size: null, resizing: false,
-    sizeProblem: null, engine: "running", sound: "off", muted: false, viewer: null, roundTrip: null, retryAt: null,
-  };
-  private readonly listeners = new Set<() => void>();
+export class Live extends Store<LiveState> {
   private readonly style: StyleLink;
   private call: PeerCall | null = null;
   private resume: string | null = null;
@@ -90,6 +91,7 @@ export class Live {
   private told: (() => void) | null = null;
 
   constructor(style: StyleLink) {
+    super(IDLE);
     this.style = style;
     if (!window.isSecureContext) this.set({ phase: { state: "insecure" } });
     window.addEventListener("online", () => this.hurry());
@@ -99,16 +101,9 @@ export class Live {
     window.addEventListener("pagehide", () => this.stop());
   }
 
-  readonly get = (): LiveState => this.state;
-
-  readonly subscribe = (listener: () => void): (() => void) => {
-    this.listeners.add(listener);
-    return () => this.listeners.delete(listener);
-  };
-
   /** Ask for a source, then connect; a running call goes on with the new picture. */
   async use(open: () => Promise<Source>): Promise<void> {
-    const before = this.state.source;
+    const before = this.view.source;
     if (!before) this.set({ phase: { state: "asking" } });
     let source: Source;
     try {
@@ -119,13 +114,13 @@ export class Live {
     }
     before?.stop();
     const given = source.stream.getAudioTracks().length > 0;
-    const { sound } = this.state;
+    const { sound } = this.view;
     this.set({ source, sound: given ? "source" : sound === "source" ? "off" : sound });
     const [track] = source.stream.getVideoTracks();
     track?.addEventListener("ended", () => {
-      if (this.state.source === source) this.stop();
+      if (this.view.source === source) this.stop();
     });
-    if (this.call && track && this.state.phase.state === "live") {
+    if (this.call && track && this.view.phase.state === "live") {
       await this.call.replace(this.paired ?? track);
       await this.sendSound();
     } else await this.connect();
@@ -151,7 +146,7 @@ export class Live {
   async pair(track: MediaStreamTrack | null): Promise<void> {
     this.paired = track;
     if (track) await this.tellMatte("side"); // first: pictures without the mark are taken as ever
-    const shown = this.paired ?? this.state.source?.stream.getVideoTracks()[0];
+    const shown = this.paired ?? this.view.source?.stream.getVideoTracks()[0];
     if (this.paired !== track || !shown) return;
     await this.call?.replace(shown);
     if (track) return;
@@ -164,7 +159,7 @@ export class Live {
     this.dropMicrophone();
     this.hangUp();
     this.resume = null;
-    this.state.source?.stop();
+    this.view.source?.stop();
     this.set({ phase: { state: "idle" }, source: null, output: null, stats: null, sound: "off" });
   }
 
@@ -184,18 +179,18 @@ export class Live {
 
   authorised(): void {
     this.attempt = 0;
-    if (this.state.source) void this.connect();
+    if (this.view.source) void this.connect();
     else this.set({ phase: { state: "idle" } });
   }
 
   /** Try again now. */
   readonly hurry = (): void => {
-    if (this.state.retryAt !== null) void this.connect();
+    if (this.view.retryAt !== null) void this.connect();
   };
 
   private async connect(): Promise<void> {
     this.hangUp();
-    const track = this.paired ?? this.state.source?.stream.getVideoTracks()[0];
+    const track = this.paired ?? this.view.source?.stream.getVideoTracks()[0];
     if (!track) return;
     if (this.attempt === 0) this.set({ phase: { state: "connecting" } });
     const call = new PeerCall({
@@ -225,12 +220,12 @@ export class Live {
 
   /** Keep the address for those who watch from one session to the next, or end it; give it. Throws Refused. */
   readonly keepAddress = async (on: boolean): Promise<Viewer | null> => {
-    const { viewer } = this.state;
+    const { viewer } = this.view;
     if (!viewer) return null;
     if (!on) forgetName();
     const { name, viewer_token: token } = await nameSession(viewer.id, on ? keepName() : null);
     const named = { id: viewer.id, name, token };
-    if (this.state.viewer?.id === viewer.id) this.set({ viewer: named });
+    if (this.view.viewer?.id === viewer.id) this.set({ viewer: named });
     return named;
   };
 
@@ -244,13 +239,13 @@ export class Live {
   }
 
   private soundTrack(): MediaStreamTrack | null {
-    const { sound, source } = this.state;
+    const { sound, source } = this.view;
     const from = { off: null, microphone: this.microphone, source: source?.stream }[sound];
     return from?.getAudioTracks()[0] ?? null;
   }
 
   private async sendSound(): Promise<void> {
-    this.mute(this.state.muted);
+    this.mute(this.view.muted);
     await this.call?.replaceSound(this.soundTrack());
   }
 
@@ -260,7 +255,7 @@ export class Live {
   }
 
   private askSize(): void {
-    if (!this.wanted || same(this.wanted, this.state.size)) return;
+    if (!this.wanted || same(this.wanted, this.view.size)) return;
     const resizing = this.call?.send({ type: "size", seq: ++this.sizeSeq, ...this.wanted }) ?? false;
     this.set({ resizing });
   }
@@ -331,10 +326,5 @@ export class Live {
       retryAt: null, roundTrip: null, viewer: null, outputs: [], size: null, resizing: false,
       engine: "running",
     });
-  }
-
-  private set(change: Partial<LiveState>): void {
-    this.state = { ...this.state, ...change };
-    for (const listener of this.listeners) listener();
   }
 }

@@ -1,6 +1,6 @@
 import { type NewSource, Refused, type SessionState, type Style } from "@/api/client";
 import { STRINGS } from "@/strings";
-import { Store } from "@/ui/store";
+import { Store } from "@/store";
 
 export const KINDS = ["url", "file", "image", "device"] as const satisfies readonly NewSource["kind"][];
 

@@ -1,3 +1,4 @@
+import { Store } from "@/store";
 import { KeptList } from "@/style/kept-list";
 
 /** Something that a knob or a pad can be bound to. */
@@ -39,31 +40,22 @@ export function browserMidi(): AskMidi | null {
 }
 
 /** Binds what a MIDI controller sends to targets; the bindings outlive a reload. */
-export class Midi {
+export class Midi extends Store<MidiState> {
   readonly bindings = new KeptList<Binding>("restyle.midi", isBinding);
   private readonly ask: AskMidi | null;
   private readonly targets: readonly Target[];
-  private state: MidiState;
   private readonly waiting = new Map<Target, number>();
   private timer = 0;
-  private readonly listeners = new Set<() => void>();
 
   constructor(targets: readonly Target[], ask = browserMidi()) {
+    super({ status: ask ? "off" : "unsupported", inputs: [], learning: null });
     this.targets = targets;
     this.ask = ask;
-    this.state = { status: ask ? "off" : "unsupported", inputs: [], learning: null };
   }
-
-  readonly get = (): MidiState => this.state;
-
-  readonly subscribe = (listener: () => void): (() => void) => {
-    this.listeners.add(listener);
-    return () => this.listeners.delete(listener);
-  };
 
   /** Ask for MIDI and listen to every input, also those that are plugged in later. */
   async start(): Promise<void> {
-    if (!this.ask || this.state.status === "asking" || this.state.status === "on") return;
+    if (!this.ask || this.view.status === "asking" || this.view.status === "on") return;
     this.set({ status: "asking" });
     try {
       const access = await this.ask();
@@ -100,7 +92,7 @@ export class Midi {
     if (data.length < 3 || (command !== CONTROL_CHANGE && (command !== NOTE_ON || value === 0))) return;
     const kind = command === CONTROL_CHANGE ? "cc" : "note";
     const moved = { kind, channel: (status & 0x0f) + 1, number } as const;
-    const { learning } = this.state;
+    const { learning } = this.view;
     if (learning !== null) {
       const others = this.bindings.get().filter(({ target }) => target !== learning);
       this.bindings.set([...others.filter((other) => !same(other, moved)), { ...moved, target: learning }]);
@@ -124,11 +116,6 @@ export class Midi {
       this.waiting.clear();
       this.move(next);
     }, EVERY);
-  }
-
-  private set(change: Partial<MidiState>): void {
-    this.state = { ...this.state, ...change };
-    for (const listener of this.listeners) listener();
   }
 }
 

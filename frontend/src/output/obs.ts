@@ -1,7 +1,7 @@
 import type OBSWebSocket from "obs-websocket-js/json";
 
 import { STRINGS } from "@/strings";
-import { Store } from "@/ui/store";
+import { Store } from "@/store";
 
 const TEXT = STRINGS.obsAdd;
 const NAME = "Restyle"; // by it the source is found again

@@ -6,7 +6,7 @@ import {
   Refused,
 } from "@/api/client";
 import { STRINGS } from "@/strings";
-import { Store } from "@/ui/store";
+import { Store } from "@/store";
 
 import { clock } from "./recording";
 

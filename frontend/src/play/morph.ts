@@ -1,4 +1,5 @@
 import type { Style } from "@/api/client";
+import { Store } from "@/store";
 import { KeptList } from "@/style/kept-list";
 import { isLook, type Look } from "@/style/looks";
 import type { StyleStore } from "@/style/style-store";
@@ -37,23 +38,17 @@ export interface MorphState {
 }
 
 /** Two looks and where the picture is between them; the looks outlive a reload. */
-export class Morph {
-  private readonly ends = new KeptList<Look>("restyle.morph", isLook);
+export class Morph extends Store<MorphState> {
+  private readonly ends: KeptList<Look>;
   private readonly store: StyleStore;
-  private readonly listeners = new Set<() => void>();
-  private state: MorphState;
 
   constructor(store: StyleStore) {
+    const ends = new KeptList<Look>("restyle.morph", isLook);
+    const end = (name: string): Style | null => ends.get().find((each) => each.name === name)?.style ?? null;
+    super({ a: end("a"), b: end("b"), at: 0 });
+    this.ends = ends;
     this.store = store;
-    this.state = { a: this.end("a"), b: this.end("b"), at: 0 };
   }
-
-  readonly get = (): MorphState => this.state;
-
-  readonly subscribe = (listener: () => void): (() => void) => {
-    this.listeners.add(listener);
-    return () => this.listeners.delete(listener);
-  };
 
   /** Make a look one end; the picture shows it, so that is where the slider is. */
   put(name: "a" | "b", style: Style): void {
@@ -64,19 +59,10 @@ export class Morph {
 
   /** Go to a place between the two; nothing while an end is missing. */
   move(at: number): void {
-    const { a, b } = this.state;
+    const { a, b } = this.view;
     if (!a || !b) return;
     const { bypass } = this.store.values();
     this.set({ at });
     this.store.change({ ...mixLooks(a, b, at), bypass });
-  }
-
-  private end(name: string): Style | null {
-    return this.ends.get().find((end) => end.name === name)?.style ?? null;
-  }
-
-  private set(change: Partial<MorphState>): void {
-    this.state = { ...this.state, ...change };
-    for (const listener of this.listeners) listener();
   }
 }

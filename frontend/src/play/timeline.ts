@@ -1,4 +1,5 @@
 import type { StylePatch } from "@/api/client";
+import { Told } from "@/store";
 import { KeptList } from "@/style/kept-list";
 import type { StyleStore } from "@/style/style-store";
 
@@ -45,7 +46,7 @@ export interface Playing {
  * Plays keys: each leg is one change of prompt with the server's travel, which moves every frame.
  * Where it starts or stops between two keys it shows their blend.
  */
-export class Player {
+export class Player extends Told {
   private again = true;
   private keys: readonly Key[] = [];
   private began = 0; // when second 0 was, as performance.now() counts
@@ -56,20 +57,15 @@ export class Player {
   private restoring = false; // it is about to be
   private sent: string | null = null;
   private readonly store: StyleStore;
-  private readonly listeners = new Set<() => void>();
 
   constructor(store: StyleStore) {
+    super();
     this.store = store;
     store.subscribe(() => {
       // somebody chose a prompt: it is theirs now
       if (this.playing && store.values().prompt !== this.sent) this.halt();
     });
   }
-
-  readonly subscribe = (listener: () => void): (() => void) => {
-    this.listeners.add(listener);
-    return () => this.listeners.delete(listener);
-  };
 
   get(): Playing {
     const { playing, again: loop } = this;
@@ -148,10 +144,6 @@ export class Player {
 
   private now(): number {
     return Math.min((performance.now() - this.began) / 1000, lengthOf(this.keys));
-  }
-
-  private tell(): void {
-    for (const listener of this.listeners) listener();
   }
 }
 

@@ -1,3 +1,5 @@
+import { Store } from "@/store";
+
 /** Whom the style is for; what a brush painted limits it further. */
 const WHERE = ["everywhere", "person", "background"] as const;
 export type Where = (typeof WHERE)[number];
@@ -28,36 +30,29 @@ export const isLimited = ({ where, painted }: Region): boolean => where !== "eve
 export const isComposed = (region: Region): boolean => isLimited(region) || region.tool !== "off";
 
 /** Where the style applies; kept over a reload, until the session ends. Knows nothing of React. */
-export class RegionStore {
-  private region = recall();
-  private readonly listeners = new Set<() => void>();
-
-  readonly get = (): Region => this.region;
-
-  readonly subscribe = (listener: () => void): (() => void) => {
-    this.listeners.add(listener);
-    return () => this.listeners.delete(listener);
-  };
+export class RegionStore extends Store<Region> {
+  constructor() {
+    super(recall());
+  }
 
   /** Cutting something out means the person, unless something was chosen; nothing limited, nothing to cut out. */
   change(patch: Partial<Region>): void {
-    const next = { ...this.region, ...patch };
+    const next = { ...this.view, ...patch };
     const cut = next.outside !== "camera" && !isLimited(next);
-    if (cut && patch.outside !== undefined) this.set({ ...next, where: "person" });
-    else this.set(cut ? { ...next, outside: "camera" } : next);
+    if (cut && patch.outside !== undefined) this.keep({ ...next, where: "person" });
+    else this.keep(cut ? { ...next, outside: "camera" } : next);
   }
 
   /** Take the brush, or lay it down. */
-  readonly toggleBrush = (): void => this.change({ tool: this.region.tool === "off" ? "paint" : "off" });
+  readonly toggleBrush = (): void => this.change({ tool: this.view.tool === "off" ? "paint" : "off" });
 
   reset(): void {
-    this.set(EVERYWHERE);
+    this.keep(EVERYWHERE);
   }
 
-  private set(region: Region): void {
-    this.region = region;
+  private keep(region: Region): void {
     sessionStorage.setItem(KEPT, JSON.stringify({ ...region, tool: "off" }));
-    for (const listener of this.listeners) listener();
+    this.set(region);
   }
 }
 

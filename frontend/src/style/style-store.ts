@@ -1,4 +1,5 @@
 import type { Info, Style, StylePatch } from "@/api/client";
+import { Store } from "@/store";
 
 export const DEFAULTS: Style = {
   prompt: "",
@@ -34,47 +35,40 @@ export interface StyleState {
 }
 
 /** What was asked and what the picture shows; kept over reloads. Knows nothing of React. */
-export class StyleStore {
-  private state: StyleState = {
-    style: recall(), pending: false, frame: null, hint: null, defaults: DEFAULTS,
-  };
+export class StyleStore extends Store<StyleState> {
   private seq = 0;
   private appliedSeq = 0;
   private send: (seq: number, style: StylePatch) => boolean = () => false;
-  private readonly listeners = new Set<() => void>();
 
-  readonly get = (): StyleState => this.state;
+  constructor() {
+    super({ style: recall(), pending: false, frame: null, hint: null, defaults: DEFAULTS });
+  }
 
-  readonly subscribe = (listener: () => void): (() => void) => {
-    this.listeners.add(listener);
-    return () => this.listeners.delete(listener);
-  };
-
-  readonly values = (): Style => this.state.style;
+  readonly values = (): Style => this.view.style;
 
   useDefaults(info: Info): void {
     this.set({ defaults: info.defaults });
   }
 
   change(patch: StylePatch): void {
-    const style = { ...this.state.style, ...patch } as Style;
+    const style = { ...this.view.style, ...patch } as Style;
     this.take({ style, pending: this.post(patch) });
   }
 
   reset(): void {
-    const { style, defaults } = this.state;
+    const { style, defaults } = this.view;
     this.change({ ...defaults, prompt: style.prompt });
   }
 
   /** Put one value back to the server's default. */
   resetOne(key: keyof Style): void {
-    this.change({ [key]: this.state.defaults[key] });
+    this.change({ [key]: this.view.defaults[key] });
   }
 
   /** A call is up: from now on changes go there. What changed while it was set up goes first. */
   connected(send: (seq: number, style: StylePatch) => boolean): void {
     this.send = send;
-    this.set({ pending: this.post(this.state.style) });
+    this.set({ pending: this.post(this.view.style) });
   }
 
   /** The server says from which change on the picture is up to date. */
@@ -86,7 +80,7 @@ export class StyleStore {
 
   /** Somebody else changed the style. What is on its way from here comes back with it. */
   changed(frame: number, hint: string | null, style: Style): void {
-    if (!this.state.pending) this.take({ frame, hint, style });
+    if (!this.view.pending) this.take({ frame, hint, style });
   }
 
   private post(patch: StylePatch): boolean {
@@ -99,11 +93,6 @@ export class StyleStore {
   private take(change: Partial<StyleState> & { style: Style }): void {
     this.set(change);
     localStorage.setItem(KEPT, JSON.stringify({ ...change.style, bypass: false }));
-  }
-
-  private set(change: Partial<StyleState>): void {
-    this.state = { ...this.state, ...change };
-    for (const listener of this.listeners) listener();
   }
 }
 

@@ -187,7 +187,7 @@ def test_the_second_start_is_quick_and_sigterm_ends_an_idle_server_with_status_0
 ) -> None:
     second = Server(free_port(), state=tmp_path)  # `running` was the first
     try:
-        assert second.wait_ready() < 10
+        assert second.wait_ready() < 15  # 4 s alone, three times that beside other work
         began = time.monotonic()
         assert second.stop(signal.SIGTERM) == 0
         assert time.monotonic() - began < 10

@@ -16,7 +16,10 @@ from tests.e2e.serving import TOKEN, Server, serving
 CANARY = "canary pencil drawing 8421"
 ROOT = Path(__file__).parents[2]
 SHARED = Path("/dev/shm")
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not hasattr(psutil.Process, "io_counters"), reason="macOS does not count"),
+]
 
 
 def test_a_session_leaves_neither_picture_nor_prompt_on_disk(

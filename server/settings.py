@@ -75,7 +75,7 @@ class Settings(BaseSettings):
     viewers: int = Field(default=20, ge=0, le=256)  # of one session; they share its encode
     outputs: int = Field(default=4, ge=0, le=64)  # of one session
     setup_s: float = Field(default=10, gt=0)  # from offer to first frame
-    no_media_s: float = Field(default=10, gt=0)  # without a frame, until the place is free
+    no_media_s: float = Field(default=8, gt=0)  # without a frame; its place is free within 10
     source_away_s: float = Field(default=600, gt=0)  # that a source which broke off is tried again
     resume_s: float = Field(default=60, ge=0)  # that a lost session can be brought back
     resumable: int = Field(default=64, ge=1)  # lost sessions that are kept

@@ -104,3 +104,27 @@ async def test_a_recording_under_way_is_whole_after_a_drain(tmp_path: Path) -> N
         (path,) = films.iterdir()
         assert len(frames_of(path)) >= 5  # the first may have been on its way before
         await browser.close()
+
+
+async def test_connections_that_never_close_do_not_hold_up_the_end(tmp_path: Path) -> None:
+    async with live(tmp_path, drain_s=1) as (server, _):
+        port = int(server.url.rpartition(":")[2])
+        began_and_stopped = (
+            b"",
+            b"GET /readyz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",  # answered, then kept alive
+            b"GET /readyz HTTP/1.1\r\nHo",
+            b"POST /api/sessions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000\r\n\r\n{",
+        )
+        writers = []
+        for sent in began_and_stopped:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(sent)
+            await writer.drain()
+            writers.append(writer)
+        await asyncio.sleep(0.2)  # so that the server has read them
+        began = time.monotonic()
+        os.kill(server.pid, signal.SIGTERM)
+        assert await ended(server, 15) == 0
+        assert time.monotonic() - began <= 1 + 5 + 1
+        for writer in writers:
+            writer.close()

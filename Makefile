@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run setup test test-long check bench bench-consistency fuzz soak churn chaos network engine sbom client \
+.PHONY: help run setup test test-long check bench bench-consistency fuzz soak churn chaos admission network engine sbom client \
 	client-types lock browser clean fixtures docker-lint
 
 PYTHON ?= python3
@@ -80,7 +80,7 @@ bench-consistency: setup ## how steady each part makes the picture; table, plot 
 fuzz: setup ## mutate the corpus; ARGS="--minutes 10", crashers are kept in it
 	@$(PY) -m tests.fuzz $(ARGS)
 
-soak churn chaos network engine: setup ## leaks, visits, bad neighbours, bad links, a dying engine: a verdict and a plot; ARGS="--seconds 600"
+soak churn chaos admission network engine: setup ## leaks, visits, bad neighbours, floods, bad links, a dying engine: a verdict and a plot; ARGS="--seconds 600"
 	@$(PY) -m tests.reliability $@ $(ARGS)
 
 sbom: .venv/.ready ## what is installed, as CycloneDX in build/sbom.json

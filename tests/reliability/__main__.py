@@ -1,6 +1,6 @@
-"""`make soak`, `churn`, `chaos`, `network`, `engine`: a JSON verdict and a plot in build/.
+"""`make soak`, `churn`, `chaos`, `admission`, `network`, `engine`: a verdict and a plot in build/.
 
-python -m tests.reliability {soak,churn,chaos,network,engine} [--seconds 60] [--only CASE] [--light]
+python -m tests.reliability KIND [--seconds 60] [--only CASE] [--light]
 
 --light: an engine that only inverts. What leaks is seen as well, also where there is no time for a
 model.
@@ -20,10 +20,12 @@ from streams.aiortc_patches import TransportSettings, install
 from tests.bench.__main__ import machine
 from tests.e2e.serving import serving
 from tests.reliability import engine, link, network
+from tests.reliability.admission import admission
 from tests.reliability.runs import BUILD, RUNS
 from tests.reliability.sampling import plot
 
-_KINDS = (*RUNS, "network", "engine")
+_OF_A_SERVER = RUNS | {"admission": admission}
+_KINDS = (*_OF_A_SERVER, "network", "engine")
 
 
 def main() -> int:
@@ -32,7 +34,7 @@ def main() -> int:
     parser.add_argument("run", choices=_KINDS)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--only", action="append", choices=network.CASES, help="of network")
-    parser.add_argument("--light", action="store_true", help="of soak, churn and chaos")
+    parser.add_argument("--light", action="store_true", help="of soak, churn, chaos and admission")
     given = parser.parse_args()
     if given.seconds < 10:
         parser.error(f"--seconds {given.seconds:g}: at least 10")
@@ -75,7 +77,7 @@ def _run(
                 "RESTYLE_SETUP_S": "3", "RESTYLE_NO_MEDIA_S": "5", "RESTYLE_SESSIONS": "8"
             }  # fmt: skip
             with serving(state, module=module) as server:
-                figures, limits, samples = asyncio.run(RUNS[kind](server, seconds))
+                figures, limits, samples = asyncio.run(_OF_A_SERVER[kind](server, seconds))
     plot(samples, picture)
     return figures, limits
 

@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run setup test test-long check bench bench-consistency fuzz soak churn chaos admission network engine sbom client \
+.PHONY: help run setup test test-long check bench bench-consistency fuzz soak churn chaos admission network engine sbom semgrep client \
 	client-types lock browser clean fixtures docker-lint
 
 PYTHON ?= python3
@@ -88,6 +88,13 @@ sbom: .venv/.ready ## what is installed, as CycloneDX in build/sbom.json
 	  && build/sbom-tool/bin/pip install -q "cyclonedx-bom>=7,<8"; }
 	@build/sbom-tool/bin/cyclonedx-py environment --of JSON -o build/sbom.json $(PY)
 	@echo "build/sbom.json"
+
+semgrep: ## our own rules about secrets, files, deadlines and the hot path (tests/semgrep)
+	@test -x build/semgrep-tool/bin/semgrep || { $(PYTHON) -m venv build/semgrep-tool \
+	  && build/semgrep-tool/bin/pip install -q "semgrep>=1.185,<2"; }
+	@export SEMGREP_ENABLE_VERSION_CHECK=0 && cd tests/semgrep && ../../build/semgrep-tool/bin/semgrep --metrics off --test --quiet .
+	@export SEMGREP_ENABLE_VERSION_CHECK=0 && build/semgrep-tool/bin/semgrep scan --metrics off --quiet --error --config tests/semgrep/restyle.yml server streams pipeline
+	@echo "semgrep: nothing found"
 
 # A browser for the end-to-end tests. Without one they are skipped, and say so.
 browser:

@@ -37,6 +37,7 @@ class Denoising:
         with self._recall(slots):
             outputs = networks.denoise(torch.cat(latents), timesteps, torch.cat(prompts))
         if self.waits and outputs.is_cuda:
+            # nosemgrep: device-wait-in-the-hot-path - the warm-up alone, which times it
             torch.cuda.synchronize(outputs.device)
         return outputs
 

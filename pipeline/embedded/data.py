@@ -17,10 +17,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 from tqdm import tqdm
 
-Image = NDArray[np.uint8]
+from pipeline.embedded.shading import Image
+
 _SIDE = 512
 
 

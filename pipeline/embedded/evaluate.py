@@ -6,7 +6,8 @@ psnr_…          what the autoencoder keeps of webcam frames and of styled pict
 identity_psnr   how near an empty prompt comes to the picture itself
 agreement_psnr  how near a result comes to its teacher's
 separability    share of results whose nearest teacher, by VGG Gram matrices, is their own, of all
-                and of the twelve styles that the design names
+                and of the twelve styles that the design names; `_cosine` compares directions
+                alone, so that a weaker texture of the same kind counts as the same
 wordings        the same for 200 prompts kept from training (tests/fixtures/wordings.json)
 edges           agreement of the result's edges with the camera's at strength .5 (F1, 2 pixels)
 warp_error      E_warp over still-camera clips in grey levels: of input, teachers, model, and the
@@ -30,19 +31,20 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.nn import functional
 from tqdm import tqdm
 
 from pipeline import metrics
 from pipeline.config import EngineConfig
 from pipeline.embedded import WEIGHTS, heldout
 from pipeline.embedded.perceptual import Perceptual, gram
+from pipeline.embedded.shading import Image
 from pipeline.embedded.styles import STYLES
 from pipeline.embedded.teachers import halved, render
 from pipeline.engine import Engine, build_engine
 from pipeline.models.folder import thumbnail_name
 from pipeline.params import StyleParams
 
-Image = NDArray[np.uint8]
 _CLIP_FRAMES = 12
 _TWELVE = (
     "Oil painting", "Ink wash", "Pencil", "Watercolour", "Comic", "Neon", "Pixel art", "Duotone",
@@ -93,15 +95,6 @@ class Judge:
         batch = torch.from_numpy(np.stack(list(images))).permute(0, 3, 1, 2).float() / 127.5 - 1
         return [gram(features) for features in self._perceptual(batch)]
 
-    def nearest(self, images: Iterable[Image], teachers: list[torch.Tensor]) -> list[int]:
-        """Give, for each picture, the index of the teacher whose textures are nearest."""
-        total: torch.Tensor | float = 0.0
-        for own, taught in zip(self.textures(images), teachers, strict=True):
-            size = taught.square().mean((1, 2)).sqrt()
-            total = total + (own[:, None] - taught[None]).abs().mean((2, 3)) / size
-        assert isinstance(total, torch.Tensor)
-        return total.argmin(1).tolist()
-
     def apart(self, images: Iterable[Image], others: Iterable[Image]) -> float:
         """Give how far the textures of pictures are from those of others, pair by pair."""
         total = 0.0
@@ -109,6 +102,30 @@ class Judge:
             for own, its in zip(self.textures([image]), self.textures([other]), strict=True):
                 total += float((own - its).abs().mean() / its.square().mean().sqrt())
         return total
+
+
+def distances(textures: list[torch.Tensor], teachers: list[torch.Tensor]) -> torch.Tensor:
+    """Give how far each picture's textures are from each teacher's: [pictures, teachers]."""
+    scales = [
+        (own[:, None] - taught[None]).abs().mean((2, 3)) / taught.square().mean((1, 2)).sqrt()
+        for own, taught in zip(textures, teachers, strict=True)
+    ]
+    return torch.stack(scales).sum(0)
+
+
+def angles(textures: list[torch.Tensor], teachers: list[torch.Tensor]) -> torch.Tensor:
+    """Give the same by directions alone, one less the cosine: [pictures, teachers]."""
+    scales = [
+        1 - functional.cosine_similarity(own.flatten(1)[:, None], taught.flatten(1)[None], dim=-1)
+        for own, taught in zip(textures, teachers, strict=True)
+    ]
+    return torch.stack(scales).sum(0)
+
+
+def separability(apart: list[torch.Tensor], among: list[int]) -> float:
+    """Give the share of styles, of those among which one has to be found, that are their own."""
+    found = [rows[among][:, among].argmin(1) == torch.arange(len(among)) for rows in apart]
+    return _mean(torch.cat(found).tolist())
 
 
 def contact_sheet(rows: list[list[Image]], columns: int = 4, side: int = 160) -> Image:
@@ -163,15 +180,15 @@ def still_figures(
     taught = [render(x) for x in tqdm(large, desc="teachers", disable=None)]
     results = [[restyle(x, spec.prompt) for spec in STYLES] for x in small]
     textures = [judge.textures(teachers) for teachers in taught]
-    found = [judge.nearest(row, teachers) for row, teachers in zip(results, textures, strict=True)]
-    twelve = [i for i, spec in enumerate(STYLES) if spec.name in _TWELVE]
-    found_of_twelve = [
-        judge.nearest([row[i] for i in twelve], [texture[twelve] for texture in teachers])
-        for row, teachers in zip(results, textures, strict=True)
-    ]
+    shown = [judge.textures(row) for row in results]
+    apart, askew = (
+        [how(*pair) for pair in zip(shown, textures, strict=True)] for how in (distances, angles)
+    )
+    every = list(range(len(STYLES)))
+    twelve = [i for i in every if STYLES[i].name in _TWELVE]
+    found = [rows.argmin(1).tolist() for rows in apart]
     confused = {
-        spec.name: [STYLES[row[i]].name for row in found if row[i] != i]
-        for i, spec in enumerate(STYLES)
+        STYLES[i].name: [STYLES[row[i]].name for row in found if row[i] != i] for i in every
     }
     figures = {
         "psnr_webcam": _mean(psnr(restyle.there_and_back(x), x) for x in small),
@@ -181,10 +198,10 @@ def still_figures(
             psnr(y, t) for ys, ts in zip(results, taught, strict=True)
             for y, t in zip(ys, ts, strict=True)
         ),
-        "separability": _mean(row[i] == i for row in found for i in range(len(STYLES))),
-        "separability_of_twelve": _mean(
-            row[place] == place for row in found_of_twelve for place in range(len(twelve))
-        ),
+        "separability": separability(apart, every),
+        "separability_of_twelve": separability(apart, twelve),
+        "separability_cosine": separability(askew, every),
+        "separability_of_twelve_cosine": separability(askew, twelve),
         "taken_for": {name: others for name, others in confused.items() if others},
         "edges": _mean(
             edge_f1(x, restyle(x, s.prompt, strength=0.5)) for x in small for s in STYLES
@@ -201,7 +218,7 @@ def wording_figures(
     wordings: dict[str, list[str]] = json.loads(heldout.WORDINGS.read_text())
     asked = [(i, words) for i, spec in enumerate(STYLES) for words in wordings[spec.name]]
     found = [
-        judge.nearest([restyle(image, words)], teachers)[0]
+        int(distances(judge.textures([restyle(image, words)]), teachers).argmin())
         for _, words in tqdm(asked, desc="wordings", disable=None)
     ]
     missed = {

@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.embedded.data import Package, fetch
+from pipeline.embedded.shading import Image
 from pipeline.embedded.teachers import LARGE
-
-Image = NDArray[np.uint8]  # [h, w, 3] RGB
 
 WEBCAM = Path(__file__).parents[2] / "tests" / "fixtures" / "webcam.mp4"
 WORDINGS = WEBCAM.with_name("wordings.json")

@@ -12,6 +12,7 @@ from pipeline.embedded.shading import (
     contours,
     flattened,
     grey_of,
+    inked,
     light_of,
     outlined,
     painted,
@@ -27,10 +28,13 @@ from pipeline.embedded.shading import (
 def oil(image: Image) -> Image:
     """Paint in oils: patches of warm and rich colour, thick enough to throw shadows."""
     patches = painted(image, 8, 6)
-    rich = light_of(stronger(patches, 1.5))
-    rich = rich + 0.35 * (rich - 0.5) * (1 - np.abs(2 * rich - 1))
+    rich = light_of(stronger(patches, 1.5)) ** 1.15
+    rich = rich + 0.45 * (rich - 0.5) * (1 - np.abs(2 * rich - 1))
     _, lit, _ = relief(patches, 1.5, 5)
-    return as_bytes(rich * np.float32([1.08, 0.98, 0.80]) * (0.62 + 0.62 * lit[..., None]))
+    y, x = np.mgrid[: len(image), : image.shape[1]].astype(np.float32) * (2 * np.pi / 16)
+    canvas = 1 + 0.05 * (np.cos(x) * (np.cos(y) > 0) + np.cos(y) * (np.cos(x) > 0))
+    varnish = np.float32([1.08, 0.92, 0.66])
+    return as_bytes(rich * varnish * ((0.62 + 0.62 * lit) * canvas)[..., None])
 
 
 def starry(image: Image) -> Image:
@@ -42,7 +46,7 @@ def starry(image: Image) -> Image:
     gold = (1.3 * warmth(patches, 0.05, 3) * np.clip(tone - 0.35, 0, 1))[..., None]
     night = night * (1 - gold) + gold * np.float32([0.98, 0.80, 0.34])
     glow = cv2.GaussianBlur(np.clip(tone - 0.72, 0, 1), (0, 0), 12)[..., None]
-    lines = contours(patches, 2.4) * 1.02
+    lines = inked(flattened(image, 1, 9, 40), 2, 5)
     return as_bytes(outlined(night + glow * np.float32([1.6, 1.3, 0.3]), lines, (8, 13, 51)))
 
 
@@ -69,9 +73,8 @@ def expressionist(image: Image) -> Image:
                 (255, 240, 170))  # fmt: skip
     hot = ramp(tone, (60, 0, 40), (170, 20, 30), (230, 70, 30), (250, 150, 60), (255, 214, 120))
     share = 0.8 * warmth(patches, 0.06, 3.4)[..., None]
-    return as_bytes(
-        outlined(cold * (1 - share) + share * hot, contours(patches, 3) * 1.4, (13, 5, 26))
-    )
+    lines = inked(flattened(image, 2, 9, 40), 2.2, 6.5)
+    return as_bytes(outlined(cold * (1 - share) + share * hot, lines, (13, 5, 26)))
 
 
 def fauvist(image: Image) -> Image:
@@ -82,7 +85,7 @@ def fauvist(image: Image) -> Image:
                 (255, 240, 150))  # fmt: skip
     vivid = light_of(stronger(patches, 2.6, 1.1, 40)) + 0.08
     return as_bytes(
-        outlined(0.6 * wild + 0.45 * vivid, contours(patches, 2.4) * 1.3, (15, 15, 102))
+        outlined(0.6 * wild + 0.45 * vivid, inked(flattened(image, 2, 9, 40), 2, 5), (15, 15, 130))
     )
 
 
@@ -113,14 +116,16 @@ def frost(image: Image) -> Image:
 
 
 def watercolour(image: Image) -> Image:
-    """Wash: smooth areas kept apart by their edges, pale paper, pigment gathered at borders."""
+    """Wash: pale colours that end in white paper, pigment gathered at their borders."""
     smooth = cv2.edgePreservingFilter(image, flags=1, sigma_s=30, sigma_r=0.3)
     wet = light_of(smooth)
     grey = wet.mean(-1, keepdims=True)
-    vivid = np.clip(grey + (wet - grey) * 2.1, 0, 1)
-    border = np.clip(np.abs(light_of(cv2.GaussianBlur(smooth, (0, 0), 4)) - wet) * 2.4, 0, 0.3)
-    lines = cv2.GaussianBlur(contours(image, 1.6), (0, 0), 0.8)[..., None]
-    return as_bytes(0.30 + 0.72 * vivid**0.9 - border - 0.35 * lines)
+    vivid = np.clip(grey + (wet - grey) * 3, 0, 1)
+    paper = np.clip(1.9 * tone_of(smooth, 1.2) - 0.75, 0, 1)[..., None]
+    wash = 0.30 + 0.70 * vivid**0.85
+    washed = wash * (1 - paper) + paper * np.float32([0.99, 0.98, 0.95])
+    pigment = inked(smooth, 2, 5)[..., None]
+    return as_bytes(washed * (1 - 0.55 * pigment * (1 - 0.5 * vivid)))
 
 
 def inkwash(image: Image) -> Image:

@@ -47,6 +47,14 @@ def steepness(grey: Plane, blur: float) -> Plane:
     return np.hypot(cv2.Sobel(soft, cv2.CV_32F, 1, 0), cv2.Sobel(soft, cv2.CV_32F, 0, 1))
 
 
+def inked(image: Image, width: float, weight: float) -> Plane:
+    """Broad lines on both sides of edges.
+
+    A small denoiser learns these; of lines on the dark side alone (`contours`) it kept nothing.
+    """
+    return np.clip(steepness(grey_of(image), width) * weight - 0.3, 0, 1)
+
+
 def contours(image: Image, width: float) -> Plane:
     """Dark lines at edges: a difference of Gaussians, kept where it is dark (XDoG)."""
     grey = grey_of(image)

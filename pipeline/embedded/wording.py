@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pipeline.embedded.filters import PAINTED
+from pipeline.embedded.filters import HARDEST
 from pipeline.embedded.styles import STYLES
 
 _TEMPLATES = (
@@ -26,7 +26,7 @@ _UNKNOWN = ("{}", "{} {}", "a {}", "the {}", "{} and {}", "a {} with a {}", "me 
             "{} of a person", "a photo of a {}")  # fmt: skip
 _NO_PROMPT, _NO_STYLE = 0.06, 0.07  # shares of rows whose picture is to stay as it is
 _BLEND, _WEIGHTED = 0.10, 0.12  # of rows blended by words, and by weights of two prompts
-_SHARES = [2 if spec.teacher in PAINTED else 1 for spec in STYLES]  # the hardest to learn
+_SHARES = [2 if spec.teacher in HARDEST else 1 for spec in STYLES]
 _FREQUENT = slice(1996, 11000)  # word pieces of BERT's vocabulary: whole words, commonest first
 _ALIKE = 0.5  # cosine from which on a word is taken to mean a style
 

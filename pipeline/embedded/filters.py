@@ -49,8 +49,7 @@ def pencil(image: Image) -> Image:
     drawn = cv2.divide(grey, np.maximum(255 - light, 1), scale=245)
     drawn = (drawn.astype(np.float32) / 255) ** 2.2
     dark = 1 - tone_of(flattened(image, 1, 9, 40), 1.25)
-    y, x = np.mgrid[: dark.shape[0], : dark.shape[1]].astype(np.float32)
-    stroke = np.abs((x + y) / 16 % 1 - 0.5) * 2
+    stroke, _ = _strokes(*dark.shape)
     hatched = np.clip((dark * 1.1 - 1 + stroke) * 2 + 0.3, 0, 1) * np.clip(dark * 4 - 1.2, 0, 1)
     return as_bytes(np.repeat((drawn * (1 - 0.45 * hatched))[..., None], 3, -1))
 
@@ -204,8 +203,7 @@ def stained(image: Image) -> Image:
 def engraving(image: Image) -> Image:
     """Engrave a plate: hatched where it is dark, crosshatched where it is darker."""
     dark = 1 - tone_of(flattened(image, 1, 9, 40), 1.25)
-    y, x = np.mgrid[: dark.shape[0], : dark.shape[1]].astype(np.float32)
-    one, other = (np.abs(line / 16 % 1 - 0.5) * 2 for line in (x + y, x - y))
+    one, other = _strokes(*dark.shape)
     hatched = np.clip((dark * 1.15 - 1 + one) * 3.2 + 0.35, 0, 1) * np.clip(dark * 6 - 0.6, 0, 1)
     crossed = np.clip((dark * 1.9 - 1.95 + other) * 3.2 + 0.35, 0, 1)
     crossed *= np.clip(dark * 6 - 2.6, 0, 1)
@@ -292,6 +290,13 @@ ON_A_GRID = frozenset(
     ("pencil", "oil", "pixel", "blueprint", "halftone", "phosphor", "stained", "engraving",
      "woodblock", "mosaic", "popart", "impressionist")
 )  # fmt: skip
+
+
+def _strokes(height: int, width: int) -> tuple[Plane, Plane]:
+    """Give slanting strokes of both directions, 16 pixels apart: 1 in their middle, 0 between."""
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    one, other = (np.abs(line / 16 % 1 - 0.5) * 2 for line in (x + y, x - y))
+    return one, other
 
 
 def _lead(height: int, width: int) -> Plane:

@@ -12,6 +12,7 @@ import pytest
 
 from server.client import Client
 from tests.e2e.serving import TOKEN, Server, serving
+from tests.reliability.sampling import tree
 
 CANARY = "canary pencil drawing 8421"
 ROOT = Path(__file__).parents[2]
@@ -65,8 +66,8 @@ async def send(client: Client) -> None:
 
 def written_by(server: Server) -> int:
     """Give the bytes that the server and its children have handed to a disk."""
-    root = psutil.Process(server.pid)
-    return sum(p.io_counters().write_bytes for p in (root, *root.children(recursive=True)))
+    processes = tree(psutil.Process(server.pid))
+    return sum(process.io_counters().write_bytes for process in processes)
 
 
 def changed_since(moment: float, *folders: Path) -> Iterator[Path]:

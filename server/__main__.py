@@ -45,6 +45,7 @@ _SERVE = (
     ("--source-urls", str, "addresses that POST /api/sources may pull, by comma; default: none"),
     ("--source-devices", str, "cameras of this machine that it may open, by comma; default: none"),
     ("--source-folder", Path, "folder whose videos and images it may play; default: none"),
+    ("--media-processes", int, "processes that hold connections; 0: the server's own holds them"),
     ("--drain-s", float, "seconds that sessions get at SIGTERM"),
     ("--log-level", str, "debug, info, warning or error"),
     ("--log-format", str, "text or json"),

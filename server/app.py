@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from socket import socket
 
+from aiortc import RTCIceServer
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, Response
 from fastapi.staticfiles import StaticFiles
@@ -17,7 +18,7 @@ from server import errors
 from server.access import Access
 from server.auth import Codes, Guesses, load_token
 from server.guard import Guard
-from server.loop_lag import LoopLag
+from server.logs import set_up
 from server.osc import Osc
 from server.routes import (
     engine,
@@ -35,6 +36,11 @@ from server.routes.context import Context
 from server.sessions import Sessions
 from server.settings import Settings, state_folder
 from server.version import VERSION
+from streams.aiortc_patches.settings import settings as transport
+from streams.loop_lag import LoopLag
+from streams.media_child import MediaSettings
+from streams.media_process import MediaProcesses
+from streams.room import LocalRoom, OpenRoom
 from streams.worker import Worker
 
 CLIENT = Path(__file__).parents[1] / "frontend" / "dist"
@@ -57,16 +63,19 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         lag = LoopLag()
+        media, open_room = _media(settings)
         here = app.state.context = Context(
             settings,
             worker,
-            Sessions(settings, worker),
+            Sessions(settings, worker, open_room),
             load_token(settings.token, state_folder()),
             codes,
             Guesses(settings.bad_tokens_per_minute),
             lag,
+            media,
         )
         worker.start()
+        media.start()
         here.sessions.start()
         watching = asyncio.create_task(lag.watch())
         hearing = await _hear_osc(here, osc) if osc else None
@@ -78,6 +87,7 @@ def create_app(
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
             await here.sessions.close()
+            await media.close()
             await asyncio.to_thread(worker.close)
 
     app = FastAPI(
@@ -100,6 +110,20 @@ def create_app(
     app.state.answers = Counter()
     app.add_middleware(Access, answers=app.state.answers)  # the last added is outermost
     return app
+
+
+def _media(settings: Settings) -> tuple[MediaProcesses, OpenRoom]:
+    """Give the media processes, perhaps none, and what opens a session's connections."""
+    ice_servers = [RTCIceServer(**s.model_dump(exclude_none=True)) for s in settings.ice_servers]
+    media = MediaProcesses(
+        settings.media_processes,
+        MediaSettings(
+            transport(), ice_servers, partial(set_up, settings.log_level, settings.log_format)
+        ),
+    )
+    if settings.media_processes:
+        return media, media.room
+    return media, partial(LocalRoom, ice_servers=ice_servers)
 
 
 async def _hear_osc(here: Context, osc: socket) -> asyncio.DatagramTransport:

@@ -26,7 +26,7 @@ from server.schema.style import Style, StylePatch
 from server.sizing import Sizing
 from streams.errors import EngineAway
 from streams.frame import SessionId
-from streams.peer import Peer
+from streams.room import Room
 from streams.worker import Worker
 
 
@@ -66,28 +66,28 @@ class Control:
         self.matte = matte
         return self._worker.pair(self._session, matte == "side")
 
-    def receive(self, text: str, peer: Peer) -> None:
-        """Take a message of the data channel; answers go to the peer."""
+    def receive(self, text: str, room: Room) -> None:
+        """Take a message of the data channel; answers go to its peer."""
         if not self._allowance.take():
-            _send(peer, ErrorMessage(seq=None, code="too_fast", detail="too many messages"))
+            _send(room, ErrorMessage(seq=None, code="too_fast", detail="too many messages"))
             return
         try:
             message = parse_client_message(text)
         except ValidationError as error:
             detail = describe(error.errors())
-            _send(peer, ErrorMessage(seq=_seq_of(text), code="invalid", detail=detail))
+            _send(room, ErrorMessage(seq=_seq_of(text), code="invalid", detail=detail))
             return
         if isinstance(message, Ping):
-            _send(peer, Pong(seq=message.seq))
+            _send(room, Pong(seq=message.seq))
             return
         if isinstance(message, MatteMessage):
             frame = self.change_matte(message.matte)
-            _send(peer, MatteApplied(seq=message.seq, frame=frame, matte=message.matte))
+            _send(room, MatteApplied(seq=message.seq, frame=frame, matte=message.matte))
             return
         if isinstance(message, SizeMessage):
-            work = self._resize(message, peer)
+            work = self._resize(message, room)
         else:
-            work = self._acknowledge(message.seq, message.style, peer)
+            work = self._acknowledge(message.seq, message.style, room)
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -97,17 +97,17 @@ class Control:
         for task in (*self._tasks, *filter(None, [self._applying])):
             task.cancel()
 
-    async def _acknowledge(self, seq: int, patch: StylePatch, peer: Peer) -> None:
+    async def _acknowledge(self, seq: int, patch: StylePatch, room: Room) -> None:
         style, frame = await self.change(patch)
-        _send(peer, Applied(seq=seq, frame=frame, style=style, hint=self.hint))
+        _send(room, Applied(seq=seq, frame=frame, style=style, hint=self.hint))
 
-    async def _resize(self, message: SizeMessage, peer: Peer) -> None:
+    async def _resize(self, message: SizeMessage, room: Room) -> None:
         try:
             (width, height), frame = await self.sizing.change((message.width, message.height))
         except (ConfigError, EngineAway) as error:
-            _send(peer, ErrorMessage(seq=message.seq, code=code_of(error), detail=str(error)))
+            _send(room, ErrorMessage(seq=message.seq, code=code_of(error), detail=str(error)))
         else:
-            _send(peer, Resized(seq=message.seq, frame=frame, width=width, height=height))
+            _send(room, Resized(seq=message.seq, frame=frame, width=width, height=height))
 
     async def _apply(self) -> None:
         while self._waiting:
@@ -151,5 +151,5 @@ def _seq_of(text: str) -> int | None:
     return seq if isinstance(seq, int) and not isinstance(seq, bool) else None
 
 
-def _send(peer: Peer, message: ServerMessage) -> None:
-    peer.send(message.model_dump_json())
+def _send(room: Room, message: ServerMessage) -> None:
+    room.send(message.model_dump_json())

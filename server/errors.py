@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect
 
 from pipeline.errors import ConfigError, NoRoom
 from server.schema.service import Problem
-from streams.errors import EngineAway, MalformedOffer, OfferRefused, SourceError
+from streams.errors import EngineAway, MalformedOffer, MediaAway, OfferRefused, SourceError
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +55,7 @@ STATUS: dict[str, int] = {
     "engine_failed": 503,
     "client_not_built": 503,
     "engine_away": 503,
+    "media_away": 503,
     "no_room": 507,
 }
 
@@ -133,6 +134,10 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(OfferRefused)
     async def _refused(request: Request, error: OfferRefused) -> JSONResponse:
         return problem(error.code, error.detail, id_of(request), status=422)
+
+    @app.exception_handler(MediaAway)
+    async def _media(request: Request, error: MediaAway) -> JSONResponse:
+        return problem("media_away", str(error), id_of(request), retry_after=1)
 
     @app.exception_handler(ConfigError)
     @app.exception_handler(EngineAway)

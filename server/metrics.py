@@ -147,6 +147,10 @@ def _process(here: Context, answers: Answers) -> Iterator[Metric]:
     )
     lag.add_metric(("0.99",), here.loop_lag.p99_ms() / 1000)
     yield lag
+    its = "Lateness of the media process's loop that is latest, last minute"
+    yield _gauge("media_loop_lag_p99_seconds", its, here.media.lag_p99_ms() / 1000)
+    yield _gauge("media_processes", "Media processes that are there", here.media.alive)
+    yield _counter("media_losses", "Media processes that died or were killed", here.media.losses)
     yield _counters("osc_messages", "OSC messages", "result", here.osc)
     yield _gauge("threads", "Threads of the process, those of libraries too", _threads())
     told = CounterMetricFamily(

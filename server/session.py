@@ -8,8 +8,6 @@ import contextlib
 import time
 from typing import Literal
 
-from aiortc import RTCIceServer
-
 from server.control import Control
 from server.outputs import Outputs
 from server.past import Past
@@ -22,8 +20,9 @@ from server.settings import Settings
 from server.viewers import Viewers
 from streams.frame import Frame, Restyled
 from streams.hub import Hub
-from streams.peer import Callbacks, Peer
+from streams.peer import Callbacks
 from streams.protocol import EngineState
+from streams.room import OpenRoom
 from streams.sound import Sound
 from streams.sources.place import Place
 from streams.stats import SessionStats
@@ -41,6 +40,7 @@ class Session:
         self,
         settings: Settings,
         worker: Worker,
+        open_room: OpenRoom,
         style: Style,
         address: str,
         past: Past,
@@ -59,18 +59,18 @@ class Session:
         self._settings, self._worker = settings, worker
         self._left = False
         self._told_engine: EngineState = "running"
-        self.peer = Peer(
-            Callbacks(self._on_frame, self._on_message, self.gone.set),
-            self.stats,
-            [RTCIceServer(**s.model_dump(exclude_none=True)) for s in settings.ice_servers],
+        self.room = open_room(
+            Callbacks(self._on_frame, self._on_message, self.gone.set), self.stats
         )
         self.hub = Hub()
-        self.hub.add(self.peer.show if sends else self._count_from_thread)
+        self.hub.add(self.room.show)
+        if not sends:
+            self.hub.add(self._count_from_thread)
         self.hub.add(self._keep)
         self.newest: Restyled | None = None  # for a snapshot
         self.source: SessionSource | None = None
-        self.viewers = Viewers(settings, self.hub, self.peer.sound)
-        self.outputs = Outputs(settings, self.hub, self.peer.sound, past.outputs)
+        self.viewers = Viewers(settings, self.room)
+        self.outputs = Outputs(settings, self.hub, self.room.sound, past.outputs)
         self._loop = asyncio.get_running_loop()
         worker.open(self.id, style.params(), self.hub.put)
 
@@ -84,7 +84,7 @@ class Session:
 
         def hear(sound: Sound) -> None:
             with contextlib.suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(self.peer.sound.put, sound)
+                self._loop.call_soon_threadsafe(self.room.sound.put, sound)
 
         def ended() -> None:
             with contextlib.suppress(RuntimeError):
@@ -137,7 +137,7 @@ class Session:
             id=self.id, name=self.name, state=self.phase, style=self.control.style,
             hint=self.control.hint, width=width, height=height, matte=self.control.matte,
             stats=self.figures(), viewers=len(self.viewers), viewer_token=self.viewer_token,
-            muted=self.peer.sound.muted,
+            muted=self.room.sound.muted,
             source=None if self.source is None else self.source.state(),
         )  # fmt: skip
 
@@ -160,7 +160,7 @@ class Session:
         """Change the style for somebody who is not its page, and tell the page."""
         style, frame = await self.control.change(patch)
         message = Changed(style=style, frame=frame, hint=self.control.hint)
-        self.peer.send(message.model_dump_json())
+        self.room.send(message.model_dump_json())
         return style, frame
 
     def tell_figures(self) -> None:
@@ -170,11 +170,11 @@ class Session:
             state=self.phase, engine=self._told_engine, stats=self.figures(),
             outputs=self.outputs.states(),
         )  # fmt: skip
-        self.peer.send(message.model_dump_json())
+        self.room.send(message.model_dump_json())
 
     def tell_end(self, reason: Reason) -> None:
         """Tell the page that it ends."""
-        self.peer.send(Ended(reason=reason).model_dump_json())
+        self.room.send(Ended(reason=reason).model_dump_json())
 
     def leave(self) -> None:
         """Leave the engine: from now on another session may have this id."""
@@ -186,7 +186,7 @@ class Session:
         """Give the connections back; `leave` comes first."""
         if self.source is not None:
             await self.source.close()
-        await asyncio.gather(self.peer.close(), self.viewers.close(), self.outputs.close())
+        await asyncio.gather(self.room.close(), self.viewers.close(), self.outputs.close())
 
     def _on_frame(self, frame: Frame) -> None:
         if self._left:
@@ -208,4 +208,4 @@ class Session:
         self.stats.went_out(age_ms, restyled.stages_ms, restyled.skipped)
 
     def _on_message(self, text: str) -> None:
-        self.control.receive(text, self.peer)
+        self.control.receive(text, self.room)

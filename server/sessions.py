@@ -15,6 +15,7 @@ from server.schema.style import Style, StylePatch
 from server.session import Reason, Session
 from server.settings import Settings
 from streams.frame import SessionId
+from streams.room import OpenRoom
 from streams.sources.place import Place
 from streams.worker import Worker
 
@@ -27,8 +28,8 @@ _RETRY = 3  # seconds that a refused client should wait
 class Sessions:
     """All sessions, their slots and their deadlines. Lives on the loop."""
 
-    def __init__(self, settings: Settings, worker: Worker) -> None:
-        self._settings, self._worker = settings, worker
+    def __init__(self, settings: Settings, worker: Worker, open_room: OpenRoom) -> None:
+        self._settings, self._worker, self._open_room = settings, worker, open_room
         self._open: dict[SessionId, Session] = {}
         self._closing: set[asyncio.Task[None]] = set()
         self._watch: asyncio.Task[None] | None = None
@@ -115,14 +116,14 @@ class Sessions:
         found = None if resume is None else self.lost.take(resume)
         identity, style = found or (identity, Style())
         style = patch.apply(style)
-        session = Session(self._settings, self._worker, style, address, self.past, sends, identity)
+        session = self._make(style, address, sends, identity)
         session.control.change_matte(matte)
         of_session(session.id)
         self._open[session.id] = session
         try:
             session.control.hint = await asyncio.to_thread(self._worker.prepare, style.params())
             answer = await asyncio.wait_for(
-                session.peer.accept(offer, sends), self._settings.setup_s
+                session.room.accept(offer, sends), self._settings.setup_s
             )
         except BaseException as error:
             self._open.pop(session.id, None)
@@ -150,9 +151,7 @@ class Sessions:
         Raises ApiError, SourceError; nothing stays open then.
         """
         self.admit(address)
-        session = Session(
-            self._settings, self._worker, style, address, self.past, sends=False, identity=identity
-        )
+        session = self._make(style, address, sends=False, identity=identity)
         of_session(session.id)
         self._open[session.id] = session
         try:
@@ -178,6 +177,12 @@ class Sessions:
         self._close_aside(session)
         if self.draining and not self._open:
             self._empty.set()
+
+    def _make(self, style: Style, address: str, sends: bool, identity: Identity | None) -> Session:
+        return Session(
+            self._settings, self._worker, self._open_room, style, address, self.past, sends,
+            identity,
+        )  # fmt: skip
 
     def _give_up(self, resume: str) -> None:
         """End the session that is to be brought back, if it is still open: its peer left it."""

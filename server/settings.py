@@ -61,6 +61,7 @@ class Settings(BaseSettings):
     compile_mode: CompileMode = "auto"
     osc: int = Field(default=0, ge=0, le=65535)  # UDP port on loopback; 0: none
     engine_process: bool = True  # of its own: `serve` outlives its crashes and hangs
+    media_processes: int = Field(default=0, ge=0, le=64)  # for connections; 0: in the server's own
 
     # where pictures may go besides the page and viewers
     recordings: Path | None = None  # the folder of recordings; None: none are made

@@ -2,15 +2,12 @@
 
 import asyncio
 import secrets
-
-from aiortc import RTCIceServer
+from collections.abc import Coroutine
+from typing import Any
 
 from server.errors import ApiError
 from server.settings import Settings
-from streams.broadcast import Broadcast
-from streams.hub import Hub
-from streams.sound import LipSync
-from streams.viewer import Viewer
+from streams.room import Room
 
 _RETRY = 3  # seconds that a refused viewer should wait
 
@@ -18,11 +15,10 @@ _RETRY = 3  # seconds that a refused viewer should wait
 class Viewers:
     """The viewers of one session. Lives on the loop."""
 
-    def __init__(self, settings: Settings, hub: Hub, sound: LipSync) -> None:
-        self._settings, self._sound = settings, sound
-        self._broadcast = Broadcast(hub)
-        self._open: dict[str, Viewer] = {}
-        self._closing: set[asyncio.Task[None]] = set()
+    def __init__(self, settings: Settings, room: Room) -> None:
+        self._settings, self._room = settings, room
+        self._open: set[str] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
 
     def __len__(self) -> int:
@@ -37,14 +33,10 @@ class Viewers:
         if len(self._open) >= most:
             raise ApiError("full", f"all {most} viewers' places of this session are taken", _RETRY)
         id = secrets.token_urlsafe(16)
-        viewer = self._open[id] = Viewer(
-            self._broadcast,
-            self._sound,
-            lambda: self._close_aside(id),
-            [RTCIceServer(**s.model_dump(exclude_none=True)) for s in self._settings.ice_servers],
-        )
+        self._open.add(id)
         try:
-            answer = await asyncio.wait_for(viewer.accept(offer), self._settings.setup_s)
+            watching = self._room.watch(id, offer, lambda: self._close_aside(id))
+            answer = await asyncio.wait_for(watching, self._settings.setup_s)
         except BaseException as error:
             self._close_aside(id)
             if isinstance(error, TimeoutError):
@@ -53,7 +45,8 @@ class Viewers:
         if self._closed:
             self._close_aside(id)
             raise ApiError("not_found", "no such session")
-        asyncio.get_running_loop().call_later(self._settings.setup_s, self._expect, id)
+        loop = asyncio.get_running_loop()
+        loop.call_later(self._settings.setup_s, lambda: self._aside(self._expect(id)))
         return id, answer
 
     def end(self, id: str) -> None:
@@ -67,17 +60,19 @@ class Viewers:
         self._closed = True
         for id in list(self._open):
             self._close_aside(id)
-        await asyncio.gather(*self._closing, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _expect(self, id: str) -> None:
+    async def _expect(self, id: str) -> None:
         """End a viewer that has not connected in time."""
-        viewer = self._open.get(id)
-        if viewer is not None and not viewer.connected:
+        if id in self._open and not await self._room.is_watching(id):
             self._close_aside(id)
 
     def _close_aside(self, id: str) -> None:
-        viewer = self._open.pop(id, None)
-        if viewer is not None:
-            task = asyncio.create_task(viewer.close())
-            self._closing.add(task)
-            task.add_done_callback(self._closing.discard)
+        if id in self._open:
+            self._open.remove(id)
+            self._aside(self._room.leave(id))
+
+    def _aside(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

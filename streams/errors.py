@@ -6,7 +6,8 @@ StreamError
 │   └── SinkLost    one that is away for now; another try may help
 ├── MalformedOffer  an SDP offer that does not parse
 ├── OfferRefused    an SDP offer that parses but asks for what is not served
-└── EngineAway      the engine's process is dead, hangs or restarts
+├── EngineAway      the engine's process is dead, hangs or restarts
+└── MediaAway       the media process of a session is dead, hangs or starts
 """
 
 
@@ -40,3 +41,7 @@ class OfferRefused(StreamError):
 
 class EngineAway(StreamError):
     """The engine's process is dead, hangs or restarts."""
+
+
+class MediaAway(StreamError):
+    """The media process of a session is dead, hangs or starts."""

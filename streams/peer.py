@@ -21,9 +21,9 @@ from streams.errors import MalformedOffer, OfferRefused
 from streams.frame import Frame, Restyled
 from streams.outlet import Outlet
 from streams.sinks.webrtc import RestyledTrack
-from streams.sound import LipSync, SoundTrack
+from streams.sound import SoundDesk, SoundTrack
 from streams.sources.webrtc import drain, drain_sound
-from streams.stats import SessionStats
+from streams.stats import Counts
 
 logger = logging.getLogger(__name__)
 
@@ -88,14 +88,14 @@ class Peer:
     def __init__(
         self,
         callbacks: Callbacks,
-        stats: SessionStats,
+        stats: Counts,
+        sound: SoundDesk,
         ice_servers: Sequence[RTCIceServer] = (),
     ) -> None:
         # an empty list, not None: aiortc's default is a public STUN server
         self._connection = RTCPeerConnection(RTCConfiguration(iceServers=list(ice_servers)))
-        self._callbacks, self._stats = callbacks, stats
+        self._callbacks, self._stats, self._sound = callbacks, stats, sound
         self._outlet: Outlet[Restyled] = Outlet()
-        self.sound = LipSync(stats.age)
         self._control: RTCDataChannel | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = False
@@ -120,7 +120,7 @@ class Peer:
             if sends and hears:
                 sound = SoundTrack()
                 self._connection.addTrack(sound)
-                self.sound.add(sound.put)
+                self._sound.add(sound.put)
             if sends:
                 self._connection.addTrack(RestyledTrack(self._outlet, self._stats))
             answer = await self._connection.createAnswer()
@@ -159,7 +159,7 @@ class Peer:
         self._run(
             drain(track, self._on_frame)
             if track.kind == "video"
-            else drain_sound(track, self.sound.put)
+            else drain_sound(track, self._sound.put)
         )
 
     def _on_frame(self, frame: Frame) -> None:

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import Any, Protocol
 
 import av
 from aiortc import MediaStreamTrack
@@ -34,6 +34,22 @@ class Sound:
 
 
 Listener = Callable[[Sound], None]  # on the loop; must not wait
+
+
+class SoundDesk(Protocol):
+    """Takes the packets that come in and hands them out when it is time. Lives on the loop."""
+
+    def add(self, listener: Listener) -> None:
+        """Let a listener have the sound from now on."""
+        ...
+
+    def remove(self, listener: Listener) -> None:
+        """Leave a listener out; one that is not there is no error."""
+        ...
+
+    def put(self, sound: Sound) -> None:
+        """Take a packet; never waits."""
+        ...
 
 
 class LipSync:

@@ -3,6 +3,7 @@
 import time
 from collections import deque
 from dataclasses import dataclass
+from typing import Protocol
 
 _WINDOW = 5.0  # seconds that rates and percentiles cover
 _KEPT = 600  # events: 5 s at 120 fps
@@ -21,6 +22,24 @@ class Figures:
     age_p95_ms: float | None
     stages_ms: dict[str, float]  # mean of each
     flicker: float | None  # median; None: nothing stood still
+
+
+class Counts(Protocol):
+    """Where a session's connections count what came in and went out."""
+
+    def came_in(self) -> None:
+        """Count an input frame."""
+        ...
+
+    def went_out(
+        self,
+        age_ms: float,
+        stages_ms: dict[str, float],
+        skipped: bool = False,
+        flicker: float | None = None,
+    ) -> None:
+        """Count an output frame, its input's age, what it was spent on and how it flickered."""
+        ...
 
 
 class SessionStats:

@@ -14,7 +14,7 @@ from streams.broadcast import Broadcast
 from streams.errors import MalformedOffer
 from streams.peer import check_offer
 from streams.sinks.viewer import ViewerTrack
-from streams.sound import LipSync, SoundTrack
+from streams.sound import SoundDesk, SoundTrack
 
 logger = logging.getLogger(__name__)
 _CLOSING = 2.0  # seconds that a connection may take to close
@@ -26,13 +26,13 @@ class Viewer:
     def __init__(
         self,
         broadcast: Broadcast,
-        sound: LipSync,
+        sound: SoundDesk,
         on_ended: Callable[[], None],
         ice_servers: Sequence[RTCIceServer] = (),
     ) -> None:
         self._connection = RTCPeerConnection(RTCConfiguration(iceServers=list(ice_servers)))
         self._broadcast, self._on_ended = broadcast, on_ended
-        self._lip_sync, self._sound = sound, SoundTrack()
+        self._desk, self._sound = sound, SoundTrack()
         self._codec: RTCRtpCodecParameters | None = None
         self._track = ViewerTrack(self._ask_key)
         self._closing = False
@@ -63,7 +63,7 @@ class Viewer:
             self._codec = codec
             self._broadcast.join(codec, self._track)
             if hears:
-                self._lip_sync.add(self._sound.put)
+                self._desk.add(self._sound.put)
         return answer
 
     async def close(self) -> None:
@@ -72,7 +72,7 @@ class Viewer:
             return
         self._closing = True
         self._track.stop()
-        self._lip_sync.remove(self._sound.put)
+        self._desk.remove(self._sound.put)
         self._sound.stop()
         if self._codec is not None:
             await self._broadcast.leave(self._codec, self._track)

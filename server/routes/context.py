@@ -17,11 +17,12 @@ from server.auth import (
     watch_token,
 )
 from server.errors import ApiError
-from server.loop_lag import LoopLag
 from server.resume import Identity
 from server.session import Session
 from server.sessions import Sessions
 from server.settings import Settings
+from streams.loop_lag import LoopLag
+from streams.media_process import MediaProcesses
 from streams.worker import Worker
 
 
@@ -36,6 +37,7 @@ class Context:
     codes: Codes
     guesses: Guesses
     loop_lag: LoopLag
+    media: MediaProcesses
     osc: Counter[str] = field(default_factory=Counter)  # messages that were used, and ignored
 
     def identity(self, name: str | None) -> Identity:

@@ -16,4 +16,4 @@ async def alive() -> Response:
 @router.get("/readyz", response_class=Response)
 async def ready(here: Here) -> Response:
     """200 when a session can be served, 503 while loading and draining."""
-    return Response(status_code=200 if here.sessions.ready else 503)
+    return Response(status_code=200 if here.sessions.ready and here.media.ready else 503)

@@ -38,7 +38,7 @@ async def info(here: Here) -> Info:
         presets=await asyncio.to_thread(_presets, engine),
         defaults=Style(),
         ice_servers=here.settings.ice_servers,
-        loop_lag_p99_ms=here.loop_lag.p99_ms(),
+        loop_lag_p99_ms=max(here.loop_lag.p99_ms(), here.media.lag_p99_ms()),
     )
 
 

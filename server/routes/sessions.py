@@ -93,7 +93,7 @@ async def pair(change: MatteChange, session: Owned) -> MatteInForce:
 @router.put("/{id}/sound")
 async def mute(sound: SoundChange, session: Owned) -> SessionState:
     """Let the session's sound pass on, or not."""
-    session.peer.sound.muted = sound.muted
+    session.room.sound.muted = sound.muted
     return session.state()
 
 

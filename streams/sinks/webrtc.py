@@ -10,7 +10,7 @@ from aiortc.mediastreams import MediaStreamError
 from streams.frame import Restyled
 from streams.outlet import Outlet, OutletClosed
 from streams.pacing import hold
-from streams.stats import SessionStats
+from streams.stats import Counts
 
 
 class RestyledTrack(MediaStreamTrack):
@@ -18,7 +18,7 @@ class RestyledTrack(MediaStreamTrack):
 
     kind = "video"
 
-    def __init__(self, outlet: Outlet[Restyled], stats: SessionStats) -> None:
+    def __init__(self, outlet: Outlet[Restyled], stats: Counts) -> None:
         super().__init__()
         self._outlet, self._stats = outlet, stats
         self._last_number = -1

@@ -1,5 +1,6 @@
 """The real application over HTTP in memory, with an engine that inverts pictures."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -53,6 +54,8 @@ def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Serve:
             served = Served(app, worker, lines)
             if wait:
                 worker.ready.exception(5)
+                while not app.state.context.media.ready:  # noqa: ASYNC110
+                    await asyncio.sleep(0.02)
             try:
                 yield served
             finally:

@@ -24,6 +24,7 @@ from streams.aiortc_patches.receiving import FlooredEstimator, decode_frames, is
 from streams.aiortc_patches.sending import FastH264Encoder, WideVp8Encoder, handle_feedback
 from streams.jitter import Frames, MarkerJitterBuffer
 from streams.peer import Callbacks, Peer
+from streams.sound import LipSync
 from streams.stats import SessionStats
 from tests.streams.pictures import frame
 
@@ -321,7 +322,7 @@ def test_a_link_where_packets_pile_up_is_told_what_it_carries() -> None:
 
 
 async def test_no_server_is_asked_for_our_address_unless_configured() -> None:
-    peer = Peer(Callbacks(print, print, print), SessionStats())
+    peer = Peer(Callbacks(print, print, print), SessionStats(), LipSync(lambda: None))
     try:
         assert peer._connection._RTCPeerConnection__configuration.iceServers == []  # type: ignore[attr-defined]  # aiortc keeps it there
     finally:

@@ -165,6 +165,15 @@ class Sessions:
         logger.info("session %s opened", session.id)
         return session
 
+    def take_over(self, name: str) -> None:
+        """Where all places are taken, end what a publisher of this name left without an end.
+
+        OBS that crashed comes back before its old session is given up, and does not try twice.
+        """
+        for one in self if len(self) >= self.slots else ():
+            if one.name == name and one.phase == "stalled" and one.source is None:
+                self.end(one, "idle")
+
     def end(self, session: Session, reason: Reason) -> None:
         """End a session: its slot is free at once, the connection closes aside."""
         if self._open.pop(session.id, None) is None:

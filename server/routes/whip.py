@@ -1,5 +1,8 @@
 """WHIP (RFC 9725): OBS and others publish here; what they make is a session like any other."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from fastapi import APIRouter, Request, Response
 from pydantic import ValidationError
 
@@ -16,6 +19,7 @@ from server.routes.signalling import (
 )
 from server.schema.message import Message, Name
 from server.schema.style import StylePatch
+from streams.errors import StreamError
 
 router = APIRouter(prefix="/whip", tags=["whip"])
 
@@ -25,9 +29,11 @@ async def publish(request: Request, here: Here) -> Response:
     """Answer a publisher's offer. The query names style values: ?prompt=ink&strength=0.6, and a
     name under which the stream is watched each time: ?name=desk.
     """
-    style, name = _values(request)
-    offer = await sdp_offer(request)
-    with codec_refusal():
+    with _refusals_told(request), codec_refusal():
+        style, name = _values(request)
+        offer = await sdp_offer(request)
+        if name is not None:
+            here.sessions.take_over(name)
         session, sdp = await here.sessions.create(
             offer, style, address(request), sends=False, identity=here.identity(name)
         )
@@ -58,6 +64,21 @@ async def trickle(request: Request, session: Owned) -> None:
 async def end(session: Owned, here: Here) -> None:
     """End the session."""
     here.sessions.end(session, "deleted")
+
+
+@contextmanager
+def _refusals_told(request: Request) -> Iterator[None]:
+    """Say in the terminal why a stream was refused: OBS shows its user no reason at all."""
+    try:
+        yield
+    except ApiError as error:
+        # what is wrong with a value would quote it, and it may be a prompt
+        why = "a value of the address's query" if error.code == "invalid" else str(error)
+        request.app.state.say(f"A stream was refused: {why}")
+        raise
+    except StreamError as error:
+        request.app.state.say(f"A stream was refused: {error}")
+        raise
 
 
 class _Named(Message):

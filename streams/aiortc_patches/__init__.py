@@ -7,9 +7,9 @@ package fails, so that somebody looks at it again. Facts: transport.md section 1
 from importlib.metadata import version
 
 import aioice.ice
-from aiortc import RTCRtpSender, rtcrtpreceiver, rtcrtpsender
+from aiortc import RTCDtlsTransport, RTCRtpSender, rtcrtpreceiver, rtcrtpsender
 
-from streams.aiortc_patches import ice, receiving, sending
+from streams.aiortc_patches import ice, identity, receiving, sending
 from streams.aiortc_patches.settings import TransportSettings, use
 from streams.jitter import MarkerJitterBuffer, PatientNackGenerator
 
@@ -33,5 +33,6 @@ def install(settings: TransportSettings) -> None:
     vars(rtcrtpreceiver)["decoder_worker"] = receiving.decode_frames
     vars(rtcrtpsender)["get_encoder"] = sending.make_encoder
     setattr(RTCRtpSender, "_handle_rtcp_packet", sending.handle_feedback)  # noqa: B010 - a method of aiortc
+    setattr(RTCDtlsTransport, "_validate_peer_identity", identity.validate_peer)  # noqa: B010 - the same
     aioice.ice.get_host_addresses = ice.host_addresses
     aioice.ice.StunProtocol.datagram_received = ice.receive_datagram

@@ -3,6 +3,11 @@
 import asyncio
 
 import pytest
+from aiortc import RTCCertificate
+from aiortc.rtcdtlstransport import RTCDtlsFingerprint, SRTPProtectionProfile
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.x509 import Certificate
+from OpenSSL import SSL, crypto
 
 from server.schema.sessions import IceServer
 from streams.aiortc_patches.sending import WideVp8Encoder
@@ -34,6 +39,45 @@ async def test_what_comes_in_by_whip_goes_out_restyled_by_whep(codec: str, serve
     assert served.sessions == 0
     await publisher.close()
     await player.close()
+
+
+class _OldCertificate(RTCCertificate):
+    """X.509 version 2, as OBS of Linux distributions has it (libdatachannel < 0.23, OpenSSL)."""
+
+    def __init__(self, key: EllipticCurvePrivateKey, cert: Certificate) -> None:
+        super().__init__(key, cert)
+        self.old = crypto.X509.from_cryptography(cert)
+        self.old.set_version(1)  # counted from 0
+        self.old.sign(crypto.PKey.from_cryptography_key(key), "sha256")
+
+    def getFingerprints(self) -> list[RTCDtlsFingerprint]:
+        return [RTCDtlsFingerprint("sha-256", self.old.digest("sha256").decode())]
+
+    def _create_ssl_context(self, srtp_profiles: list[SRTPProtectionProfile]) -> SSL.Context:
+        context = super()._create_ssl_context(srtp_profiles)
+        context.use_certificate(self.old)
+        return context
+
+
+@pytest.mark.filterwarnings("ignore:(Passing pyOpenSSL )?X509:DeprecationWarning")
+@pytest.mark.parametrize("honest", [True, False])
+async def test_a_certificate_is_known_by_its_digest_alone(
+    honest: bool, served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aiortc.rtcpeerconnection.RTCCertificate", _OldCertificate)
+    publisher = Publisher()
+    if not honest:
+        lie = [RTCDtlsFingerprint("sha-256", ":".join(["00"] * 32))]
+        monkeypatch.setattr(_OldCertificate, "getFingerprints", lambda self: lie)
+    made = await publisher.publish(served.http)
+    monkeypatch.undo()
+    if honest:
+        assert (await session_of(served.http, made))["state"] == "live"
+    else:
+        await asyncio.sleep(1)
+        state = await served.http.get(f"/api/sessions/{made.headers['location'][6:]}")
+        assert state.status_code == 404 or state.json()["state"] != "live"
+    await publisher.close()
 
 
 async def test_a_published_session_is_restyled_like_any_other(served: Served) -> None:
@@ -141,6 +185,28 @@ async def test_a_name_keeps_its_link_from_one_stream_to_the_next(serve: Serve) -
         assert (await player.watch(served.http, "desk", token)).status_code == 201
         await player.levels(1)
         for each in (again, player):
+            await each.close()
+
+
+async def test_a_publisher_that_crashed_gets_its_place_back(serve: Serve) -> None:
+    async with serve(sessions=1) as served:
+        first, stranger, again = Publisher(), Publisher(), Publisher()
+        state = await session_of(served.http, await first.publish(served.http, "?name=desk"))
+        early = await again.publish(served.http, "?name=desk")
+        assert (early.status_code, early.json()["code"]) == (503, "full")
+        await again.close()
+        first.camera.paused = True
+        async with asyncio.timeout(10):
+            path = f"/api/sessions/{state['id']}"
+            while (await served.http.get(path)).json()["state"] == "live":  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
+        other = await stranger.publish(served.http, "?name=sofa")
+        assert (other.status_code, other.json()["code"]) == (503, "full")
+        assert served.lines[-1] == "A stream was refused: all 1 places are taken"
+        again = Publisher()
+        back = await session_of(served.http, await again.publish(served.http, "?name=desk"))
+        assert back["id"] != state["id"]
+        for each in (first, stranger, again):
             await each.close()
 
 

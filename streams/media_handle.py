@@ -27,7 +27,7 @@ class Guest(Protocol):
     """Who has a place in a media process."""
 
     def take(self, do: str, message: Message, data: bytes) -> None:
-        """Do what it says. Raises ValueError, TypeError or KeyError for nonsense."""
+        """Do what it says. Raises whatever nonsense breaks."""
         ...
 
     def lose(self) -> None:
@@ -58,8 +58,8 @@ class MediaProcess:
     async def run(self) -> None:
         """Do what it says until it is lost.
 
-        Raises EOFError when it has gone, TimeoutError when it hangs, and ValueError, TypeError or
-        KeyError when it talks nonsense.
+        Raises EOFError when it has gone, TimeoutError when it hangs, and whatever it is that the
+        nonsense breaks which it talks.
         """
         assert self._link is not None
         loop = asyncio.get_running_loop()

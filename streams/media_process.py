@@ -78,7 +78,7 @@ class MediaProcesses:
                 await process.start()
                 self._alive.append(process)
                 await process.run()
-            except (EOFError, TimeoutError, ValueError, TypeError, KeyError) as error:
+            except Exception as error:  # noqa: BLE001 - dead, silent, or it talks nonsense of any kind
                 logger.error("a media process was lost: %s", type(error).__name__)
             finally:
                 if process in self._alive:

@@ -112,7 +112,7 @@ class RemoteRoom:
         self._forget()
 
     def take(self, do: str, message: Message, data: bytes) -> None:
-        """Do what the media process says. Raises ValueError, TypeError or KeyError for nonsense."""
+        """Do what the media process says. Raises whatever nonsense breaks."""
         if do == "frame":
             self._on_frame(**message)
         elif do == "sent":

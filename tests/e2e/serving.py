@@ -74,6 +74,15 @@ class Server:
             time.sleep(0.1)  # another process: nothing to wait on but its answer
         raise TimeoutError(f"not ready after {seconds} s: {self.lines}")
 
+    def metric(self, name: str, label: str = "") -> float:
+        """Give a figure of /metrics; of several labels the sum of those that contain `label`."""
+        request = urllib.request.Request(
+            f"{self.url}/metrics", headers={"Authorization": f"Bearer {TOKEN}"}
+        )
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            lines = answer.read().decode().splitlines()
+        return sum(float(x.rsplit(" ", 1)[1]) for x in lines if x.startswith(name) and label in x)
+
     def api(self, method: str, path: str, body: object = None) -> Any:
         """Call the API with the main token."""
         request = urllib.request.Request(

@@ -1,7 +1,9 @@
 """What a person sees when something is missing: camera, place, server."""
 
+import asyncio
 from pathlib import Path
 
+import psutil
 from playwright.async_api import Page, expect
 
 from tests.e2e.conftest import SHARED, chromium, go_live, type_prompt, until_live, until_state
@@ -61,3 +63,30 @@ async def test_a_page_without_a_camera_says_so(light: Server) -> None:
         await expect(page.get_by_test_id("status")).to_have_attribute(
             "data-state", "denied", timeout=15_000
         )
+
+
+async def test_a_page_whose_media_process_dies_comes_back_with_its_style(
+    tmp_path: Path, page: Page
+) -> None:
+    with serving(tmp_path, "--media-processes", "2", module=LIGHT) as server:
+        await go_live(page, server)
+        await type_prompt(page, "an ink drawing")
+        (before,) = server.api("GET", "/api/sessions")["sessions"]
+        (media,) = [
+            child
+            for child in psutil.Process(server.pid).children()
+            if child.net_connections("udp")  # the other one has no session
+        ]
+
+        media.kill()
+
+        async with asyncio.timeout(40):
+            while server.metric("restyle_media_losses_total") < 1:  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
+            while not (now := server.api("GET", "/api/sessions")["sessions"]) or (  # noqa: ASYNC110
+                now[0]["state"] != "live"
+            ):
+                await asyncio.sleep(0.1)
+        await until_live(page, 20)
+        assert now[0]["id"] == before["id"]
+        assert now[0]["style"]["prompt"] == "an ink drawing"

@@ -35,4 +35,5 @@ def install(settings: TransportSettings) -> None:
     setattr(RTCRtpSender, "_handle_rtcp_packet", sending.handle_feedback)  # noqa: B010 - a method of aiortc
     setattr(RTCDtlsTransport, "_validate_peer_identity", identity.validate_peer)  # noqa: B010 - the same
     aioice.ice.get_host_addresses = ice.host_addresses
+    aioice.ice.get_or_create_mdns_protocol = ice.find_names
     aioice.ice.StunProtocol.datagram_received = ice.receive_datagram

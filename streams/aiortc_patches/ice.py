@@ -23,6 +23,32 @@ def host_addresses(use_ipv4: bool, use_ipv6: bool) -> list[str]:
 _all_addresses = aioice.ice.get_host_addresses
 
 
+_LOOPBACK = frozenset(("127.0.0.1", "::1"))
+
+
+class _NoNames:
+    """Knows no name."""
+
+    async def resolve(self, hostname: str) -> None:
+        """Say that nobody has it."""
+
+
+async def find_names(subscriber: object) -> Any:
+    """Give what resolves the .local names that browsers put in place of their addresses.
+
+    Where only this machine is listened on nobody else's address is needed: aioice would open a
+    multicast socket on every interface, and where nobody answers there the offer waits a second.
+    A browser's own checks tell its address anyway.
+    """
+    allowed = settings().ice_addresses
+    if allowed is not None and _LOOPBACK.issuperset(allowed):
+        return _NoNames()
+    return await _find_names(subscriber)
+
+
+_find_names = aioice.ice.get_or_create_mdns_protocol
+
+
 def receive_datagram(self: aioice.ice.StunProtocol, data: bytes, addr: tuple[Any, ...]) -> None:
     """Take a datagram in place of aioice's method.
 

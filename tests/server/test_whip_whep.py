@@ -1,6 +1,8 @@
 """In by WHIP, out by WHEP: pictures, statuses, headers, tokens."""
 
 import asyncio
+import time
+from unittest.mock import AsyncMock
 
 import pytest
 from aiortc import RTCCertificate
@@ -305,6 +307,25 @@ async def test_a_player_that_speaks_no_codec_of_ours_is_told(served: Served) -> 
     assert "AV1" in answer.json()["detail"]
     await browser.close()
     await player.close()
+
+
+async def test_a_browsers_hidden_address_is_not_waited_for(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nobody_may_ask(*given: object) -> None:
+        raise AssertionError("a multicast socket was opened")
+
+    monkeypatch.setattr("aioice.mdns.create_mdns_protocol", nobody_may_ask)
+    publisher = Publisher()
+    name = "0a1b2c3d-0000-4000-8000-000000000000.local"
+    hidden = f"a=candidate:1 1 udp 2113937151 {name} 50000 typ host\r\n"
+    offer = await publisher.offer()
+    publisher.offer = AsyncMock(return_value=offer + hidden)  # type: ignore[method-assign]  # tests
+    began = time.monotonic()
+    answer = await publisher.publish(served.http)
+    assert time.monotonic() - began < 0.9  # a name that nobody has takes a second to look up
+    await session_of(served.http, answer)
+    await publisher.close()
 
 
 async def test_trickle_and_restarts_are_refused(served: Served) -> None:

@@ -5,9 +5,11 @@ import logging
 import math
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
+from statistics import median
 
 from pipeline.config import Size
 from pipeline.errors import PipelineError
@@ -24,6 +26,7 @@ from streams.protocol import EngineState, Image, Result, Revivable, Stylizer
 logger = logging.getLogger(__name__)
 _PATIENCE = 0.4  # seconds that one call of the engine may take, then frames pass by it untouched
 _SLOW = 4  # … or the time of so many frames, where a model is slower
+_USUAL, _BUSIEST = 15, 1.5  # … or of four calls usual now, of the last so many; seconds at most
 Deliver = Callable[[Restyled], None]
 
 
@@ -52,6 +55,8 @@ class Worker:
         self._admitted: dict[tuple[SessionId, int], _Admitted] = {}
         self._flicker: dict[SessionId, FlickerMeter] = {}  # engine thread only
         self._patience = _PATIENCE
+        self._calls: deque[float] = deque(maxlen=_USUAL)  # seconds that the last ones took
+        self._usual = 0.0  # seconds
         self._since = math.inf  # time.monotonic() at which the call under way began
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
 
@@ -155,7 +160,8 @@ class Worker:
         return max(_PATIENCE, _SLOW * larger * info.ms_per_frame / 1e3)
 
     def _is_stuck(self) -> bool:
-        return time.monotonic() - self._since > self._patience
+        patience = max(self._patience, min(_SLOW * self._usual, _BUSIEST))
+        return time.monotonic() - self._since > patience
 
     def _turn(self, engine: Stylizer) -> None:
         mail = self._mailbox.take(
@@ -177,6 +183,8 @@ class Worker:
         if engine.in_flight:
             self._since = time.monotonic()
             self._tick(engine)
+            self._calls.append(time.monotonic() - self._since)
+            self._usual = median(self._calls)
 
     def _admit(self, engine: Stylizer, letter: Letter) -> None:
         session, frame = letter.session, letter.frame

@@ -97,6 +97,28 @@ def test_frames_pass_by_an_engine_that_is_stuck_and_are_restyled_after() -> None
         assert abs(level_of(found.picture) - 195) <= 3
 
 
+def test_a_machine_that_became_slow_is_not_taken_for_a_stuck_engine(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Slow(FakeEngine):
+        def tick(self) -> list[EngineResult]:
+            time.sleep(0.15)  # as its warm-up did not tell
+            return super().tick()
+
+    monkeypatch.setattr("streams.worker._PATIENCE", 0.05)
+    monkeypatch.setattr("streams.worker._SLOW", 3)
+    with working(Slow()) as worker:
+        shown: Shown = queue.Queue()
+        worker.open(ANN, StyleParams(), shown.put)
+        failures = []
+        for number in range(60):
+            worker.put(ANN, frame(number, level=60))
+            time.sleep(1 / 30)
+            failures.append(worker.failures)
+        assert failures[15] > 0  # not known yet
+        assert failures[-1] == failures[30]  # from then on every picture is a restyled one
+
+
 def test_sessions_get_their_own_pictures() -> None:
     with working(FakeEngine()) as worker:
         ann: Shown = queue.Queue()

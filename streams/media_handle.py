@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from streams import media_child
 from streams.errors import MalformedOffer, MediaAway, OfferRefused, StreamError
 from streams.media_child import MediaSettings
-from streams.media_link import Link, Message, pack
+from streams.media_link import Link, Message, number, pack
 
 logger = logging.getLogger(__name__)
 
@@ -50,8 +50,12 @@ class MediaProcess:
     async def start(self) -> None:
         """Start it and wait for its first word. Raises as `run` does."""
         ours, theirs = socket.socketpair()
-        await asyncio.to_thread(self._begin, theirs)
-        self._link = await Link.over(ours)
+        try:
+            await asyncio.to_thread(self._begin, theirs)
+            self._link = await Link.over(ours)
+        except BaseException:
+            ours.close()  # a process that is still to come ends with it
+            raise
         async with asyncio.timeout(_START):
             self._take(*await self._link.receive())
 
@@ -111,7 +115,7 @@ class MediaProcess:
     def _take(self, message: Message, data: bytes) -> None:
         do = message.pop("do")
         if do == "alive":
-            self.lag_ms = float(message["lag_ms"])
+            self.lag_ms = number(message["lag_ms"])
         elif do == "answer":
             self._settle(**message)
         elif (room := self.rooms.get(message.pop("room"))) is not None:

@@ -6,6 +6,7 @@ decoder makes of it must not be able to run code in the server.
 
 import asyncio
 import json
+import math
 import socket
 import struct
 import threading
@@ -68,6 +69,13 @@ def pack(do: str, data: bytes = b"", **fields: Any) -> bytes:
     """Make the bytes of a message; in any thread."""
     text = json.dumps({"do": do, **fields}).encode()
     return _HEAD.pack(len(text), len(data)) + text + data
+
+
+def number(value: Any) -> float:
+    """Give a number that a message holds. Raises ValueError or TypeError for what is none."""
+    if not math.isfinite(value):
+        raise ValueError(f"{value} in a message")
+    return float(value)
 
 
 class Pictures:

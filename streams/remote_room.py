@@ -3,14 +3,14 @@
 import asyncio
 import itertools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from fractions import Fraction
 
 from streams.errors import MediaAway
 from streams.frame import Frame, Restyled
 from streams.media_handle import MediaProcess
-from streams.media_link import Message, Pictures, pack
+from streams.media_link import Message, Pictures, number, pack
 from streams.peer import Callbacks
 from streams.sound import LipSync, Sound
 from streams.stats import SessionStats
@@ -40,6 +40,7 @@ class RemoteRoom:
         self._go: Pictures | None = None
         self._accepted, self._sends, self._closed = False, False, False
         self._viewers: dict[str, Callable[[], None]] = {}
+        self._stages: Collection[str] = ()  # of the newest picture
 
     async def accept(self, offer: str, sends: bool = True) -> str:
         """Answer the session's own offer."""
@@ -78,6 +79,7 @@ class RemoteRoom:
         place = go.write(restyled.picture)
         if place is None:
             return
+        self._stages = restyled.stages_ms.keys()
         source = restyled.source
         base = source.time_base
         message = pack(
@@ -116,9 +118,9 @@ class RemoteRoom:
         if do == "frame":
             self._on_frame(**message)
         elif do == "sent":
-            self._stats.went_out(**message)
+            self._on_sent(**message)
         elif do == "sound":
-            self.sound.put(Sound(int(message["pts"]), float(message["arrived"]), data))
+            self.sound.put(Sound(int(message["pts"]), number(message["arrived"]), data))
         elif do == "message":
             self._callbacks.on_message(data.decode(errors="replace"))
         elif do == "ended":
@@ -142,11 +144,21 @@ class RemoteRoom:
             on_ended()
 
     def _on_frame(self, frame: list[int], picture: Message) -> None:
-        number, pts, above, below, arrived_ns = (int(each) for each in frame)
+        count, pts, above, below, arrived_ns = (int(each) for each in frame)
         if self._come is None or (shown := self._come.read(**picture)) is None:
             return
         self._stats.came_in()
-        self._callbacks.on_frame(Frame(number, pts, Fraction(above, below), arrived_ns, shown))
+        self._callbacks.on_frame(Frame(count, pts, Fraction(above, below), arrived_ns, shown))
+
+    def _on_sent(
+        self, age_ms: float, stages_ms: dict[str, float], skipped: bool, flicker: float | None
+    ) -> None:
+        self._stats.went_out(
+            number(age_ms),
+            {name: number(stages_ms[name]) for name in self._stages if name in stages_ms},
+            bool(skipped),
+            None if flicker is None else number(flicker),
+        )
 
     async def _enter(self) -> MediaProcess:
         """Give its process, and take a place there first if it has none."""

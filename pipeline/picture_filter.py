@@ -40,8 +40,9 @@ def to_pixels(
     width: int,
 ) -> PictureMotion:
     """Prepare a frame's motion, in pixels of its own grid, for pictures of a size."""
-    back = np.nan_to_num(backward, nan=0, posinf=0, neginf=0)  # not trusted there
-    back = resized(back, height, width)
+    if not np.isfinite(backward).all():  # it is not trusted there
+        backward = np.nan_to_num(backward, nan=0, posinf=0, neginf=0)
+    back = resized(backward, height, width)
     if trust.shape != (height, width):
         trust = cv2.resize(trust, (width, height), interpolation=cv2.INTER_LINEAR)
     x, y = pointed_at(back)
@@ -59,8 +60,15 @@ def _kept(shift: NDArray[np.float32]) -> NDArray[np.float32]:
 
     Cubic in between, which is within .02 of the squared cosine and takes an eighth of its time.
     """
-    away = 2 * np.abs(shift - np.rint(shift))
-    return np.asarray(1 - np.square(away) * (3 - 2 * away), np.float32)
+    away = np.rint(shift)
+    np.subtract(shift, away, out=away)
+    np.abs(away, out=away)
+    kept = 16 * away
+    kept -= 12
+    kept *= away
+    kept *= away
+    kept += 1
+    return np.asarray(kept, np.float32)
 
 
 class PictureFilter:
@@ -88,7 +96,7 @@ class PictureFilter:
             return picture
         now += _correction(now, past, motion, MOST * strength * share)
         self._ramp.advance()
-        return np.clip(np.rint(now), 0, 255).astype(np.uint8)
+        return np.asarray(cv2.add(now, 0.0, dtype=cv2.CV_8U), np.uint8)  # rounds, and clips
 
 
 def _correction(

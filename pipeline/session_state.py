@@ -1,6 +1,6 @@
 """What lives between the frames of one session."""
 
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from pipeline.cores import available_cores
 from pipeline.deflicker import Deflicker, LatentMotion, to_latents, trusted
 from pipeline.feature_bank import Scenes
 from pipeline.flow import InputFlow, stilled
@@ -16,6 +17,10 @@ from pipeline.params import StyleParams
 from pipeline.picture_filter import PictureFilter, PictureMotion, to_pixels
 from pipeline.session_noise import SessionNoise
 from pipeline.similarity import SimilarityFilter
+
+# Threads that stay, for all sessions: OpenCV never gives back about 900 bytes for each thread that
+# has called it, and each thread may have a heap of its own, which grows to what a session takes.
+_FLOWS = ThreadPoolExecutor(max(2, available_cores()), "flow")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +50,7 @@ class SessionState:
         self.scenes = Scenes()
         self.motion_level = MotionLevel()
         self._flow: InputFlow | None = None
-        # one thread for the session's life, which ends with it: OpenCV never gives back about 900
-        # bytes for each thread that has called it, and a thread a frame came to 34 MB an hour
-        self._following = ThreadPoolExecutor(1, "flow")
+        self._following: Future[Followed] | None = None  # of its last admitted frame
         self._prompt, self._negative = Travel(), Travel()
         self._similarity = SimilarityFilter()
         self._admitted: StyleParams | None = None  # values of the last admitted frame
@@ -72,7 +75,8 @@ class SessionState:
         if params.noise != "warped" and not params.deflicker:
             self._flow = None
             return None
-        return self._following.submit(self.follow, params, image)
+        self._following = _FLOWS.submit(self._follow_after, self._following, params, image)
+        return self._following
 
     def noise_of(
         self, params: StyleParams, followed: Future[Followed] | None
@@ -80,6 +84,13 @@ class SessionState:
         """Give an admitted frame's noise; waits for the motion only where that carries it."""
         carried = followed.result().noise if followed and params.noise == "warped" else None
         return self.noise.still(params) if carried is None else carried
+
+    def _follow_after(
+        self, last: Future[Followed] | None, params: StyleParams, image: UInt8[np.ndarray, "h w 3"]
+    ) -> Followed:
+        if last is not None:  # it was begun before, so that it ends is sure
+            wait([last])
+        return self.follow(params, image)
 
     def follow(self, params: StyleParams, image: UInt8[np.ndarray, "h w 3"]) -> Followed:
         """Find the input's motion since the last admitted frame, and what it carries."""

@@ -1,13 +1,14 @@
-import gc
 import threading
+import time
 
 import cv2
 import numpy as np
 import pytest
 import torch
 
+from pipeline.cores import available_cores
 from pipeline.params import StyleParams
-from pipeline.session_state import SessionState, Travel
+from pipeline.session_state import Followed, SessionState, Travel
 
 SHAPE = (4, 32, 32)
 
@@ -141,21 +142,47 @@ def test_a_cut_and_a_new_seed_begin_with_new_noise() -> None:
     assert abs(float((negative * other).mean())) < 0.1
 
 
-def test_one_thread_follows_all_frames_of_a_session_and_ends_with_it(
+def test_a_few_threads_follow_all_sessions_each_of_them_in_order(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """OpenCV keeps memory for each thread that ever called it."""
-    seen: list[threading.Thread] = []
-    monkeypatch.setattr(SessionState, "follow", lambda *_: seen.append(threading.current_thread()))
-    session = state()
-    for _ in range(5):
-        followed = session.follow_aside(StyleParams(deflicker=0.5), BLACK)
-        assert followed is not None
-        followed.result()
-    assert len(seen) == 5
-    assert len({id(thread) for thread in seen}) == 1
+    threads: set[int] = set()
+    seen: list[tuple[SessionState, int]] = []
 
-    del session
-    gc.collect()
-    seen[0].join(5)
-    assert not seen[0].is_alive()
+    def follow(session: SessionState, params: StyleParams, image: np.ndarray) -> Followed:
+        threads.add(threading.get_ident())
+        time.sleep(0.002 * (seen.count((session, 0)) == 0))  # a first frame takes longer
+        seen.append((session, int(image[0, 0, 0])))
+        return Followed(None, None)
+
+    monkeypatch.setattr(SessionState, "follow", follow)
+    sessions = [state() for _ in range(12)]
+    asked = [
+        session.follow_aside(StyleParams(deflicker=0.5), BLACK + np.uint8(number))
+        for number in range(5)
+        for session in sessions
+    ]
+    for each in asked:
+        assert each is not None
+        each.result(10)
+    for session in sessions:
+        assert [number for its, number in seen if its is session] == list(range(5))
+    assert len(threads) <= max(2, available_cores())
+
+
+def test_a_frame_that_could_not_be_followed_does_not_hold_up_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def follow(session: SessionState, params: StyleParams, image: np.ndarray) -> Followed:
+        if image.any():
+            raise ValueError("no motion")
+        return Followed(None, None)
+
+    monkeypatch.setattr(SessionState, "follow", follow)
+    session, params = state(), StyleParams(deflicker=0.5)
+    bad, good = (session.follow_aside(params, image) for image in (BLACK + 1, BLACK))
+    assert bad is not None
+    assert good is not None
+    assert good.result(10) == Followed(None, None)
+    with pytest.raises(ValueError, match="no motion"):
+        bad.result(10)

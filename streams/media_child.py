@@ -6,7 +6,6 @@ import signal
 import socket
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any
 
 from aiortc import RTCIceServer
@@ -15,12 +14,12 @@ from streams.aiortc_patches import TransportSettings, install
 from streams.errors import OfferRefused
 from streams.frame import Frame, Restyled
 from streams.loop_lag import LoopLag
-from streams.media_link import Link, Message, Pictures, pack
+from streams.media_link import Link, Message, Pictures, pack, with_picture, without_picture
 from streams.peer import Callbacks
 from streams.room import Connections
-from streams.sound import Listener, Sound
+from streams.sound import Sound, SoundDesk
 
-ALIVE_EVERY = 0.5  # seconds
+_ALIVE_EVERY = 0.5  # seconds
 _ENDING = 2.0  # seconds that rooms get to close when the server has gone
 
 
@@ -58,7 +57,7 @@ async def _serve(settings: MediaSettings, end: socket.socket) -> None:
 async def _say_alive(link: Link, lag: LoopLag) -> None:
     while True:
         link.send(pack("alive", lag_ms=lag.p99_ms()))
-        await asyncio.sleep(ALIVE_EVERY)
+        await asyncio.sleep(_ALIVE_EVERY)
 
 
 class _Desk:
@@ -101,7 +100,7 @@ class _Desk:
         self._link.send(pack("answer", call=call, **told))
 
 
-class _Seat:
+class _Seat(SoundDesk):
     """One room here, told to the server what happens in it. It is its counts and its sound, too."""
 
     def __init__(
@@ -112,9 +111,9 @@ class _Seat:
         come: Pictures,
         go: Pictures,
     ) -> None:
+        super().__init__()
         self._room, self._link = room, link
         self._come, self._go = come, go
-        self._listeners: tuple[Listener, ...] = ()
         self._connections = Connections(
             Callbacks(self._on_frame, self._on_message, lambda: self._tell("ended")),
             self,
@@ -156,23 +155,19 @@ class _Seat:
         shown = self._go.read(**picture)
         if shown is None:
             return  # a newer one comes
-        number, pts, above, below, arrived_ns = frame
-        source = Frame(number, pts, Fraction(above, below), arrived_ns, shown)
+        source = with_picture(frame, shown)
         self._connections.show(Restyled(source, shown, stages_ms, skipped, flicker))
 
     def send(self, data: bytes) -> None:
         self._connections.send(data.decode())
 
     def hear(self, data: bytes, pts: int, arrived: float) -> None:
-        for listener in self._listeners:
-            listener(Sound(pts, arrived, data))
+        self._hand_out(Sound(pts, arrived, data))
 
     def _on_frame(self, frame: Frame) -> None:
         place = self._come.write(frame.picture)
         if place is not None:
-            base = frame.time_base
-            its = [frame.number, frame.pts, base.numerator, base.denominator, frame.arrived_ns]
-            self._tell("frame", frame=its, picture=place)
+            self._tell("frame", frame=without_picture(frame), picture=place)
 
     def _on_message(self, text: str) -> None:
         self._tell("message", text.encode())
@@ -195,12 +190,6 @@ class _Seat:
         self._tell("sent", age_ms=age_ms, stages_ms=stages_ms, skipped=skipped, flicker=flicker)
 
     # what peers and viewers ask of their sound: the server holds it until it is due
-
-    def add(self, listener: Listener) -> None:
-        self._listeners = (*self._listeners, listener)
-
-    def remove(self, listener: Listener) -> None:
-        self._listeners = tuple(each for each in self._listeners if each != listener)
 
     def put(self, sound: Sound) -> None:
         self._tell("sound", sound.data, pts=sound.pts, arrived=sound.arrived)

@@ -11,6 +11,7 @@ import socket
 import struct
 import threading
 from contextlib import suppress
+from fractions import Fraction
 from multiprocessing.shared_memory import SharedMemory
 from typing import Any
 
@@ -19,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streams.convert import i420
+from streams.frame import Frame
 
 Message = dict[str, Any]
 
@@ -76,6 +78,18 @@ def number(value: Any) -> float:
     if not math.isfinite(value):
         raise ValueError(f"{value} in a message")
     return float(value)
+
+
+def without_picture(frame: Frame) -> list[int]:
+    """Give what a message tells of a frame, whose picture crosses in shared memory."""
+    base = frame.time_base
+    return [frame.number, frame.pts, base.numerator, base.denominator, frame.arrived_ns]
+
+
+def with_picture(told: list[int], picture: av.VideoFrame) -> Frame:
+    """Make the frame again. Raises whatever nonsense breaks."""
+    count, pts, above, below, arrived_ns = (int(each) for each in told)
+    return Frame(count, pts, Fraction(above, below), arrived_ns, picture)
 
 
 class Pictures:

@@ -5,12 +5,18 @@ import itertools
 import logging
 from collections.abc import Callable, Collection
 from contextlib import suppress
-from fractions import Fraction
 
 from streams.errors import MediaAway
-from streams.frame import Frame, Restyled
+from streams.frame import Restyled
 from streams.media_handle import MediaProcess
-from streams.media_link import Message, Pictures, number, pack
+from streams.media_link import (
+    Message,
+    Pictures,
+    number,
+    pack,
+    with_picture,
+    without_picture,
+)
 from streams.peer import Callbacks
 from streams.sound import LipSync, Sound
 from streams.stats import SessionStats
@@ -80,11 +86,9 @@ class RemoteRoom:
         if place is None:
             return
         self._stages = restyled.stages_ms.keys()
-        source = restyled.source
-        base = source.time_base
         message = pack(
             "show", room=self._key, picture=place,
-            frame=[source.number, source.pts, base.numerator, base.denominator, source.arrived_ns],
+            frame=without_picture(restyled.source),
             stages_ms=restyled.stages_ms, skipped=restyled.skipped, flicker=restyled.flicker,
         )  # fmt: skip
         try:
@@ -144,11 +148,10 @@ class RemoteRoom:
             on_ended()
 
     def _on_frame(self, frame: list[int], picture: Message) -> None:
-        count, pts, above, below, arrived_ns = (int(each) for each in frame)
         if self._come is None or (shown := self._come.read(**picture)) is None:
             return
         self._stats.came_in()
-        self._callbacks.on_frame(Frame(count, pts, Fraction(above, below), arrived_ns, shown))
+        self._callbacks.on_frame(with_picture(frame, shown))
 
     def _on_sent(
         self, age_ms: float, stages_ms: dict[str, float], skipped: bool, flicker: float | None

@@ -7,11 +7,12 @@ handed on as they are: nothing here decodes them.
 
 import asyncio
 import time
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Protocol
+from typing import Any
 
 import av
 from aiortc import MediaStreamTrack
@@ -36,34 +37,11 @@ class Sound:
 Listener = Callable[[Sound], None]  # on the loop; must not wait
 
 
-class SoundDesk(Protocol):
+class SoundDesk(ABC):
     """Takes the packets that come in and hands them out when it is time. Lives on the loop."""
 
-    def add(self, listener: Listener) -> None:
-        """Let a listener have the sound from now on."""
-        ...
-
-    def remove(self, listener: Listener) -> None:
-        """Leave a listener out; one that is not there is no error."""
-        ...
-
-    def put(self, sound: Sound) -> None:
-        """Take a packet; never waits."""
-        ...
-
-
-class LipSync:
-    """Holds each packet for as long as a picture of the same moment takes. Lives on the loop."""
-
-    def __init__(self, age: Callable[[], float | None]) -> None:
-        """`age` says how old a picture is when it is sent, in seconds; None: there was none."""
-        self.muted = False
-        self.delay = 0.0  # seconds
-        self._age = age
-        self._started = False
-        self._last_due = 0.0
+    def __init__(self) -> None:
         self._listeners: tuple[Listener, ...] = ()
-        self._loop = asyncio.get_running_loop()
 
     def add(self, listener: Listener) -> None:
         """Let a listener have the sound from now on."""
@@ -72,6 +50,28 @@ class LipSync:
     def remove(self, listener: Listener) -> None:
         """Leave a listener out; one that is not there is no error."""
         self._listeners = tuple(each for each in self._listeners if each != listener)
+
+    @abstractmethod
+    def put(self, sound: Sound) -> None:
+        """Take a packet; never waits."""
+
+    def _hand_out(self, sound: Sound) -> None:
+        for listener in self._listeners:
+            listener(sound)
+
+
+class LipSync(SoundDesk):
+    """Holds each packet for as long as a picture of the same moment takes. Lives on the loop."""
+
+    def __init__(self, age: Callable[[], float | None]) -> None:
+        """`age` says how old a picture is when it is sent, in seconds; None: there was none."""
+        super().__init__()
+        self.muted = False
+        self.delay = 0.0  # seconds
+        self._age = age
+        self._started = False
+        self._last_due = 0.0
+        self._loop = asyncio.get_running_loop()
 
     def put(self, sound: Sound) -> None:
         """Take a packet; it reaches the listeners when its picture is sent."""
@@ -87,10 +87,8 @@ class LipSync:
         self._loop.call_later(wait, self._hand_out, sound)
 
     def _hand_out(self, sound: Sound) -> None:
-        if self.muted:
-            return
-        for listener in self._listeners:
-            listener(sound)
+        if not self.muted:
+            super()._hand_out(sound)
 
 
 class SoundTrack(MediaStreamTrack):

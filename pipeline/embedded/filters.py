@@ -31,6 +31,7 @@ from pipeline.embedded.shading import (
     grey_of,
     inked,
     inks_of,
+    levels_of,
     light_of,
     outlined,
     ramp,
@@ -57,8 +58,7 @@ def pencil(image: Image) -> Image:
 def comic(image: Image) -> Image:
     """Flatten the colours, make them loud, light them in three steps, ink the outlines."""
     flat = flattened(image, 3, 9, 40)
-    tone = tone_of(flat, 1.2)
-    level = np.clip(cv2.GaussianBlur(tone, (0, 0), 2), 0, 0.999) * 3
+    level = levels_of(flat, 1.2, 3)
     stepped = (np.floor(level) + np.clip((level % 1 - 0.5) * 5 + 0.5, 0, 1)) / 3
     shade = (0.48 + 0.62 * stepped) / np.maximum(grey_of(flat), 0.15)
     loud = light_of(stronger(flat, 1.45, 1, 14)) * np.clip(shade, 0.5, 2.2)[..., None]
@@ -254,7 +254,7 @@ def popart(image: Image) -> Image:
     printed = inks_of(flat, (60, 20, 120), (240, 40, 130), (255, 205, 40), (250, 246, 236))
     y, x = np.mgrid[: len(image), : image.shape[1]].astype(np.float32)
     dot = np.hypot((x + y) / 16 % 1 - 0.5, (x - y) / 16 % 1 - 0.5)
-    level = np.clip(cv2.GaussianBlur(tone_of(flat, 1.3), (0, 0), 2), 0, 0.999) * 4
+    level = levels_of(flat, 1.3, 4)
     between = np.clip(1 - np.abs(level - 3.1) / 0.55, 0, 1)
     ink = np.clip((0.42 * between - dot) * 7 + 0.5, 0, 1)[..., None] * (between > 0)[..., None]
     printed = printed * (1 - ink) + ink * np.float32([0.05, 0.70, 0.80])

@@ -84,9 +84,14 @@ def ramp(level: Plane, *stops: tuple[int, int, int]) -> Colours:
     return np.stack([np.interp(level, at, colours[:, c]) for c in range(3)], -1).astype(np.float32)
 
 
+def levels_of(image: Image, contrast: float, steps: int) -> Plane:
+    """Give brightness, a little blurred, as 0 up to the number of steps."""
+    return np.clip(cv2.GaussianBlur(tone_of(image, contrast), (0, 0), 2), 0, 0.999) * steps
+
+
 def inks_of(image: Image, *inks: tuple[int, int, int]) -> Colours:
     """Print brightness in four flat inks, dark to light."""
-    level = np.clip(cv2.GaussianBlur(tone_of(image, 1.35), (0, 0), 2), 0, 0.999) * len(inks)
+    level = levels_of(image, 1.35, len(inks))
     colours = np.float32(inks) / 255
     printed = np.broadcast_to(colours[0], image.shape).astype(np.float32)
     for step, ink in enumerate(colours[1:], start=1):

@@ -22,7 +22,7 @@ from streams.aiortc_patches import TransportSettings, install
 from tests.bench.__main__ import machine
 from tests.bench.client import Picture
 from tests.bench.scenarios import Echo, webcam
-from tests.e2e.serving import LIGHT, Server, serving
+from tests.e2e.serving import LIGHT, Server, media_processes, serving
 
 
 async def measure(server: Server, sessions: int, seconds: float) -> dict[str, Any]:
@@ -33,7 +33,7 @@ async def measure(server: Server, sessions: int, seconds: float) -> dict[str, An
     for echo in echoes:
         await echo.client.connect(echo.track, {"bypass": True}, echo.came_back)
     await asyncio.sleep(3)
-    children = _media(own)
+    children = media_processes(server)
     before = [_cpu(each) for each in (own, *children)]
     for echo in echoes:
         echo.round_trips.clear()
@@ -89,11 +89,6 @@ async def _kill(process: psutil.Process, server: Server, echoes: list[Watched]) 
             "process_back_s": round(back, 2),
         }
     }
-
-
-def _media(server: psutil.Process) -> list[psutil.Process]:
-    """Find the media processes: the children that hold UDP sockets."""
-    return [each for each in server.children() if each.net_connections("udp")]
 
 
 def _cpu(process: psutil.Process) -> float:

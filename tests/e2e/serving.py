@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 ROOT = Path(__file__).parents[2]
 LIGHT = "tests.reliability.light_server"  # the module whose engine only inverts
 TOKEN = "a-token-for-tests-0123456789abcdef"
@@ -106,6 +108,12 @@ class Server:
         assert self._process.stdout is not None
         with self._process.stdout:
             self.lines.extend(line.rstrip() for line in self._process.stdout)
+
+
+def media_processes(server: Server) -> list[psutil.Process]:
+    """Find the media processes that have a session: the children that hold UDP sockets."""
+    children = psutil.Process(server.pid).children()
+    return [child for child in children if child.net_connections("udp")]
 
 
 def status(url: str) -> int:

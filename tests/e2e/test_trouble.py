@@ -3,11 +3,10 @@
 import asyncio
 from pathlib import Path
 
-import psutil
 from playwright.async_api import Page, expect
 
 from tests.e2e.conftest import SHARED, chromium, go_live, type_prompt, until_live, until_state
-from tests.e2e.serving import LIGHT, TOKEN, Server, free_port, serving
+from tests.e2e.serving import LIGHT, TOKEN, Server, free_port, media_processes, serving
 
 pytestmark = SHARED
 
@@ -72,11 +71,7 @@ async def test_a_page_whose_media_process_dies_comes_back_with_its_style(
         await go_live(page, server)
         await type_prompt(page, "an ink drawing")
         (before,) = server.api("GET", "/api/sessions")["sessions"]
-        (media,) = [
-            child
-            for child in psutil.Process(server.pid).children()
-            if child.net_connections("udp")  # the other one has no session
-        ]
+        (media,) = media_processes(server)  # the other one has no session
 
         media.kill()
 

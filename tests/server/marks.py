@@ -1,6 +1,7 @@
 """A peer that sends a white flash and a click at the same moment, and times their return."""
 
 import asyncio
+import statistics
 import time
 from collections.abc import Sequence
 from fractions import Fraction
@@ -65,6 +66,16 @@ class Clicking(MediaStreamTrack):
                 packet.pts, packet.time_base = self._number * 960, Fraction(1, 48000)
                 self.sent.append(packet)
                 return packet
+
+
+def offset_of(lags: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """Give by how much clicks come after their flashes, and how uneven the flashes' own way was.
+
+    The latter is a busy machine's; nobody can foresee it. Both in seconds.
+    """
+    flashes = [flash for flash, _ in lags]
+    offset = statistics.median(click - flash for flash, click in lags)
+    return offset, max(flashes) - min(flashes)
 
 
 class Noted:

@@ -13,7 +13,7 @@ from streams.media_handle import MediaProcess
 from streams.media_process import MediaProcesses
 from tests.server.client import Browser
 from tests.server.conftest import Serve, Served
-from tests.server.marks import Marked
+from tests.server.marks import Marked, offset_of
 from tests.server.players import Player, Publisher, live, session_of
 
 
@@ -88,9 +88,8 @@ async def test_sound_leaves_beside_its_picture(serve: Serve) -> None:
         marked.seen.clear()
         lags = await marked.measure(3)
         await marked.close()
-    flashes = [flash for flash, _ in lags]
-    offsets = sorted(click - flash for flash, click in lags)
-    assert abs(offsets[len(offsets) // 2]) <= 0.045 + max(flashes) - min(flashes), lags
+    offset, uneven = offset_of(lags)
+    assert abs(offset) <= 0.045 + uneven, lags
 
 
 async def test_one_that_dies_takes_its_own_sessions_and_no_others(serve: Serve) -> None:

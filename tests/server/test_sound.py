@@ -14,7 +14,7 @@ from aiortc.mediastreams import MediaStreamError
 from pipeline.results import EngineResult
 from tests.bench.offset import compare
 from tests.server.conftest import Serve, Served
-from tests.server.marks import Clicking, Marked
+from tests.server.marks import Clicking, Marked, offset_of
 from tests.server.players import Player, Publisher, session_of
 from tests.streams.fakes import FakeEngine
 from tests.streams.test_live_stream import free_port, silent_server
@@ -41,9 +41,7 @@ async def test_flash_and_click_leave_together(serve: Serve, engine: type[FakeEng
         lags = await marked.measure(4)
         await marked.close()
     assert len(lags) >= 4
-    flashes = [flash for flash, _ in lags]
-    uneven = max(flashes) - min(flashes)  # a busy machine's; nobody can foresee it
-    offset = statistics.median(click - flash for flash, click in lags)
+    offset, uneven = offset_of(lags)
     assert abs(offset) <= _ALLOWED + uneven, lags
 
 

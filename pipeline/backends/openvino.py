@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from pipeline.backends.times import Times
 from pipeline.config import EngineConfig
+from pipeline.models.conditioning import thin_self_attention
 from pipeline.models.folder import ModelFolder
 from pipeline.models.folding import fold_upsampling
 from pipeline.models.loader import load_autoencoder, load_denoiser
@@ -33,7 +34,7 @@ from pipeline.models.loader import load_autoencoder, load_denoiser
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # None: "not there"
 
 _KEPT_DAYS = 30
-_FORMAT = "5"  # raise when parts.py or folding.py change what is converted
+_FORMAT = "6"  # raise when parts.py or folding.py change what is converted
 
 
 class OpenVinoNetworks:
@@ -154,10 +155,17 @@ def _any_size(folder: ModelFolder, config: EngineConfig) -> bool:
     return even and folder.text_2 is None
 
 
+def _stride(folder: ModelFolder, config: EngineConfig) -> int:
+    """Say which tokens self-attention looks at, so that they stay about as many as in training."""
+    return max(1, int(folder.times_trained(config.width, config.height) + 0.5))
+
+
 def _convert(folder: ModelFolder, config: EngineConfig, cache: Path) -> None:
     """Trace the networks and write them as OpenVINO files."""
     encoder, decoder = load_autoencoder(folder)
     denoiser = load_denoiser(folder, config.width, config.height)
+    if (stride := _stride(folder, config)) > 1:
+        thin_self_attention(denoiser.unet, stride)
     fold_upsampling(denoiser)
     fold_upsampling(decoder)
     shapes = _shapes(folder, config)
@@ -209,7 +217,7 @@ def _forget_unused(cache: Path) -> None:
 def _key(folder: ModelFolder, config: EngineConfig, version: str) -> str:
     """Name what the converted files depend on."""
     size = "any" if _any_size(folder, config) else f"{config.width}x{config.height}"
-    facts = [_FORMAT, version, size]
+    facts = [_FORMAT, version, size, str(_stride(folder, config))]
     for path in folder.files():
         facts += [str(path.resolve()), str(path.stat().st_size), str(path.stat().st_mtime_ns)]
     digest = hashlib.sha256("\n".join(facts).encode()).hexdigest()[:16]

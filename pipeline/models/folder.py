@@ -88,6 +88,13 @@ class ModelFolder:
         """What width and height are multiples of, so that every level of the UNet halves evenly."""
         return self.downscale << (len(self.unet.config["block_out_channels"]) - 1)
 
+    def times_trained(self, width: int, height: int) -> float:
+        """Say how many times the size that it was trained at a picture is, by its area's root."""
+        trained = self.unet.config.get("sample_size")
+        if not isinstance(trained, int):
+            return 1.0
+        return float((width * height) ** 0.5 / (trained * self.downscale))
+
     @property
     def scaling_factor(self) -> float:
         """What encoded latents are multiplied with to have about unit variance."""

@@ -67,23 +67,26 @@ def test_openvino_differs_from_eager_by_rounding_only(
 
 @pytest.mark.slow
 @pytest.mark.skipif(not (WEIGHTS / "unet").exists(), reason="no weights in this checkout")
-def test_openvino_shows_what_eager_shows_with_the_shipped_model(tmp_path: Path) -> None:
+@pytest.mark.parametrize("side", [128, 512])
+def test_openvino_shows_what_eager_shows_with_the_shipped_model(tmp_path: Path, side: int) -> None:
+    """Also where self-attention looks at fewer tokens, for the sake of speed."""
     pictures = []
     shutil.copytree(WEIGHTS, tmp_path / "model")
 
     for backend in ("eager", "openvino"):
         config = EngineConfig(
             model=str(tmp_path / "model"),
-            width=128,
-            height=128,
+            width=side,
+            height=side,
             threads=1,
             cache=tmp_path,
             backend=backend,
             device="cpu",
         )
-        pictures.append(restyle(build_engine(config), PLAIN, 128))
+        pictures.append(restyle(build_engine(config), PLAIN, side))
 
     assert mean_levels_apart(*pictures) <= 2
+    assert pictures[0].shape == (side, side, 3)
 
 
 @pytest.fixture

@@ -7,10 +7,12 @@ import pytest
 import torch
 from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
+from torch.nn import functional
 
 from pipeline.backends.times import Times
 from pipeline.errors import ModelError
 from pipeline.models.architectures import make_network
+from pipeline.models.conditioning import thin_self_attention
 from pipeline.models.parts import Denoiser
 from tests.pipeline.conftest import POOLED, SIDE, TEXT, apart, make_unet
 
@@ -89,6 +91,44 @@ def test_the_layout_of_sd_turbo_comes_out_the_same() -> None:
 
     assert apart(conditioned(denoiser, *values), plain(unet, *values)) < 1e-5
     assert denoiser.text(values[2]).shape[-1] == 2 * (5 * 32 + 5 * 64 + 6 * 128)
+
+
+@pytest.mark.parametrize(("height", "width"), [(8, 8), (8, 16), (7, 5)])
+def test_thinned_self_attention_looks_at_every_second_row_and_column(
+    height: int, width: int
+) -> None:
+    unet = made()
+    denoiser = Denoiser(unet, (SIDE, SIDE))
+    thin_self_attention(unet, 2)
+    at = next(block for block in unet.down_blocks if hasattr(block, "attentions"))
+    layer = at.attentions[0].transformer_blocks[0].attn1
+    seen: list[tuple[Tensor, Tensor]] = []
+    layer.register_forward_hook(lambda _, given, result: seen.append((given[0], result)))
+    _, times, words = inputs(1)
+    conditioned(denoiser, torch.randn(1, 4, height, width), times, words)
+
+    tokens, result = seen[0]
+    queries, keys, values = layer.to_qkv(tokens).detach().chunk(3, -1)
+    kept = [row * width + column for row in range(0, height, 2) for column in range(0, width, 2)]
+    parts = [
+        part.unflatten(-1, (layer.heads, -1)).transpose(1, 2)
+        for part in (queries, keys[:, kept], values[:, kept])
+    ]
+    found = functional.scaled_dot_product_attention(*parts).transpose(1, 2).flatten(2)
+    assert apart(result, layer.to_out[0](found).detach()) < 1e-5
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_only_the_finest_self_attention_is_thinned(stride: int) -> None:
+    unet = make_network("mini")
+    denoiser = Denoiser(unet, (64, 64))
+    values = inputs(2, 64)
+    before = conditioned(denoiser, *values)
+    thin_self_attention(unet, stride)
+
+    thinned = [a for a in unet.modules() if type(getattr(a, "processor", 0)).__name__ == "_Thinned"]
+    assert len(thinned) == 5  # two on the way down, three on the way up, of sixteen
+    assert (apart(conditioned(denoiser, *values), before) < 1e-5) == (stride == 1)
 
 
 def test_no_weight_is_lost_or_doubled() -> None:

@@ -45,8 +45,10 @@ class Codes:
 
     def new(self) -> str:
         """Make a code."""
+        now = self._clock()
+        self._ends = {code: end for code, end in self._ends.items() if end > now}
         code = secrets.token_urlsafe(16)
-        self._ends[code] = self._clock() + _CODE_LIFE
+        self._ends[code] = now + _CODE_LIFE
         return code
 
     def use(self, code: str) -> bool:

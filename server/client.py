@@ -11,6 +11,7 @@ too late is dropped. For every frame of a file there is `restyle stylize`.
 """
 
 import asyncio
+import contextlib
 import json
 import time
 from fractions import Fraction
@@ -60,6 +61,7 @@ class Client:
         self._open = asyncio.Event()
         self._sent: Outlet[Image] = Outlet()
         self._received: Outlet[av.VideoFrame] = Outlet()
+        self._asked = 0
         self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._reading: asyncio.Task[None] | None = None
         self._path = ""
@@ -73,8 +75,9 @@ class Client:
         """End the session and give everything back."""
         self._sent.close()
         self._received.close()
-        if self._path:
-            await self._http.delete(self._path)
+        with contextlib.suppress(httpx.HTTPError):  # the server may be gone
+            if self._path:
+                await self._http.delete(self._path)
         await self._connection.close()
         if self._reading is not None:
             await asyncio.gather(self._reading, return_exceptions=True)
@@ -142,9 +145,9 @@ class Client:
         return found
 
     async def _ask(self, patience: float, **message: object) -> dict[str, Any]:
-        seq = len(self._answers) + 1
-        answer = self._answers[seq] = asyncio.get_running_loop().create_future()
-        self._control.send(json.dumps(message | {"seq": seq}))
+        self._asked += 1
+        answer = self._answers[self._asked] = asyncio.get_running_loop().create_future()
+        self._control.send(json.dumps(message | {"seq": self._asked}))
         return await asyncio.wait_for(answer, patience)
 
     def _on_message(self, text: str) -> None:
@@ -152,7 +155,7 @@ class Client:
         if message["type"] == "stats":
             self.figures = message["stats"]
             return
-        answer = self._answers.get(message.get("seq"))
+        answer = self._answers.pop(message.get("seq"), None)
         if answer is None or answer.done():
             return
         if message["type"] == "error":

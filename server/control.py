@@ -2,13 +2,15 @@
 
 import asyncio
 import json
+import logging
 import time
 
 from pydantic import ValidationError
 
 from pipeline.config import Size
 from pipeline.errors import ConfigError
-from server.errors import code_of, describe
+from server.aside import aside
+from server.errors import ApiError, code_of, describe
 from server.schema.channel import (
     Applied,
     ErrorMessage,
@@ -28,6 +30,9 @@ from streams.errors import EngineAway
 from streams.frame import SessionId
 from streams.room import Room
 from streams.worker import Worker
+
+logger = logging.getLogger(__name__)
+_LONGEST = 1024  # characters of a message that came too fast and is still read for its number
 
 
 class Control:
@@ -51,9 +56,15 @@ class Control:
         self._applying: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._allowance = _Allowance(messages_per_second)
+        self._closed = False
 
     async def change(self, patch: StylePatch) -> tuple[Style, int]:
-        """Change the style; give what is in force then, and from which input frame on."""
+        """Change the style; give what is in force then, and from which input frame on.
+
+        Raises ApiError 404 when the session ends meanwhile.
+        """
+        if self._closed:
+            raise _ended()
         self._wanted = patch.apply(self._wanted)
         done: asyncio.Future[tuple[Style, int]] = asyncio.get_running_loop().create_future()
         self._waiting.append(done)
@@ -69,7 +80,8 @@ class Control:
     def receive(self, text: str, room: Room) -> None:
         """Take a message of the data channel; answers go to its peer."""
         if not self._allowance.take():
-            _send(room, ErrorMessage(seq=None, code="too_fast", detail="too many messages"))
+            seq = _seq_of(text) if len(text) < _LONGEST else None
+            _send(room, ErrorMessage(seq=seq, code="too_fast", detail="too many messages"))
             return
         try:
             message = parse_client_message(text)
@@ -93,12 +105,20 @@ class Control:
         task.add_done_callback(self._tasks.discard)
 
     def close(self) -> None:
-        """Stop what is under way."""
+        """Stop what is under way; whoever waits is told."""
+        self._closed = True
+        self.sizing.close()
+        self._fail(_ended())
         for task in (*self._tasks, *filter(None, [self._applying])):
             task.cancel()
 
     async def _acknowledge(self, seq: int, patch: StylePatch, room: Room) -> None:
-        style, frame = await self.change(patch)
+        try:
+            style, frame = await self.change(patch)
+        except Exception:  # noqa: BLE001  # it stands in the log
+            detail = "the style could not be changed; the log has more"
+            _send(room, ErrorMessage(seq=seq, code="internal", detail=detail))
+            return
         _send(room, Applied(seq=seq, frame=frame, style=style, hint=self.hint))
 
     async def _resize(self, message: SizeMessage, room: Room) -> None:
@@ -110,19 +130,36 @@ class Control:
             _send(room, Resized(seq=message.seq, frame=frame, width=width, height=height))
 
     async def _apply(self) -> None:
-        while self._waiting:
-            style = self._wanted
-            waiting = list(self._waiting)
-            hint = await asyncio.to_thread(self._worker.prepare, style.params())
-            if style is not self._wanted:
-                continue  # a newer change came meanwhile: it stands for this one too
-            frame = self._worker.restyle(self._session, style.params())
-            self.style, self.hint = style, hint
-            self._waiting = self._waiting[len(waiting) :]
-            for done in waiting:
-                if not done.done():
-                    done.set_result((style, frame))
-        self._applying = None
+        try:
+            while self._waiting:
+                await self._apply_once()
+        except Exception as error:
+            logger.exception("session %s: a style could not be prepared", self._session)
+            self._wanted = self.style
+            self._fail(error)
+        finally:
+            self._applying = None
+
+    async def _apply_once(self) -> None:
+        style = self._wanted
+        waiting = list(self._waiting)
+        hint = await aside(self._worker.prepare, style.params())
+        if style is not self._wanted:
+            return  # a newer change came meanwhile: it stands for this one too
+        frame = self._worker.restyle(self._session, style.params())
+        self.style, self.hint = style, hint
+        self._waiting = self._waiting[len(waiting) :]
+        for done in waiting:
+            if not done.done():
+                done.set_result((style, frame))
+
+    def _fail(self, error: Exception) -> None:
+        """Tell all who wait that nothing comes of it."""
+        waiting, self._waiting = self._waiting, []
+        for done in waiting:
+            if not done.done():
+                done.set_exception(error)
+                done.exception()  # its caller may be cancelled already: no complaint then
 
 
 class _Allowance:
@@ -139,6 +176,10 @@ class _Allowance:
             return False
         self._left -= 1
         return True
+
+
+def _ended() -> ApiError:
+    return ApiError("not_found", "the session has ended")
 
 
 def _seq_of(text: str) -> int | None:

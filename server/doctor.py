@@ -60,7 +60,7 @@ def _engine(settings: Settings) -> Iterator[tuple[bool, str]]:
 
 
 def _is_free(settings: Settings) -> bool:
-    with socket.socket() as probe:
+    with socket.socket(settings.family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((settings.host, settings.port))

@@ -5,6 +5,7 @@ import secrets
 from dataclasses import dataclass
 
 from pipeline.config import Size
+from server.aside import aside
 from server.errors import ApiError
 from server.output_kinds import MISSING, plan
 from server.output_totals import OutputTotals
@@ -84,7 +85,7 @@ class Outputs:
             raise ApiError("not_found", "no such output")
         self._hub.remove(ending.output.put)
         self._sound.remove(ending.output.hear)
-        await asyncio.to_thread(ending.output.close)
+        await aside(ending.output.close)
         self._totals.end(id)
         return ending.state()
 

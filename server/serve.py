@@ -6,6 +6,7 @@ import signal
 import socket
 import sys
 import threading
+from concurrent.futures import Future
 from functools import partial
 from types import FrameType
 from typing import Any, cast
@@ -15,6 +16,7 @@ from fastapi import FastAPI
 
 from pipeline.building import build
 from pipeline.models.folder import open_folder
+from pipeline.results import EngineInfo
 from server.app import create_app
 from server.connections import Connection
 from server.logs import set_up
@@ -43,10 +45,11 @@ def serve(settings: Settings) -> int:
         )
     )
     apart = EngineProcess(partial(build, config), _say_step) if settings.engine_process else None
-    worker = Worker(apart.start if apart else partial(build, config, _say_step))
+    alone = partial(build, config, _say_step)
+    worker = Worker(apart.start, apart.end) if apart else Worker(alone)
     app = create_app(settings, worker, _say, osc=osc)
     server = _Server(_uvicorn_config(app, settings), app, settings)
-    worker.ready.add_done_callback(lambda ready: server.loaded(ready.exception()))
+    worker.ready.add_done_callback(server.loaded)
     try:
         asyncio.run(server.serve(sockets=[listener]))
     finally:
@@ -77,10 +80,11 @@ class _Server(uvicorn.Server):
         self._loop = asyncio.get_running_loop()
         await super().startup(sockets=sockets)
 
-    def loaded(self, error: BaseException | None) -> None:
+    def loaded(self, ready: "Future[EngineInfo]") -> None:
         """Print the link when the engine is ready, or end; called from the engine thread."""
-        if self._loop is None:
+        if self._loop is None or ready.cancelled():
             return
+        error = ready.exception()
         if error is None:
             self._loop.call_soon_threadsafe(self._app.state.print_link)
             return
@@ -94,8 +98,8 @@ class _Server(uvicorn.Server):
             self._loop.call_soon_threadsafe(self._begin_drain)
             _end_within(self._settings.drain_s + _AFTER_DRAIN, 0)
             return
-        self.should_exit = True
-        if self._draining is not None:
+        again, self.should_exit = self.should_exit, True
+        if again or self._draining is not None:
             self.force_exit, self.exit_status = True, _FORCED
             _end_within(_AFTER_FORCE, _FORCED)
 
@@ -138,10 +142,9 @@ def _end_within(seconds: float, status: int) -> None:
 
 
 def _listen(settings: Settings) -> socket.socket:
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     # asyncio sends small answers at once (TCP_NODELAY) only where the protocol is named: without,
     # each waited 40 ms for the other side's acknowledgement
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener = socket.socket(settings.family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((settings.host, settings.port))

@@ -9,6 +9,7 @@ import time
 from typing import Literal
 
 from server.control import Control
+from server.errors import ApiError
 from server.outputs import Outputs
 from server.past import Past
 from server.resume import Identity
@@ -28,7 +29,7 @@ from streams.sources.place import Place
 from streams.stats import SessionStats
 from streams.worker import Worker
 
-Reason = Literal["draining", "lifetime", "idle", "deleted", "engine_failed"]
+Reason = Literal["draining", "lifetime", "idle", "deleted"]
 
 _STALLED = 2.0  # seconds without a frame
 
@@ -75,7 +76,10 @@ class Session:
         worker.open(self.id, style.params(), self.hub.put)
 
     async def open_source(self, place: Place, loop: bool, begin: float) -> None:
-        """Take pictures and sound from the server's side from now on. Raises SourceError."""
+        """Take pictures and sound from the server's side from now on.
+
+        Raises SourceError, and ApiError 404 where the session ended while the source was opened.
+        """
 
         def put(frame: Frame) -> None:
             with contextlib.suppress(RuntimeError):  # the loop has closed
@@ -92,6 +96,9 @@ class Session:
 
         source = SessionSource(put, hear, ended)
         await source.open(place, loop, begin)
+        if self._left:
+            await source.close()
+            raise ApiError("not_found", "the session has ended")
         self.source = source
 
     @property

@@ -1,8 +1,8 @@
 """The source of a session whose pictures the server finds by itself: another one, seeking."""
 
-import asyncio
 from collections.abc import Callable
 
+from server.aside import aside
 from server.errors import ApiError
 from server.schema.sources import SourcePatch, SourceState
 from streams.frame import Frame
@@ -25,7 +25,7 @@ class SessionSource:
 
     async def open(self, place: Place, loop: bool, begin: float) -> None:
         """Take pictures from there, and no longer from where they came. Raises SourceError."""
-        await asyncio.to_thread(self._switch.change, place, loop, begin)
+        await aside(self._switch.change, place, loop, begin)
 
     def patch(self, patch: SourcePatch) -> None:
         """Go to a moment of a file, loop it or not. Raises ApiError 409 or SourceError."""
@@ -61,4 +61,4 @@ class SessionSource:
 
     async def close(self) -> None:
         """End it; takes seconds while a stream says nothing."""
-        await asyncio.to_thread(self._switch.close)
+        await aside(self._switch.close)

@@ -4,8 +4,9 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
+from server.aside import aside
 from server.errors import ApiError
 from server.logs import of_session
 from server.past import Past
@@ -45,9 +46,10 @@ class Sessions:
     @property
     def slots(self) -> int:
         """How many sessions are served at once: as many as each still get about 8 fps, and fit."""
-        if not self.ready:
+        loaded = self._worker.ready
+        if not loaded.done() or loaded.exception() is not None:
             return self._settings.sessions
-        engine = self._worker.ready.result()
+        engine = loaded.result()
         by_speed = max(2, min(16, int(1000 / 8 / max(engine.ms_per_frame, 1))))
         wanted = self._settings.sessions or by_speed
         return wanted if engine.places is None else min(wanted, engine.places)
@@ -75,7 +77,11 @@ class Sessions:
         return found
 
     def admit(self, address: str) -> None:
-        """Check that one more may come. Raises ApiError 503 or 429; nothing was made then."""
+        """Check that one more may come. Raises ApiError 503 or 429; nothing was made then.
+
+        Without an engine that starts again people are let in, too: frames pass untouched, and the
+        page has the button that tries once more.
+        """
         if self.draining:
             raise ApiError("draining", "the server is closing", _RETRY)
         loaded = self._worker.ready
@@ -118,23 +124,17 @@ class Sessions:
         style = patch.apply(style)
         session = self._make(style, address, sends, identity)
         session.control.change_matte(matte)
-        of_session(session.id)
-        self._open[session.id] = session
         try:
-            session.control.hint = await asyncio.to_thread(self._worker.prepare, style.params())
-            answer = await asyncio.wait_for(
-                session.room.accept(offer, sends), self._settings.setup_s
-            )
+            async with self._begun(session, style):
+                answer = await asyncio.wait_for(
+                    session.room.accept(offer, sends), self._settings.setup_s
+                )
         except BaseException as error:
-            self._open.pop(session.id, None)
-            self._close_aside(session)
-            if found is not None:
+            if found is not None and session.id not in self._open:
                 self.lost.keep(session.identity, style)  # it may be tried again
             if isinstance(error, TimeoutError):
                 raise ApiError("busy", "no answer to the offer in time", _RETRY) from error
             raise
-        self.past.opened += 1
-        logger.info("session %s opened", session.id)
         return session, answer
 
     async def create_from(
@@ -152,18 +152,32 @@ class Sessions:
         """
         self.admit(address)
         session = self._make(style, address, sends=False, identity=identity)
+        async with self._begun(session, style):
+            await session.open_source(place, loop, begin)
+        return session
+
+    @contextlib.asynccontextmanager
+    async def _begun(self, session: Session, style: Style) -> AsyncIterator[None]:
+        """Hold a place while a session is set up. Raises ApiError 404 when it was ended meanwhile.
+
+        By then another one may have its id, so nothing goes by the id alone.
+        """
         of_session(session.id)
         self._open[session.id] = session
         try:
-            session.control.hint = await asyncio.to_thread(self._worker.prepare, style.params())
-            await session.open_source(place, loop, begin)
-        except BaseException:
-            self._open.pop(session.id, None)
-            self._close_aside(session)
+            session.control.hint = await aside(self._worker.prepare, style.params())
+            yield
+        except BaseException as error:
+            if self._open.get(session.id) is session:
+                del self._open[session.id]
+                self._close_aside(session)
+            elif isinstance(error, Exception):  # what was taken away under it
+                raise _ended_early() from error
             raise
+        if self._open.get(session.id) is not session:
+            raise _ended_early()
         self.past.opened += 1
         logger.info("session %s opened", session.id)
-        return session
 
     def take_over(self, name: str) -> None:
         """Where all places are taken, end what a publisher of this name left without an end.
@@ -176,8 +190,9 @@ class Sessions:
 
     def end(self, session: Session, reason: Reason) -> None:
         """End a session: its slot is free at once, the connection closes aside."""
-        if self._open.pop(session.id, None) is None:
+        if self._open.get(session.id) is not session:
             return
+        del self._open[session.id]
         self.past.end(reason, session.figures())
         if reason == "idle":
             self.lost.keep(session.identity, session.control.style)
@@ -234,3 +249,7 @@ class Sessions:
                     self.end(session, reason)
                 else:
                     session.tell_figures()
+
+
+def _ended_early() -> ApiError:
+    return ApiError("not_found", "the session was ended before it had begun")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,7 +22,7 @@ class SettingsError(Exception):
 
 
 class Settings(BaseSettings):
-    """What one server process runs with. Values of limits: reliability.md section 2."""
+    """What one server process runs with, limits included."""
 
     model_config = SettingsConfigDict(env_prefix="RESTYLE_", extra="forbid", frozen=True)
 
@@ -161,9 +162,15 @@ class Settings(BaseSettings):
         return f"{scheme}://{host}:{self.port}"
 
     @property
+    def family(self) -> socket.AddressFamily:
+        """Of which kind the address is that is listened on."""
+        return socket.AF_INET6 if ":" in self.host else socket.AF_INET
+
+    @property
     def allowed_hosts(self) -> frozenset[str]:
         """Host header values that are served, without the port."""
-        return frozenset({"127.0.0.1", "localhost", "[::1]", self.host, *self.hosts})
+        own = (self.host, f"[{self.host}]")  # as headers write IPv6 addresses
+        return frozenset({"127.0.0.1", "localhost", "[::1]", *own, *self.hosts})
 
 
 def state_folder() -> Path:

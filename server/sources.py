@@ -1,6 +1,6 @@
 """Which sources of this machine and its network may be opened: none, unless settings allow it."""
 
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from server.errors import ApiError
 from server.schema.sources import Source
@@ -21,7 +21,10 @@ def allowed(settings: Settings, wanted: Source) -> Place:
     folder = settings.source_folder
     if folder is None:
         raise _refusal(kind, [], "RESTYLE_SOURCE_FOLDER")
-    path = (folder / at).resolve()  # links are followed: what counts is where they lead
+    try:
+        path = (folder / at).resolve()  # links are followed: what counts is where they lead
+    except (OSError, ValueError) as error:  # a NUL, a circle of links
+        raise ApiError("invalid", "at: no path of a file") from error
     if not path.is_relative_to(folder.resolve()):
         raise ApiError("source_not_allowed", f"{kind}: only what lies in the sources' folder")
     return Place(kind, str(path), at)
@@ -46,7 +49,9 @@ def _covers(allowed: SplitResult, wanted: SplitResult) -> bool:
         return False
     folder = allowed.path.rstrip("/")
     inside = wanted.path == folder or wanted.path.startswith(folder + "/")
-    return inside and ".." not in wanted.path.split("/") and _same_stream(allowed, wanted)
+    # servers read %2e%2e and backslashes as this, too
+    parts = unquote(wanted.path).replace("\\", "/").split("/")
+    return inside and ".." not in parts and _same_stream(allowed, wanted)
 
 
 def _same_stream(allowed: SplitResult, wanted: SplitResult) -> bool:

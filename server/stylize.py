@@ -30,6 +30,8 @@ def stylize(given: dict[str, object]) -> int:
     settings = load_settings(**given)
     if output.exists() and not force:
         raise SinkError(f"{output}: exists already; give --force to overwrite it")
+    if output.exists() and source_path.exists() and output.samefile(source_path):
+        raise SinkError(f"{output}: is the file that is read; give another name to write to")
     source = FileSource(source_path)
     try:
         config = settings.engine()

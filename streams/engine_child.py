@@ -116,14 +116,14 @@ def view(room: Bytes, shape: tuple[int, ...]) -> Bytes:
 def _prepare(prepare: Callable[..., Any], aside: Connection) -> None:
     while True:
         try:
-            given = aside.recv()
+            number, given = aside.recv()
         except (EOFError, OSError):
             return
         try:
             answer: tuple[str, Any] = ("done", prepare(*given))
         except Exception as error:  # noqa: BLE001  # told to the parent
             answer = ("failed", _portable(error))
-        aside.send(answer)
+        aside.send((number, answer))
 
 
 def _die_with_parent() -> None:

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import threading
+import time
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from multiprocessing.shared_memory import SharedMemory
@@ -32,6 +33,7 @@ class Child:
         self._sizes, sizes = spawn.Pipe()
         self._asking = {pipe: threading.Lock() for pipe in (self._prompts, self._sizes)}
         self._asked = 0
+        self._number = 0  # of what was asked beside the calls
         self.process: BaseProcess = spawn.Process(
             target=engine_child.run, args=(build, calls, prompts, sizes), name="engine", daemon=True
         )
@@ -71,8 +73,15 @@ class Child:
         self._deadline = max(self._deadline, self._per_frame * larger)
 
     def _beside(self, pipe: Connection, given: tuple[Any, ...], deadline: float) -> Any:
+        """Ask. An answer that came too late for whoever asked lies before the next one's."""
         with self._asking[pipe]:
-            kind, value = self._exchange(pipe, given, deadline)
+            self._number += 1
+            number, until = self._number, time.monotonic() + deadline
+            self._send(pipe, (number, given))
+            answered = -1
+            while answered != number:
+                left = max(0.0, until - time.monotonic())
+                answered, (kind, value) = self._receive(pipe, left, deadline)
         if kind == "failed":
             raise value
         return value
@@ -84,7 +93,7 @@ class Child:
 
     def _built(self, progress: Progress, load: float | None) -> tuple[EngineConfig, EngineInfo]:
         while True:
-            kind, value = self._receive(self._calls, load)
+            kind, value = self._receive(self._calls, load, load)
             if kind == "failed":
                 raise value
             if kind == "built":
@@ -103,15 +112,18 @@ class Child:
         return np.ndarray(shape, np.uint8, memory.buf)
 
     def _exchange(self, pipe: Connection, message: Any, deadline: float) -> Any:
+        self._send(pipe, message)
+        return self._receive(pipe, deadline, deadline)
+
+    def _send(self, pipe: Connection, message: Any) -> None:
         try:
             pipe.send(message)
         except OSError as error:
             raise EngineAway("the engine process is gone") from error
-        return self._receive(pipe, deadline)
 
-    def _receive(self, pipe: Connection, deadline: float | None) -> Any:
+    def _receive(self, pipe: Connection, left: float | None, deadline: float | None) -> Any:
         try:
-            if not pipe.poll(deadline):
+            if not pipe.poll(left):
                 raise EngineAway(f"the engine gave no answer for {deadline:.1f} s")
             return pipe.recv()
         except (EOFError, OSError) as error:

@@ -125,8 +125,16 @@ class EngineProcess:
 
     def prepare_size(self, session: str, size: Size) -> None:
         """Make a size ready; a child that comes later has it too."""
-        self._present().prepare_size(session, size)
-        self._sizes[session] = size
+        child, before = self._present(), self._sizes.get(session)
+        self._sizes[session] = size  # first: a session that ends meanwhile takes it away
+        try:
+            child.prepare_size(session, size)
+        except BaseException:
+            if before is None:
+                self._sizes.pop(session, None)
+            else:
+                self._sizes[session] = before
+            raise
 
     def open(self, session: str) -> None:
         """Make room for a session."""
@@ -175,6 +183,16 @@ class EngineProcess:
             EngineResult(session, number, view(pictures[place], shape).copy(), stages, skipped)
             for place, (session, number, stages, skipped, shape) in enumerate(finished, start=1)
         ]
+
+    def _prepare_sizes(self, child: Child) -> None:
+        """Make ready in a new child what sessions have. Raises EngineAway."""
+        for session, size in self._sizes.copy().items():
+            try:
+                child.prepare_size(session, size)
+            except EngineAway:
+                raise
+            except Exception:  # its frames pass untouched; everybody else's do not
+                logger.exception("session %s: its size could not be made ready again", session)
 
     def _present(self) -> Child:
         if self._untold or self._child is None:
@@ -238,8 +256,7 @@ class EngineProcess:
                 child = self._coming = Child(self._build)
             try:
                 child.load(self._progress, self._load)
-                for session, size in self._sizes.copy().items():
-                    child.prepare_size(session, size)
+                self._prepare_sizes(child)
                 break
             except Exception:
                 with self._lock:

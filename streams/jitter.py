@@ -2,7 +2,7 @@
 
 Both classes take the place of aiortc's own (streams/aiortc_patches). What aiortc lacks: it waits
 with a frame for the next one, asks once for what is missing, and stands still behind a hole until
-512 packets have piled up (reliability.md A8).
+512 packets have piled up.
 """
 
 import time

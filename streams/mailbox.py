@@ -117,16 +117,18 @@ class Mailbox:
             return self._first_to_come(session)
 
     def is_paired(self, session: SessionId) -> bool:
-        """Say whether a matte is looked for."""
-        return self._boxes[session].paired
+        """Say whether a matte is looked for. Any thread may ask; the session may have ended."""
+        box = self._boxes.get(session)
+        return box is not None and box.paired
 
     def _first_to_come(self, session: SessionId) -> int:
         waiting = self._frames.get(session)
         return self._boxes[session].next_number if waiting is None else waiting.number
 
-    def style(self, session: SessionId) -> StyleParams:
-        """Give the style in force."""
-        return self._boxes[session].style
+    def style(self, session: SessionId) -> StyleParams | None:
+        """Give the style in force; None when the session has ended."""
+        box = self._boxes.get(session)
+        return None if box is None else box.style
 
     def dropped(self, session: SessionId) -> int:
         """Count the frames that a newer one replaced before they were taken."""

@@ -3,6 +3,7 @@
 Reading, restyling and writing have a thread each, and each is at most one frame ahead of the next.
 """
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,7 @@ from pipeline.params import StyleParams
 from pipeline.patch_blending import Blending
 from pipeline.smoothing import Film
 from streams.convert import to_picture, to_rgb
+from streams.errors import SinkError
 from streams.protocol import Image, Result, Stylizer
 from streams.sinks.recorder import Recorder
 from streams.sources.file import FileSource
@@ -52,7 +54,8 @@ def stylize_file(
             count += 1
         recorder.close()
     except BaseException:
-        recorder.close()
+        with contextlib.suppress(SinkError):  # what it could not write went wrong already
+            recorder.close()
         output.unlink(missing_ok=True)
         raise
     return count

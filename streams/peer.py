@@ -148,7 +148,7 @@ class Peer:
         closing = asyncio.ensure_future(self._connection.close())
         done, _ = await asyncio.wait([closing], timeout=_CLOSING)
         if closing not in done:
-            closing.cancel()  # a broken connection may never close (trap A2)
+            closing.cancel()  # a broken connection may never close
         elif closing.exception() is not None:
             logger.debug("a connection closed badly: %s", closing.exception())
         for task in self._tasks:

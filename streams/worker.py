@@ -37,14 +37,19 @@ class _Admitted:
     frame: Frame
     image: Image
     matte: Matte | None  # of this very frame
+    deliver: Deliver | None  # whose it is: a session that comes back has the same id
     stages: dict[str, float]
 
 
 class Worker:
     """Owns the engine: builds it in its own thread and is the only one that runs it."""
 
-    def __init__(self, build: Callable[[], Stylizer]) -> None:
+    def __init__(
+        self, build: Callable[[], Stylizer], give_up: Callable[[], None] = lambda: None
+    ) -> None:
+        """`give_up` makes `build` fail soon, from another thread: nobody waits for it any more."""
         self.ready: Future[EngineInfo] = Future()  # fails with what `build` raised
+        self._give_up = give_up
         self.failures = 0  # frames that the engine could not do and that passed through
         self._build = build
         self._engine: Stylizer | None = None
@@ -67,6 +72,8 @@ class Worker:
     def close(self) -> None:
         """End the thread. Blocks: from async code, await asyncio.to_thread(worker.close)."""
         self._mailbox.shut()
+        if not self.ready.done():
+            self._give_up()
         if self._thread.is_alive():
             self._thread.join()
 
@@ -84,13 +91,13 @@ class Worker:
         """Hand in a frame; never waits. It comes back at once, untouched, under bypass and while
         the engine is stuck in a call.
         """
-        deliver = self._deliver.get(session)
-        if deliver is None:
+        deliver, style = self._deliver.get(session), self._mailbox.style(session)
+        if deliver is None or style is None:
             return
-        if self._mailbox.style(session).bypass:
+        if style.bypass:
             deliver(self._untouched(session, frame))
         elif self._is_stuck():
-            self._pass_through(session, frame)
+            self._pass_through(session, frame, deliver)
         else:
             self._mailbox.put(session, frame)
 
@@ -143,6 +150,9 @@ class Worker:
         try:
             engine = self._engine = self._build()
         except Exception as error:
+            if self._mailbox.is_shut:
+                self.ready.cancel()
+                return
             if not isinstance(error, PipelineError):  # that is a sentence, which `serve` says
                 logger.exception("the engine could not be built")
             self.ready.set_exception(error)
@@ -151,7 +161,10 @@ class Worker:
         self.ready.set_result(engine.info)
         self._patience = self._patience_at((engine.info.width, engine.info.height))
         while not self._mailbox.is_shut:
-            self._turn(engine)
+            try:
+                self._turn(engine)
+            except Exception:  # whatever it was, the next frames get their turn
+                logger.exception("a turn of the engine thread failed")
             self._since = math.inf
 
     def _patience_at(self, size: Size) -> float:
@@ -188,6 +201,7 @@ class Worker:
 
     def _admit(self, engine: Stylizer, letter: Letter) -> None:
         session, frame = letter.session, letter.frame
+        deliver = self._deliver.get(session)
         taken = time.monotonic_ns()
         try:
             if session not in self._known:
@@ -199,15 +213,15 @@ class Worker:
                 "wait": (taken - frame.arrived_ns) / 1e6,
                 "convert_in": (time.monotonic_ns() - taken) / 1e6,
             }
-            self._admitted[session, frame.number] = _Admitted(frame, image, matte, stages)
+            self._admitted[session, frame.number] = _Admitted(frame, image, matte, deliver, stages)
             engine.submit(session, frame.number, image, letter.style, letter.since_ns / 1e9)
         except EngineAway:  # told once, by the guardian
             self._admitted.pop((session, frame.number), None)
-            self._pass_through(session, frame)
+            self._pass_through(session, frame, deliver)
         except Exception:
             logger.exception("session %s: frame %d could not be admitted", session, frame.number)
             self._admitted.pop((session, frame.number), None)
-            self._pass_through(session, frame)
+            self._pass_through(session, frame, deliver)
 
     def _tick(self, engine: Stylizer) -> None:
         try:
@@ -221,7 +235,7 @@ class Worker:
                 with contextlib.suppress(EngineAway):
                     engine.close(session)
             for (session, _), lost in admitted.items():
-                self._pass_through(session, lost.frame)
+                self._pass_through(session, lost.frame, lost.deliver)
             return
         for result in results:
             self._hand_over(result)
@@ -234,15 +248,14 @@ class Worker:
         stages = its.stages | result.stages_ms
         stages["convert_out"] = (time.monotonic_ns() - started) / 1e6
         flicker = self._flicker.setdefault(session, FlickerMeter()).measure(its.image, result.image)
-        deliver = self._deliver.get(session)
-        if deliver is not None:
+        deliver = its.deliver
+        if deliver is not None and self._deliver.get(session) is deliver:
             paired = its.matte is not None
             deliver(Restyled(its.frame, picture, stages, result.skipped, flicker, paired))
 
-    def _pass_through(self, session: SessionId, frame: Frame) -> None:
+    def _pass_through(self, session: SessionId, frame: Frame, deliver: Deliver | None) -> None:
         self.failures += 1
-        deliver = self._deliver.get(session)
-        if deliver is not None:
+        if deliver is not None and self._deliver.get(session) is deliver:
             deliver(self._untouched(session, frame))
 
     def _untouched(self, session: SessionId, frame: Frame) -> Restyled:

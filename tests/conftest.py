@@ -7,9 +7,17 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-# pools of libraries that have no way to end their threads, and those that end once they are
+# pools that last as long as the process (`aside` is ours), and those that end once they are
 # collected: a session's flow, which test_session_state.py checks
-_LASTING = ("asyncio_", "AnyIO worker", "ThreadPoolExecutor", "pytest_timeout", "tqdm", "flow_")
+_LASTING = (
+    "asyncio_",
+    "AnyIO worker",
+    "ThreadPoolExecutor",
+    "pytest_timeout",
+    "tqdm",
+    "flow_",
+    "aside_",
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

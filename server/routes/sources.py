@@ -51,7 +51,7 @@ async def open_source(
 @router.put("/sessions/{id}/source", dependencies=[OwnerOnly])
 async def change(wanted: Source, source: Its, here: Here) -> SourceState:
     """Take pictures from elsewhere; style, viewers and outputs stay. The old ones go on until
-    the first new one, and when it cannot be opened.
+    the new place is open, and when it cannot be opened.
     """
     await source.open(allowed(here.settings, wanted), wanted.loop, wanted.begin)
     return source.state()

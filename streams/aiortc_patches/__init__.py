@@ -1,7 +1,7 @@
 """Everything that reaches inside aiortc and aioice. Each part says what it mends and why.
 
 The names that are replaced belong to the versions below; with any other version importing this
-package fails, so that somebody looks at it again. Facts: transport.md section 1, reliability.md 5A.
+package fails, so that somebody looks at it again.
 """
 
 from importlib.metadata import version

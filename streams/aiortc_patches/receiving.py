@@ -59,9 +59,9 @@ def decode_frames(
 ) -> None:
     """Run as the decoder thread of a track, in place of aiortc's.
 
-    Empty frames are skipped (one would end the codec, trap A4), too large pictures are dropped
-    before they are decoded (A18), no exception ends the thread (A3), neither queue grows (A6), and
-    closing waits for one frame at most (A1). `decode_error` makes aiortc ask for a key frame.
+    Empty frames are skipped (one would end the codec), too large pictures are dropped
+    before they are decoded, no exception ends the thread, neither queue grows, and
+    closing waits for one frame at most. `decode_error` makes aiortc ask for a key frame.
     """
     codec_name, decoder = "", None
     while (task := encoded.get()) is not None:

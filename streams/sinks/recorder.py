@@ -1,6 +1,8 @@
 """Pictures into a video file."""
 
+import contextlib
 import os
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -38,15 +40,23 @@ class Recorder:
         self._mux(picture)
 
     def close(self) -> None:
-        """Write what is left and end the file."""
-        if self._stream is not None:
-            self._mux(None)
-        self._container.close()
+        """Write what is left and end the file. Raises SinkError."""
+        try:
+            if self._stream is not None:
+                self._mux(None)
+        finally:
+            with self._said_plainly():
+                self._container.close()
 
     def _mux(self, picture: av.VideoFrame | None) -> None:
         assert self._stream is not None
-        try:
+        with self._said_plainly():
             for packet in self._stream.encode(picture):
                 self._container.mux(packet)
+
+    @contextlib.contextmanager
+    def _said_plainly(self) -> Iterator[None]:
+        try:
+            yield
         except (av.FFmpegError, OSError) as error:
             raise SinkError(f"{self._path}: writing failed ({error})") from error

@@ -44,7 +44,7 @@ class Recording:
             # a new file, no link of somebody's, and its owner's alone
             handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         except OSError as error:
-            raise self._told(error) from error
+            raise SinkError(f"{self._path.name}: {_said(error)}") from error
         self._file = _File(handle)
         try:
             self._container = _open(self._file)
@@ -54,7 +54,7 @@ class Recording:
         except (av.FFmpegError, OSError) as error:
             self._file.close()
             path.unlink(missing_ok=True)
-            raise self._told(error) from error
+            raise SinkError(f"{self._path.name}: {_said(error)}") from error
 
     @property
     def bytes(self) -> int:
@@ -95,12 +95,13 @@ class Recording:
             yield
         except (av.FFmpegError, OSError) as error:
             self._file.cut(whole)
-            raise self._told(error) from error
+            played = f"{_said(error)}; what was recorded until then plays"
+            raise SinkError(f"{self._path.name}: {played}") from error
 
-    def _told(self, error: Exception) -> SinkError:
-        number = (error.errno if isinstance(error, OSError) else None) or 0
-        reason = _SAID.get(number) or (os.strerror(number) if number else type(error).__name__)
-        return SinkError(f"{self._path.name}: {reason}; what was recorded until then plays")
+
+def _said(error: Exception) -> str:
+    number = (error.errno if isinstance(error, OSError) else None) or 0
+    return _SAID.get(number) or (os.strerror(number) if number else type(error).__name__)
 
 
 class _File:

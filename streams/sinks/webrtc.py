@@ -27,7 +27,7 @@ class RestyledTrack(MediaStreamTrack):
 
     async def recv(self) -> av.VideoFrame:
         """Wait for the next picture. Raises MediaStreamError at the end, and nothing else:
-        aiortc would stop sending for good (reliability.md A9).
+        aiortc would stop sending for good.
         """
         try:
             shown = await self._next()

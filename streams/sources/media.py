@@ -40,7 +40,7 @@ class Media:
 
         Raises SourceError without a picture, or with one too large; all is given back then.
         """
-        self._container, self._live, self._give_back = container, live, give_back
+        self._container, self._give_back = container, give_back
         try:
             video = _video(container)
         except SourceError:
@@ -53,14 +53,16 @@ class Media:
         self._picture_lasts = float(1 / video.average_rate) if video.average_rate else _DULL
         # seconds; None: not known, or without an end
         self.duration = container.duration / av.time_base if container.duration else None
+        self._comes_by_itself = live and self.duration is None
 
     def pieces(self) -> Iterator[Piece]:
         """Decode to the end, without what is damaged. Raises av.FFmpegError where it breaks off.
 
-        Of a file sound comes a little before its picture.
+        Of what has an end, sound comes a little before its picture.
         """
         follows = {stream.index: 0.0 for stream in self._streams}  # seconds, where no time is given
-        for packet in self._packets() if not self._live else self._container.demux(self._streams):
+        as_they_come = self._container.demux(self._streams) if self._comes_by_itself else None
+        for packet in as_they_come or self._packets():
             try:
                 frames = packet.decode()
             except av.InvalidDataError:
@@ -76,6 +78,16 @@ class Media:
                 at = follows[index] if frame.time is None else frame.time - self._zero
                 follows[index] = at + lasts
                 yield Piece(at, lasts, frame)
+
+    def first_picture(self) -> av.VideoFrame:
+        """Decode up to the first picture. Raises SourceError where there is none."""
+        try:
+            for piece in self.pieces():
+                if isinstance(piece.frame, av.VideoFrame):
+                    return piece.frame
+        except av.FFmpegError:
+            pass
+        raise SourceError("no picture in it could be decoded")
 
     def seek(self, seconds: float) -> None:
         """Go to the last key frame before a moment of a file; ask `pieces` anew then."""

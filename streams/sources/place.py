@@ -24,10 +24,11 @@ _FORMATS = (
     "yuv4mpegpipe,mjpeg,mpjpeg,rtsp,sdp,rtp,h264,hevc,video4linux2"
 )
 _LOCAL = {"protocol_whitelist": "file", "pattern_type": "none", "format_whitelist": _FORMATS}
-_FRESH = {
-    "fflags": "nobuffer", "flags": "low_delay", "rtsp_transport": "tcp", "max_redirects": "0",
+_PULLED = {
+    "flags": "low_delay", "rtsp_transport": "tcp", "max_redirects": "0",
     "format_whitelist": _FORMATS,
 }  # fmt: skip
+_FRESH = _PULLED | {"fflags": "nobuffer"}  # what was read to find out what it is, is left out
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +51,17 @@ def open_place(place: Place) -> Media:
     Raises SourceError with a sentence that names the place, without any password in it.
     """
     name = shown(place)
-    if not place.is_live and not Path(place.at).is_file():
-        raise SourceError(f"{name}: no such file")
     if place.kind == "url" and urlsplit(place.at).scheme not in SCHEMES:
         raise SourceError(f"{name}: give an address of {', '.join(SCHEMES)}")
     try:
+        if not place.is_live and not Path(place.at).is_file():
+            raise SourceError("no such file")
         if place.kind == "url" and urlsplit(place.at).scheme == "srt":
             return _srt(place.at)
         container = av.open(
             place.at,
             format="v4l2" if place.kind == "device" else None,
-            options=dict(_FRESH if place.is_live else _LOCAL),
+            options=dict(_options(place)),
             timeout=_PATIENCE if place.is_live else None,
         )
         return Media(container, place.is_live, container.close)
@@ -68,6 +69,13 @@ def open_place(place: Place) -> Media:
         raise SourceError(f"{name}: {error}") from error
     except (av.FFmpegError, OSError, ValueError) as error:
         raise SourceError(f"{name}: {_reason(place, error)}") from error
+
+
+def _options(place: Place) -> dict[str, str]:
+    if not place.is_live:
+        return _LOCAL
+    # there may be a film, which would lose its beginning, and with it its first key frame
+    return _PULLED if urlsplit(place.at).scheme in ("http", "https") else _FRESH
 
 
 def _srt(address: str) -> Media:

@@ -71,8 +71,11 @@ class ServerSource:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="source", daemon=True)
         self._begin = begin
+        self._image: av.VideoFrame | None = None
         try:
             self._check(begin)
+            if place.kind == "image":
+                self._image = _first_picture(place, self._media)
         except SourceError:
             self._media.close()
             raise
@@ -143,11 +146,11 @@ class ServerSource:
 
     def _play(self, media: Media) -> bool:
         """Give all that comes; False: it was not meant to end."""
-        if self.place.is_live:
+        if self.place.is_live and media.duration is None:
             self._live(media)
-            return media.duration is not None
+            return False
         if self.place.kind == "image":
-            self._still(media)
+            self._still()
         else:
             self._film(media)
         return True
@@ -163,13 +166,12 @@ class ServerSource:
             elif (due := timing.sound(piece.at, now)) is not None:
                 self._speak(piece.frame, piece.at, due)
 
-    def _still(self, media: Media) -> None:
-        picture = next(iter(media.pieces())).frame
-        assert isinstance(picture, av.VideoFrame)
+    def _still(self) -> None:
+        assert self._image is not None
         began = time.monotonic()
         for count in itertools.count():
             if self._waited(began + count * _STILL):
-                self._show(picture, began + count * _STILL)
+                self._show(self._image, began + count * _STILL)
             else:
                 return
 
@@ -190,7 +192,7 @@ class ServerSource:
             if self._sought:
                 begin = self._sought.popleft()
                 timing.begin()
-            elif not self.loop or end == 0:
+            elif self.place.kind != "file" or not self.loop or end == 0:
                 self._waited(timing.sound(end, time.monotonic()))
                 return
             else:
@@ -228,3 +230,10 @@ class ServerSource:
     def _speak(self, sound: av.AudioFrame, at: float, due: float) -> None:
         for packet in self._opus.encode(sound, at, due):
             self._hear(packet)
+
+
+def _first_picture(place: Place, media: Media) -> av.VideoFrame:
+    try:
+        return media.first_picture()
+    except SourceError as error:
+        raise SourceError(f"{shown(place)}: {error}") from error

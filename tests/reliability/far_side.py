@@ -107,7 +107,7 @@ class FarSide:
                     return
         finally:
             closing = asyncio.ensure_future(connection.close())
-            await asyncio.wait([closing], timeout=2)  # a broken one may never close (trap A2)
+            await asyncio.wait([closing], timeout=2)  # a broken one may never close
             for task in (closing, *reading):
                 task.cancel()
             await asyncio.gather(closing, *reading, return_exceptions=True)

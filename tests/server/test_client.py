@@ -82,3 +82,24 @@ async def test_a_file_is_sent_at_its_own_pace_and_one_that_is_none_is_named(
         await restyle.connect()
         with pytest.raises(SourceError, match="no such file"):
             await restyle.send_file(tmp_path / "nothing.mp4")
+
+
+async def test_a_server_that_is_gone_leaves_nothing_open_and_its_own_error(serve: Serve) -> None:
+    async with serve() as served:
+        client = client_of(served)
+
+        def gone(request: httpx.Request) -> httpx.Response:
+            raise httpx.ConnectError("gone", request=request)
+
+        async def program() -> None:
+            async with client as restyle:
+                await restyle.connect()
+                await restyle.change(strength=0.3)
+                assert not restyle._answers  # none is kept
+                restyle._http._transport = httpx.MockTransport(gone)
+                raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            await program()
+        assert client._connection.connectionState == "closed"
+        assert client._http.is_closed

@@ -3,13 +3,16 @@
 import asyncio
 import socket
 import struct
+import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from pipeline.params import StyleParams
 from server.app import create_app
-from server.osc import OscError, bind, parse_packet, style_change
+from server.osc import Osc, OscError, bind, parse_packet, style_change
 from server.settings import Settings
 from streams.worker import Worker
 from tests.server.client import Browser
@@ -169,3 +172,29 @@ def test_a_taken_port_is_told_with_a_way_out() -> None:
         with pytest.raises(OSError, match=f"UDP port {port}.*--osc"):
             bind(port)
     assert bind(0) is None
+
+
+async def test_a_session_that_ends_under_a_change_leaves_the_others_their_knobs(
+    serve: Serve,
+) -> None:
+    class Slow(FakeEngine):
+        def prepare(self, params: StyleParams) -> str | None:
+            time.sleep(0.5 if params.prompt == "slow" else 0)
+            return None
+
+    async with serve(Slow) as served:
+        sessions = served.app.state.context.sessions
+        osc = Osc(sessions, Counter())
+        leaves, stays = Browser(), Browser()
+        await leaves.connect(served.http)
+        await stays.connect(served.http)
+        first, second = sessions
+        osc.datagram_received(message(f"/restyle/{first.id}/prompt", "s", text("slow")), None)
+        await asyncio.sleep(0.1)
+        sessions.end(first, "deleted")
+        osc.datagram_received(message("/restyle/strength", "f", struct.pack(">f", 0.25)), None)
+        async with asyncio.timeout(5):
+            while second.control.style.strength != 0.25:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        await leaves.close()
+        await stays.close()

@@ -8,7 +8,9 @@ from dataclasses import replace
 import psutil
 import pytest
 
+from pipeline.params import StyleParams
 from pipeline.results import EngineInfo, EngineResult
+from streams.worker import Worker
 from tests.server.client import Browser
 from tests.server.conftest import Serve, Served
 from tests.streams.fakes import FakeEngine
@@ -215,3 +217,83 @@ async def test_a_gpu_whose_memory_is_full_refuses_the_next_session_and_says_why(
         assert "memory holds no more sessions" in refused.json()["detail"]
         await first.close()
         await second.close()
+
+
+class SlowToEncode(FakeEngine):
+    """Takes a moment over the prompt "slow", and fails at "impossible"."""
+
+    def prepare(self, params: StyleParams) -> str | None:
+        if params.prompt == "impossible":
+            raise MemoryError
+        time.sleep(0.5 if params.prompt == "slow" else 0)
+        return super().prepare(params)
+
+
+async def test_a_change_whose_session_ends_meanwhile_is_answered(serve: Serve) -> None:
+    async with serve(SlowToEncode) as served:
+        browser = Browser()
+        made = (await browser.connect(served.http)).json()
+        path = f"/api/sessions/{made['id']}"
+        changing = asyncio.create_task(served.http.patch(path, json={"prompt": "slow"}))
+        await asyncio.sleep(0.1)
+        await served.http.delete(path)
+
+        answer = await asyncio.wait_for(changing, 5)
+        assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+        await browser.close()
+
+
+async def test_a_prompt_that_cannot_be_encoded_is_told_and_the_next_change_works(
+    serve: Serve,
+) -> None:
+    async with serve(SlowToEncode) as served:
+        browser = Browser()
+        made = (await browser.connect(served.http, prompt="ink")).json()
+        browser.say(type="style", seq=7, style={"prompt": "impossible"})
+        told = await browser.hear("error")
+        assert (told["seq"], told["code"]) == (7, "internal")
+        path = f"/api/sessions/{made['id']}"
+        assert (await served.http.patch(path, json={"prompt": "impossible"})).status_code == 500
+
+        patched = await served.http.patch(path, json={"strength": 0.3})
+        assert patched.json()["style"]["prompt"] == "ink"
+        assert patched.json()["style"]["strength"] == 0.3
+        await browser.close()
+
+
+async def test_messages_that_come_too_fast_are_refused_by_their_number(serve: Serve) -> None:
+    async with serve(messages_per_second=5) as served:
+        browser = Browser()
+        await browser.connect(served.http)
+        for seq in range(1, 8):
+            browser.say(type="style", seq=seq, style={"strength": 0.3})
+        told = await browser.hear("error")
+        assert (told["seq"], told["code"]) == (6, "too_fast")
+        await browser.close()
+
+
+async def test_a_session_that_is_ended_while_it_is_set_up_is_told_so(serve: Serve) -> None:
+    async with serve(SlowToEncode) as served:
+        browser = Browser()
+        coming = asyncio.create_task(browser.connect(served.http, prompt="slow"))
+        while not served.sessions:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        (session,) = served.app.state.context.sessions
+        served.app.state.context.sessions.end(session, "deleted")
+
+        answer = await asyncio.wait_for(coming, 5)
+        assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+        await browser.close()
+
+
+async def test_a_given_up_engine_lets_people_in_who_can_start_it_again(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serve(sessions=0) as served:
+        monkeypatch.setattr(Worker, "engine_state", "failed")
+        assert (await served.http.get("/readyz")).status_code == 503
+        browser = Browser()
+        answer = await browser.connect(served.http)
+        assert answer.status_code == 201, answer.text
+        assert (await browser.hear("stats"))["engine"] == "failed"
+        await browser.close()

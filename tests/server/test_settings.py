@@ -1,7 +1,9 @@
+import socket
 from pathlib import Path
 
 import pytest
 
+from server import doctor
 from server.auth import Codes, load_token
 from server.settings import SettingsError, load_settings
 
@@ -54,3 +56,18 @@ def test_a_code_ends_by_itself() -> None:
     code = codes.new()
     now = 601.0
     assert not codes.use(code)
+
+
+def test_a_server_on_an_ipv6_address_answers_to_it_and_its_port_can_be_looked_at() -> None:
+    there = load_settings(host="2001:db8::1", tls_cert=__file__, tls_key=__file__)
+    assert there.url == "https://[2001:db8::1]:8000"
+    assert "[2001:db8::1]" in there.allowed_hosts
+
+    try:
+        taken = socket.create_server(("::1", 0), family=socket.AF_INET6)
+    except OSError:
+        pytest.skip("no IPv6 here")
+    with taken:
+        here = load_settings(host="::1", port=taken.getsockname()[1])
+        assert not doctor._is_free(here)
+    assert doctor._is_free(here)

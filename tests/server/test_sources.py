@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -17,6 +18,8 @@ import numpy as np
 import pytest
 
 from streams.sinks.recorder import Recorder
+from streams.sources.media import Media
+from streams.sources.place import Place, open_place
 from tests.server.conftest import Serve
 from tests.server.players import Player, live
 from tests.streams.pictures import frame
@@ -185,9 +188,13 @@ async def test_an_address_that_is_allowed_is_pulled_and_its_end_ends_the_session
         async with serve(source_urls=[url]) as served:
             answer = await open_source(served.http, "url", f"{url}/film.mp4")
             assert answer.status_code == 201, answer.text
+            (session,) = served.app.state.context.sessions
+            began = time.monotonic()
             async with asyncio.timeout(10):
                 while served.sessions:  # noqa: ASYNC110 - a deadline
                     await asyncio.sleep(0.1)
+            assert session.stats.frames_in == 25
+            assert time.monotonic() - began > 0.8  # the film has a second, however fast it comes
 
 
 @pytest.mark.parametrize(
@@ -195,6 +202,8 @@ async def test_an_address_that_is_allowed_is_pulled_and_its_end_ends_the_session
     [
         ("url", "http://127.0.0.1:9/elsewhere/film.mp4"),
         ("url", "http://127.0.0.1:9/cameras/../film.mp4"),
+        ("url", "http://127.0.0.1:9/cameras/%2e%2e/film.mp4"),
+        ("url", "http://127.0.0.1:9/cameras/..\\film.mp4"),
         ("url", "http://127.0.0.1:9/camerasque/film.mp4"),
         ("url", "http://127.0.0.1.evil.example:9/cameras/film.mp4"),
         ("url", "http://127.0.0.1:9@evil.example/cameras/film.mp4"),
@@ -236,6 +245,8 @@ async def test_what_gives_no_picture_is_told_and_leaves_nothing(folder: Path, se
         closed.bind(("127.0.0.1", 0))
         nobody = f"rtmp://user:secret@127.0.0.1:{closed.getsockname()[1]}/live"
     srt = "srt://127.0.0.1:9"
+    whole = (folder / "still.png").read_bytes()
+    (folder / "cut.png").write_bytes(whole[: len(whole) // 2])
     async with serve(
         source_folder=folder, source_urls=[nobody, srt], source_devices=["/dev/video99"]
     ) as served:
@@ -243,12 +254,43 @@ async def test_what_gives_no_picture_is_told_and_leaves_nothing(folder: Path, se
             ("file", "nowhere.mp4", "no such file"),
             ("file", "text.mp4", "no video or image that can be read"),
             ("file", "list.m3u8", "no video or image that can be read"),
+            ("file", "x" * 300, "File name too long"),
+            ("image", "cut.png", "no picture in it could be decoded"),
             ("url", nobody, "not reached"),
             ("url", f"{srt}?passphrase=secret", "passphrase: 10 to 79 characters"),
             ("device", "/dev/video99", "cannot be opened"),
         ):
             answer = await open_source(served.http, kind, at)
             assert (answer.status_code, answer.json()["code"]) == (422, "source_failed"), at
+            assert answer.json()["detail"].count(at if kind != "url" else "127.0.0.1") == 1
             assert words in answer.json()["detail"], answer.text
             assert "secret" not in answer.json()["detail"]
             assert served.sessions == 0
+
+
+async def test_no_path_at_all_is_told(folder: Path, serve: Serve) -> None:
+    async with serve(source_folder=folder) as served:
+        answer = await open_source(served.http, "file", "a\0b")
+        assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
+
+
+async def test_a_session_that_ends_while_its_source_is_opened_leaves_no_source(
+    folder: Path, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slowly(place: Place) -> Media:
+        time.sleep(0.5)
+        return open_place(place)
+
+    monkeypatch.setattr("streams.sources.server.open_place", slowly)
+    async with serve(source_folder=folder) as served:
+        opening = asyncio.create_task(open_source(served.http, "file", "film.mp4"))
+        while not served.sessions:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        (session,) = served.app.state.context.sessions
+        assert (await served.http.delete(f"/api/sessions/{session.id}")).status_code == 200
+
+        answer = await asyncio.wait_for(opening, 5)
+        assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+        async with asyncio.timeout(5):
+            while "source" in [thread.name for thread in threading.enumerate()]:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)

@@ -16,7 +16,7 @@ import pytest
 from pipeline.errors import ConfigError, ModelError
 from pipeline.params import StyleParams
 from pipeline.results import EngineResult
-from streams import engine_process
+from streams import engine_handle, engine_process
 from streams.engine_child import Progress
 from streams.engine_process import EngineProcess
 from streams.errors import EngineAway
@@ -214,6 +214,7 @@ def test_a_size_is_made_ready_beside_the_frames_and_again_in_the_next_child() ->
     with started() as engine:
         with pytest.raises(ConfigError, match="multiples of 64"):
             engine.prepare_size("ann", (257, 256))
+        assert not engine._sizes
         engine.prepare_size("ann", (512, 256))
         assert np.array_equal(restyled(engine), 255 - wide)
         child = engine._child
@@ -224,3 +225,31 @@ def test_a_size_is_made_ready_beside_the_frames_and_again_in_the_next_child() ->
             engine.tick()
         until(lambda: engine.state == "running")
         assert np.array_equal(restyled(engine), 255 - wide)
+
+
+def test_an_answer_that_came_too_late_is_not_taken_for_the_next_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with started() as engine:
+        child = engine._child
+        assert child is not None
+        monkeypatch.setattr(engine_handle, "_SIZE", 0.05)  # a size takes 0.2 s there
+        with pytest.raises(EngineAway, match="no answer"):
+            engine.prepare_size("ann", (512, 256))
+        assert "ann" not in engine._sizes
+        monkeypatch.setattr(engine_handle, "_SIZE", 20.0)
+        with pytest.raises(ConfigError, match="multiples of 64"):
+            engine.prepare_size("ann", (257, 256))
+
+
+def test_a_size_that_has_no_room_any_more_keeps_nobody_from_the_next_child() -> None:
+    with started() as engine:
+        engine.open("ann")
+        engine.prepare_size("ann", (512, 256))
+        engine._sizes["ann"] = (1024, 1024)  # no room for that
+        child = engine._child
+        assert child is not None
+        child.process.kill()
+        until(lambda: engine.state == "restarting")
+        until(lambda: engine.state == "running")
+        assert engine.losses == 1

@@ -87,3 +87,18 @@ def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         Recorder(tmp_path / "nowhere" / "out.mp4", Fraction(25))
     with pytest.raises(SinkError, match=r"out\.xyz"):
         Recorder(tmp_path / "out.xyz", Fraction(25))
+
+
+def test_a_disk_that_is_full_is_told_and_leaves_no_partial_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = FileSource(record(tmp_path / "in.mp4", [40] * 3))
+
+    def full(self: Recorder, picture: object) -> None:
+        raise SinkError("the disk is full")
+
+    monkeypatch.setattr(Recorder, "_mux", full)  # writing, and also what is left at the end
+    with pytest.raises(SinkError, match="the disk is full"):
+        stylize_file(FakeEngine(), source, tmp_path / "out.mp4", StyleParams(), lambda _: None)
+    source.close()
+    assert not (tmp_path / "out.mp4").exists()

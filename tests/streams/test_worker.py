@@ -1,4 +1,5 @@
 import queue
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -141,3 +142,58 @@ def test_an_engine_that_cannot_be_built_is_told() -> None:
     with pytest.raises(ModelError, match="no such folder"):
         worker.ready.result(5)
     worker.close()
+
+
+def test_a_late_picture_does_not_reach_the_session_that_came_back_under_its_id() -> None:
+    let = threading.Event()
+
+    class Held(FakeEngine):
+        def tick(self) -> list[EngineResult]:
+            let.wait(5)
+            return super().tick()
+
+    engine = Held()
+    with working(engine) as worker:
+        old: Shown = queue.Queue()
+        new: Shown = queue.Queue()
+        worker.open(ANN, StyleParams(), old.put)
+        worker.put(ANN, frame(1200))
+        while not engine.in_flight:
+            time.sleep(0.01)
+        worker.close_session(ANN)
+        worker.open(ANN, StyleParams(), new.put)
+        let.set()
+        worker.put(ANN, frame(0))
+
+        assert new.get(timeout=5).source.number == 0
+        assert old.empty()
+
+
+def test_the_engine_thread_outlives_what_it_did_not_expect() -> None:
+    with working(FakeEngine()) as worker:
+        shown: Shown = queue.Queue()
+
+        def fail(_: Restyled) -> None:
+            raise RuntimeError("as asked")
+
+        worker.open(BEN, StyleParams(), fail)
+        worker.put(BEN, frame(0))
+        time.sleep(0.1)
+        worker.open(ANN, StyleParams(), shown.put)
+        worker.put(ANN, frame(0))
+        assert shown.get(timeout=5).source.number == 0
+
+
+def test_closing_does_not_wait_for_an_engine_that_is_still_being_built() -> None:
+    given_up = threading.Event()
+
+    def build() -> FakeEngine:
+        given_up.wait(20)
+        raise RuntimeError("given up")
+
+    worker = Worker(build, given_up.set)
+    worker.start()
+    began = time.monotonic()
+    worker.close()
+    assert time.monotonic() - began < 5
+    assert worker.ready.cancelled()

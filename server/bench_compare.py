@@ -24,13 +24,14 @@ from pipeline.comparison.arms import Arm, Image
 from pipeline.comparison.subject import Subject, write_subject
 from pipeline.config import BackendName
 from pipeline.engine import Engine
-from pipeline.errors import ConfigError, PipelineError
+from pipeline.errors import ConfigError
 from server.plots import draw
 from server.settings import Settings
 
 Progress = Callable[[str], None]
 _SWEEP = {"cuda": (1, 2, 4, 8, 12, 16), "cpu": (1, 2, 4)}  # sessions
-_SWEEP_FRAMES = 10  # of each session, at most
+_SWEEP_FRAMES = 60  # of each session, at most
+_SWEEP_WARM_UPS = 2  # more, before time is taken: state, kernels and numbers of rows are new to it
 _ON_GPU: tuple[BackendName, ...] = ("eager", "graphs")
 _ON_CPU: tuple[BackendName, ...] = ("eager", "openvino")
 
@@ -80,18 +81,17 @@ def _measure(subject: Subject, wanted: Comparison, cache: Path, say: Progress) -
     engines: dict[str, Engine] = {}
     for name, make in _arms(subject, wanted, cache, engines, say).items():
         say(f"preparing {name}")
-        measuring.peak_memory(subject.device)
-        try:
-            made[name] = make()
-            made[name](_pictures(subject, 1)[0])
-        except PipelineError as error:
-            missing[name] = str(error)
-        else:
-            memory[name] = measuring.peak_memory(subject.device)
+        with measuring.attempt(name, missing):
+            before = measuring.memory_in_use(subject.device)
+            arm = make()
+            arm(_pictures(subject, 1)[0])
+            made[name], memory[name] = arm, measuring.peak_memory(subject.device, before)
     if wanted.streamdiffusion is None:
         missing["streamdiffusion"] = "not measured: give --streamdiffusion and its checkout"
     say(f"{wanted.rounds} rounds of {', '.join(made)}")
-    taken = measuring.interleaved(made, _pictures(subject, 16), wanted.rounds)
+    taken = measuring.interleaved(made, _pictures(subject, 16), wanted.rounds, missing)
+    made = {name: made[name] for name in taken}
+    engines = {name: engine for name, engine in engines.items() if name in made}
     say("ceilings, stages and sessions")
     return {
         "machine": _machine(subject),
@@ -100,16 +100,48 @@ def _measure(subject: Subject, wanted: Comparison, cache: Path, say: Progress) -
         "rounds": wanted.rounds,
         "ms_per_frame": {name: measuring.summary(times) for name, times in taken.items()},
         "times_as_fast": _ratios(taken),
-        "levels_apart": _levels_apart(subject, made),
+        **_beside_eager(subject, made, engines, taken, missing),
+        "stages_ms": _of_each(engines, "stages", lambda e: _stages(subject, e), missing),
+        "sessions": _of_each(
+            engines,
+            "sessions",
+            lambda engine: _sessions(subject, engine, min(wanted.rounds, _SWEEP_FRAMES)),
+            missing,
+        ),
         "missing": missing,
-        **_shares(subject, engines["restyle eager"], taken),
-        "stages_ms": {name: _stages(subject, engine) for name, engine in engines.items()},
-        "sessions": {
-            name: _sessions(subject, engine, min(wanted.rounds, _SWEEP_FRAMES))
-            for name, engine in engines.items()
-        },
         "peak_memory_bytes": memory,
     }
+
+
+def _of_each(
+    engines: dict[str, Engine],
+    what: str,
+    measure: Callable[[Engine], dict[str, Any]],
+    missing: dict[str, str],
+) -> dict[str, dict[str, Any]]:
+    """Measure every engine; one that cannot be measured says why."""
+    found: dict[str, dict[str, Any]] = {}
+    for name, engine in engines.items():
+        with measuring.attempt(f"{name}, {what}", missing):
+            found[name] = measure(engine)
+    return found
+
+
+def _beside_eager(
+    subject: Subject,
+    made: dict[str, Arm],
+    engines: dict[str, Engine],
+    taken: dict[str, list[float]],
+    missing: dict[str, str],
+) -> dict[str, Any]:
+    """Give what is measured with the help of eager Restyle; nothing where that is missing."""
+    found: dict[str, Any] = {}
+    if "restyle eager" in engines:
+        with measuring.attempt("levels apart", missing):
+            found["levels_apart"] = _levels_apart(subject, made)
+        with measuring.attempt("share of the ceiling", missing):
+            found |= _shares(subject, engines["restyle eager"], taken)
+    return found
 
 
 def _arms(
@@ -193,7 +225,7 @@ def _sessions(subject: Subject, engine: Engine, frames: int) -> dict[str, Any]:
     images = _pictures(subject, 16)
     return {
         str(count): {
-            kind: _serve(subject, engine, images[:frames], count, own)
+            kind: _serve(subject, engine, images, frames, count, own)
             for kind, own in (("one prompt", False), ("own prompts", True))
         }
         for count in _SWEEP[subject.device.type]
@@ -201,15 +233,18 @@ def _sessions(subject: Subject, engine: Engine, frames: int) -> dict[str, Any]:
 
 
 def _serve(
-    subject: Subject, engine: Engine, images: list[Image], count: int, own: bool
+    subject: Subject, engine: Engine, images: list[Image], frames: int, count: int, own: bool
 ) -> dict[str, float]:
     styles = [replace(subject.style, prompt=f"ink {i if own else 0}") for i in range(count)]
     for session, style in enumerate(styles):
         engine.prepare(style)
         engine.open(str(session))
     ages: list[float] = []
-    began = time.perf_counter()
-    for number, _ in enumerate(images):
+    began = 0.0
+    for number in range(_SWEEP_WARM_UPS + frames):
+        if number == _SWEEP_WARM_UPS:
+            ages.clear()
+            began = time.perf_counter()
         sent = time.perf_counter()
         for session, style in enumerate(styles):
             engine.submit(str(session), number, images[(number + session) % len(images)], style)
@@ -220,7 +255,7 @@ def _serve(
     for session in range(count):
         engine.close(str(session))
     return {
-        "fps_together": round(count * len(images) / seconds, 2),
+        "fps_together": round(count * frames / seconds, 2),
         "p50_ms": round(float(np.percentile(ages, 50)), 2),
         "p99_ms": round(float(np.percentile(ages, 99)), 2),
     }

@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import json
 import time
+from collections.abc import AsyncIterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Self
@@ -120,6 +121,27 @@ class Client:
                 await asyncio.sleep(max(0.0, began + count * period - time.monotonic()))
         finally:
             source.close()
+
+    async def film(self, path: Path) -> AsyncIterator[Image]:
+        """Send a video file at its own pace, once; give what comes back until it has ended.
+
+        Raises SourceError, OutletClosed.
+        """
+        sending: asyncio.Task[None] = asyncio.create_task(self.send_file(path))
+        receiving: asyncio.Task[Image] | None = None
+        try:
+            while True:
+                receiving = asyncio.create_task(self.receive())
+                await asyncio.wait({sending, receiving}, return_when=asyncio.FIRST_COMPLETED)
+                if not receiving.done():
+                    break
+                yield await receiving
+            await sending
+        finally:
+            ending = [task for task in (sending, receiving) if task is not None]
+            for task in ending:
+                task.cancel()
+            await asyncio.gather(*ending, return_exceptions=True)
 
     async def receive(self) -> Image:
         """Wait for the newest restyled picture. Raises OutletClosed when the session has ended."""

@@ -36,12 +36,18 @@ function draw() {
   document.body.classList.add("drawn");
   const next = () => {
     drawNow();
-    video.requestVideoFrameCallback(next);
+    onFrame(next);
   };
-  video.requestVideoFrameCallback(next);
+  onFrame(next);
   video.addEventListener("emptied", drawNow);
   new ResizeObserver(drawNow).observe(canvas);
   canvas.addEventListener("webglcontextlost", () => location.reload());
+}
+
+// At the next picture; at the next repaint where a browser cannot tell.
+function onFrame(run) {
+  if ("requestVideoFrameCallback" in video) video.requestVideoFrameCallback(run);
+  else requestAnimationFrame(run);
 }
 
 function gathered(peer) {

@@ -1,6 +1,8 @@
 """The Python client against the real application, with an engine that inverts pictures."""
 
 import asyncio
+import time
+from fractions import Fraction
 from pathlib import Path
 
 import httpx
@@ -9,7 +11,9 @@ import pytest
 
 from server.client import Client, Refused
 from streams.errors import SourceError
+from streams.sinks.recorder import Recorder
 from tests.server.conftest import TOKEN, Serve, Served
+from tests.streams.pictures import frame
 
 
 def client_of(served: Served, token: str = TOKEN) -> Client:
@@ -82,6 +86,18 @@ async def test_a_file_is_sent_at_its_own_pace_and_one_that_is_none_is_named(
         await restyle.connect()
         with pytest.raises(SourceError, match="no such file"):
             await restyle.send_file(tmp_path / "nothing.mp4")
+        with pytest.raises(SourceError, match="no such file"):
+            async for _ in restyle.film(tmp_path / "nothing.mp4"):
+                pass
+        recorder = Recorder(tmp_path / "in.mp4", Fraction(25))
+        for number in range(50):
+            recorder.write(frame(number, 60).picture)
+        recorder.close()
+        began = time.monotonic()
+        means = [float(image.mean()) async for image in restyle.film(tmp_path / "in.mp4")]
+        assert 1.5 < time.monotonic() - began < 6  # it has two seconds, and does not wait for more
+        assert len(means) > 10
+        assert means[-1] == pytest.approx(195, abs=8)
 
 
 async def test_a_server_that_is_gone_leaves_nothing_open_and_its_own_error(serve: Serve) -> None:

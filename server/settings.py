@@ -36,6 +36,8 @@ class Settings(BaseSettings):
     origins: Annotated[list[str], NoDecode] = []  # besides the server's own
     hosts: Annotated[list[str], NoDecode] = []  # Host names besides loopback's and `host`
     ice_servers: list[IceServer] = []
+    turn_urls: Annotated[list[str], NoDecode] = []  # turn:relay.example:3478, turns:… (turn.py)
+    turn_secret: str | None = Field(default=None, min_length=16)  # that the TURN server has, too
     ice_addresses: Annotated[list[str], NoDecode] = []  # empty: `host`
 
     # what it may open for POST /api/sources: nothing, unless said here
@@ -102,6 +104,7 @@ class Settings(BaseSettings):
         "origins",
         "hosts",
         "ice_addresses",
+        "turn_urls",
         "stream_targets",
         "source_urls",
         "source_devices",
@@ -122,10 +125,20 @@ class Settings(BaseSettings):
             parse_target(each)
         return value
 
+    @field_validator("turn_urls")
+    @classmethod
+    def _are_relays(cls, value: list[str]) -> list[str]:
+        for each in value:
+            if not each.startswith(("turn:", "turns:")):
+                raise ValueError(f"{each!r}: give turn:HOST:PORT or turns:HOST:PORT")
+        return value
+
     @model_validator(mode="after")
     def _safe(self) -> "Settings":
         if bool(self.tls_cert) != bool(self.tls_key):
             raise ValueError("tls_cert and tls_key: give both or neither")
+        if bool(self.turn_urls) != bool(self.turn_secret):
+            raise ValueError("turn_urls and turn_secret: give both or neither")
         if self.host not in _LOOPBACK and not self.tls_cert and not self.trusted_proxies:
             raise ValueError(
                 f"host {self.host}: reachable from outside, so give tls_cert and tls_key, "

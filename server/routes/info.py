@@ -12,6 +12,7 @@ from server.errors import ApiError
 from server.routes.context import Here, OwnerOnly
 from server.schema.service import Code, Info, Preset, Token
 from server.schema.style import Style
+from server.turn import ice_servers
 from server.version import VERSION
 
 router = APIRouter(prefix="/api", tags=["info"])
@@ -37,7 +38,7 @@ async def info(here: Here) -> Info:
         sessions=len(here.sessions),
         presets=await asyncio.to_thread(_presets, engine),
         defaults=Style(),
-        ice_servers=here.settings.ice_servers,
+        ice_servers=ice_servers(here.settings),
         loop_lag_p99_ms=max(here.loop_lag.p99_ms(), here.media.lag_p99_ms()),
     )
 

@@ -20,6 +20,7 @@ from server.schema.sessions import (
     SoundChange,
 )
 from server.schema.style import StyleInForce, StylePatch
+from server.turn import ice_servers
 
 router = APIRouter(prefix="/api/sessions", tags=["sessions"])
 
@@ -43,7 +44,7 @@ async def create(offer: Offer, request: Request, response: Response, here: Here)
         viewer_token=session.viewer_token,
         resume=session.identity.resume,
         sdp=sdp,
-        ice_servers=here.settings.ice_servers,
+        ice_servers=ice_servers(here.settings),
         style=session.control.style,
         hint=session.control.hint,
     )

@@ -12,6 +12,8 @@ from server.routes.signalling import (
     sdp_answer,
     sdp_offer,
 )
+from server.schema.sessions import IceServer
+from server.turn import ice_servers
 
 router = APIRouter(prefix="/whep", tags=["whep"])
 
@@ -24,13 +26,21 @@ async def watch(request: Request, session: Watched, here: Here) -> Response:
         raise ApiError("not_live", f"the stream is {session.phase}; try again", 2)
     with codec_refusal():
         viewer, sdp = await session.viewers.join(offer)
-    return sdp_answer(sdp, f"/whep/{session.id}/{viewer}", here.settings.ice_servers)
+    return sdp_answer(sdp, f"/whep/{session.id}/{viewer}", ice_servers(here.settings))
 
 
 @router.options("/{id}")
 async def options(id: str) -> Response:
     """Say what may be posted."""
     return describe_endpoint()
+
+
+@router.get("/{id}/relays")
+async def relays(session: Watched, here: Here) -> list[IceServer]:
+    """Give what a player may connect by, before it makes its offer; in the 201 it comes too late
+    for browsers, which gather their addresses first.
+    """
+    return ice_servers(here.settings)
 
 
 @router.get("/{id}", status_code=204)

@@ -19,6 +19,7 @@ from server.routes.signalling import (
 )
 from server.schema.message import Message, Name
 from server.schema.style import StylePatch
+from server.turn import ice_servers
 from streams.errors import StreamError
 
 router = APIRouter(prefix="/whip", tags=["whip"])
@@ -40,7 +41,7 @@ async def publish(request: Request, here: Here) -> Response:
     place = session.name or session.id
     watch = f"{here.settings.url}/overlay/{place}#token={session.viewer_token}"
     request.app.state.say(f"A stream came in. Watch it at {watch}")
-    return sdp_answer(sdp, f"/whip/{session.id}", here.settings.ice_servers)
+    return sdp_answer(sdp, f"/whip/{session.id}", ice_servers(here.settings))
 
 
 @router.options("")

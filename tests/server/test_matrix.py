@@ -57,6 +57,7 @@ ROUTES: dict[tuple[str, str], tuple[int, int, int, int, int]] = {
     ("POST", "/whep/{id}"): (401, 401, 404, 415, 415),
     ("OPTIONS", "/whep/{id}"): OPEN,
     ("GET", "/whep/{id}"): (204, 204, 204, 204, 204),
+    ("GET", "/whep/{id}/relays"): (401, 401, 404, 200, 200),
     ("PATCH", "/whep/{id}/{viewer}"): (401, 401, 404, 415, 415),
     ("DELETE", "/whep/{id}/{viewer}"): (401, 401, 404, 404, 404),
     ("GET", "/overlay/{id}"): OPEN,  # its token stands in the fragment

@@ -171,7 +171,9 @@ class Settings(BaseSettings):
     def url(self) -> str:
         """The address that a person opens."""
         scheme = "https" if self.tls_cert else "http"
-        host = f"[{self.host}]" if ":" in self.host else self.host
+        everywhere = self.host in ("0.0.0.0", "::")  # nosec B104 - compared, not bound
+        host = self.hosts[0] if everywhere and self.hosts else self.host
+        host = f"[{host}]" if ":" in host else host
         return f"{scheme}://{host}:{self.port}"
 
     @property

@@ -18,6 +18,6 @@ export const morph = new Morph(style);
 export const player = new Player(style);
 export const timeline = newTimeline();
 export const targets = targetsOf(style, morph);
-export const midi = new Midi(targets);
+export const midi = new Midi(targets, style.together);
 export const region = new RegionStore();
 export const brush = new Brush();

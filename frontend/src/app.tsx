@@ -1,6 +1,6 @@
 import { type CSSProperties, useState, useSyncExternalStore } from "react";
 
-import type { Source } from "@/call/live";
+import type { Source } from "@/call/live-state";
 import { ElsewherePanel } from "@/elsewhere/elsewhere-panel";
 import { MidiPanel } from "@/midi/midi-panel";
 import { ObsLink } from "@/output/obs-link";
@@ -21,14 +21,15 @@ import { StylePanel } from "@/style/style-panel";
 import { linkProblem, live, midi, morph, player, region, style, targets, timeline } from "./app-state";
 import { HelpSheet } from "./help-sheet";
 import { LiveStage } from "./live-stage";
-import { Notice } from "./notice";
+import { Notice, asksForSource } from "./notice";
 import { ThemeButton } from "./theme";
 import { ToolRows } from "./tool-rows";
+import { useDrop } from "./use-drop";
 import { useInfo } from "./use-info";
 import { useMap } from "./use-map";
 import { useResume } from "./use-resume";
 import { useShown } from "./use-shown";
-import { Welcome } from "./welcome";
+import { Backdrop, Welcome } from "./welcome";
 
 const open = (make: () => Promise<Source>): void => void live.use(make);
 
@@ -38,20 +39,17 @@ export function App() {
   const [view, setView] = useState<View>("wipe");
   const [mirror, setMirror] = useState(true);
   const [finder, setFinder] = useState<FinderState>("off");
-  const [composed, setComposed] = useState<HTMLCanvasElement | null>(null);
+  const [composed, setComposed] = useState<MediaStreamTrack | null>(null);
   const { info, look } = useInfo();
   const shown = useShown(state.output, composed);
   const turn = (): void => setMirror((on) => !on);
   useMap(info, setView, turn);
   useResume();
+  useDrop(open);
 
   const { source, viewer } = state;
   const size = state.size ?? info ?? { width: 256, height: 256 };
   const aspect = size.width / size.height;
-  const authorise = (): void => {
-    look();
-    live.authorised();
-  };
   return (
     <div className="mx-auto flex min-h-dvh max-w-7xl flex-col gap-4 p-4 sm:p-6">
       <header className="flex items-center gap-1 sm:gap-3">
@@ -64,10 +62,10 @@ export function App() {
       </header>
       <LinkNotice store={style} atLoad={linkProblem} />
       <main
-        className="page-grid grid grow content-start gap-5 lg:grid-rows-[auto_1fr]"
+        className="page-grid grid grow content-start gap-x-5 gap-y-3 lg:grid-rows-[auto_auto_1fr]"
         style={{ "--aspect": aspect * (view === "side" ? 2 : 1) } as CSSProperties}
       >
-        <div className="flex min-w-0 flex-col gap-3">
+        <div className="flex min-w-0 flex-col gap-3 lg:col-start-1">
           <LiveStage
             state={state}
             size={size}
@@ -76,10 +74,15 @@ export function App() {
             onFinder={setFinder}
             onComposed={setComposed}
           >
-            {!source && <Welcome onOpen={open} />}
-            <Notice live={state} onHurry={live.hurry} onToken={authorise} />
+            {!source && (asksForSource(state.phase) ? <Backdrop /> : <Welcome onOpen={open} />)}
+            <Notice live={state} onOpen={open} onHurry={live.hurry} onToken={look} />
           </LiveStage>
           {source?.video && <SeekBar video={source.video} />}
+        </div>
+        <aside className="card h-fit lg:col-start-2 lg:row-span-3 lg:row-start-1">
+          <StylePanel store={style} info={info} />
+        </aside>
+        <div className="flex min-w-0 flex-col gap-3 lg:col-start-1">
           {source && (
             <ToolRows
               state={state}
@@ -103,13 +106,12 @@ export function App() {
               onKeep={live.keepAddress}
             />
           )}
-          {viewer && <OutputsPanel session={viewer.id} outputs={state.outputs} />}
-          {info && <ElsewherePanel own={viewer?.id ?? null} style={values} />}
+          {source && <OutputsPanel session={viewer?.id ?? null} outputs={state.outputs} lost={state.lostOutputs} />}
+          {info && state.phase.state !== "unauthorised" && (
+            <ElsewherePanel own={viewer?.id ?? null} style={values} quiet={!source} />
+          )}
         </div>
-        <aside className="card h-fit lg:row-span-2">
-          <StylePanel store={style} info={info} />
-        </aside>
-        <section aria-label={STRINGS.perform} className="card flex h-fit flex-col gap-4">
+        <section aria-label={STRINGS.perform} className="card flex h-fit flex-col gap-4 lg:col-start-1">
           <BlendPanel prompt={values.prompt} onCommit={(prompt) => style.change({ prompt })} />
           <TimelinePanel store={style} player={player} timeline={timeline} />
           <MorphPanel store={style} morph={morph} />

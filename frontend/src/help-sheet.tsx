@@ -3,6 +3,8 @@ import { useEffect, useRef } from "react";
 import { STRINGS } from "@/strings";
 import { Button } from "@/ui/controls";
 
+import { canFillScreen } from "./full-screen";
+
 /** The "?" of the header: opens the map of the keys, as does the key itself. */
 export function HelpSheet() {
   const sheet = useRef<HTMLDialogElement>(null);
@@ -38,7 +40,7 @@ export function HelpSheet() {
           {STRINGS.help}
         </h2>
         <dl className="grid grid-cols-[auto_1fr] items-baseline gap-x-4 gap-y-2 text-sm">
-          {STRINGS.keys.map(([keys, what]) => (
+          {STRINGS.keys.filter(([key]) => key !== "F" || canFillScreen()).map(([keys, what]) => (
             <div key={keys} className="contents">
               <dt>
                 <kbd className="rounded-md border border-line bg-ground px-2 py-0.5">{keys}</kbd>

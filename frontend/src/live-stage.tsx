@@ -1,6 +1,6 @@
 import { type ReactNode, Suspense, lazy, useSyncExternalStore } from "react";
 
-import type { LiveState } from "@/call/live";
+import type { LiveState } from "@/call/live-state";
 import type { Size } from "@/call/size";
 import { Painter } from "@/region/painter";
 import { isComposed } from "@/region/region";
@@ -18,7 +18,7 @@ interface LiveStageProps {
   view: View;
   mirror: boolean;
   onFinder: (state: FinderState) => void;
-  onComposed: (canvas: HTMLCanvasElement | null) => void;
+  onComposed: (track: MediaStreamTrack | null) => void;
   children: ReactNode;
 }
 
@@ -37,7 +37,7 @@ export function LiveStage({ state, size, view, mirror, onFinder, onComposed, chi
         delay={delayOf(state)}
         onState={onFinder}
         onPair={pair}
-        onCanvas={onComposed}
+        onTrack={onComposed}
       />
       {chosen.tool !== "off" && <Painter store={region} brush={brush} mirror={mirror} aspect={aspect} />}
     </Suspense>

@@ -1,27 +1,32 @@
 import { type SyntheticEvent, useEffect, useState } from "react";
 
-import { keepToken } from "@/api/client";
-import type { LiveState } from "@/call/live";
+import { enter } from "@/api/client";
+import type { LiveState, Source } from "@/call/live-state";
 import type { Phase } from "@/call/phase";
+import { SourceButtons } from "@/source/source-bar";
 import { STRINGS } from "@/strings";
 import { Button, INPUT } from "@/ui/controls";
 
 interface NoticeProps {
   live: LiveState;
+  onOpen: (open: () => Promise<Source>) => void;
   onHurry: () => void;
   onToken: () => void;
 }
 
 /** Over the picture: what is wrong, what to do, when it is tried again. Nothing while all is well. */
-export function Notice({ live, onHurry, onToken }: NoticeProps) {
+export function Notice({ live, onOpen, onHurry, onToken }: NoticeProps) {
   const text = explain(live.phase);
   if (text === null) return null;
-  const calm = ["gone", "loading", "full"].includes(live.phase.state);
+  const calm = ["gone", "loading", "full", "barred"].includes(live.phase.state);
   return (
-    <div className="absolute inset-0 grid place-items-center bg-stage/70 p-5 backdrop-blur-sm">
+    <div className="absolute inset-0 grid overflow-y-auto bg-stage/70 p-5 backdrop-blur-sm [place-items:safe_center]">
       <div className="card flex max-w-md flex-col gap-3 text-center">
-        <h2 className="text-lg font-semibold">{STRINGS.status[live.phase.state]}</h2>
-        <p className="text-sm text-muted">{text}</p>
+        <div role="alert" className="flex flex-col gap-3">
+          <h2 className="text-lg font-semibold">{STRINGS.status[live.phase.state]}</h2>
+          <p className="text-sm text-muted">{text}</p>
+        </div>
+        {asksForSource(live.phase) && <SourceButtons large onOpen={onOpen} active={null} />}
         {live.phase.state === "unauthorised" && <TokenForm onToken={onToken} />}
         {calm && live.retryAt !== null && (
           <p className="flex items-center justify-center gap-3 text-sm text-muted">
@@ -34,19 +39,24 @@ export function Notice({ live, onHurry, onToken }: NoticeProps) {
   );
 }
 
+/** Say whether it goes on once a source is chosen. */
+export const asksForSource = ({ state }: Phase): boolean => state === "denied" || state === "ended";
+
 function explain(phase: Phase): string | null {
   switch (phase.state) {
     case "denied":
+    case "gone":
       return STRINGS.explain[phase.reason];
     case "ended":
       return STRINGS.explain[phase.reason as "lifetime"];
     case "rejected":
       return phase.detail;
     case "full":
-    case "gone":
     case "loading":
+    case "barred":
     case "unauthorised":
     case "insecure":
+    case "unsupported":
       return STRINGS.explain[phase.state];
     default:
       return null;
@@ -57,8 +67,8 @@ function TokenForm({ onToken }: { onToken: () => void }) {
   const [token, setToken] = useState("");
   const submit = (event: SyntheticEvent): void => {
     event.preventDefault();
-    keepToken(token.trim());
-    onToken();
+    setToken("");
+    void enter(token.trim()).catch(() => undefined).then(onToken); // a used link is told as before
   };
   return (
     <form onSubmit={submit} className="flex gap-2">

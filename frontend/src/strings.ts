@@ -5,9 +5,11 @@ export const STRINGS = {
   welcome: "Become a painting",
   welcomeText:
     "Pick a source and type what you want to look like. The picture is restyled by the Restyle server and goes nowhere else.",
+  welcomeTextHere:
+    "Pick a source and type what you want to look like. The picture is restyled here and stays on this computer.",
   camera: "Camera",
   screen: "Screen",
-  file: "Video",
+  file: "File",
   seek: "Where the video is",
   stop: "Stop",
   goesIn: "What goes in",
@@ -68,7 +70,7 @@ export const STRINGS = {
   blendSeed: "Seed to turn towards",
   reset: "Reset",
   resetOne: (what: string): string => `Reset ${what.toLowerCase()}`,
-  bypass: "Bypass",
+  bypass: "Original",
   bypassHint: "Show the camera untouched (key B)",
   mirror: "Mirror",
   views: "View",
@@ -98,7 +100,7 @@ export const STRINGS = {
     "How much the result changes, in grey levels of 255, from one frame to the next where the camera's picture stands still",
   stages: "Milliseconds per frame, by stage",
   snapshot: "Snapshot",
-  snapshotHint: "Save the restyled picture as PNG, as the server sends it (never mirrored)",
+  snapshotHint: "Save the restyled picture as PNG, as you see it",
   record: "Record",
   recordHint: "Record the restyled picture in the browser, as the server sends it (never mirrored)",
   recordStop: "Stop recording and save the file",
@@ -108,7 +110,7 @@ export const STRINGS = {
   noRecording: "The browser could not start to record this picture.",
   noPip: "The browser did not open picture in picture.",
   obs: "Copy link for OBS",
-  obsHint: "By hand: Sources → + → Browser, then paste. Whoever has the link can watch, until this session ends.",
+  obsHint: "By hand: Sources → + → Browser, then paste. Whoever has the link can watch.",
   obsKeptHint: "Paste it once: OBS shows this picture whenever you are live in this browser.",
   keepAddress: "Same link next time",
   keepAddressHint: "Whoever has this link can watch whenever you are live in this browser. Off: it stops working.",
@@ -192,6 +194,7 @@ export const STRINGS = {
   endOne: (kind: string): string => `Stop: ${kind}`,
   frames: (count: number): string => `${count} ${count === 1 ? "frame" : "frames"}`,
   lost: (count: number): string => `${count} dropped`,
+  outputsLost: (kinds: string): string => `Ended with the connection: ${kinds}. Start again what you want to go on.`,
   outputEnded: (target: string, what: string): string => `Ended ${target}: ${what}`,
   copied: "Copied",
   copyByHand: "The browser did not let the page copy. Copy it from here:",
@@ -320,7 +323,7 @@ export const STRINGS = {
   help: "Keys",
   keys: [
     ["?", "This map"],
-    ["B", "Bypass: show the camera untouched, and back"],
+    ["B", "Original: show the camera untouched, and back"],
     ["F", "Full screen, and back"],
     ["V", "Next view"],
     ["M", "Mirror"],
@@ -338,7 +341,9 @@ export const STRINGS = {
   theme: "Light or dark",
   retryNow: "Try now",
   retryIn: (seconds: number): string => `next try in ${seconds} s`,
-  token: "Token",
+  sourceStays: (why: string): string => `The source stays as it was. ${why}`,
+  styleRefused: (why: string): string => `The server did not take this change: ${why}`,
+  token: "Link or token",
   open: "Open",
   engine: {
     stuck: "Untouched: the engine does not answer",
@@ -357,22 +362,35 @@ export const STRINGS = {
     full: "The server is full",
     gone: "Reconnecting",
     ended: "Ended",
+    barred: "Too many wrong tokens",
     unauthorised: "Locked",
     rejected: "Refused",
     insecure: "Not a secure page",
+    unsupported: "No calls in this browser",
   },
   explain: {
     refused:
       "The browser was not allowed to use it. Allow the camera in the address bar's site settings, then choose a source again.",
     missing: "No camera was found. Plug one in, or share a screen or a video file.",
+    system:
+      "The system keeps it from the browser. Allow the browser to use the camera, or to record the screen, in the system's settings for privacy, then choose a source again.",
     busy: "It cannot be opened. Another program may be using the camera, or this file is no video.",
     full: "Every place on this server is taken. You will be let in as soon as one is free.",
-    gone: "The server does not answer. Your prompt and your camera are kept; the picture comes back by itself.",
+    server: "The server does not answer. Your prompt and your camera are kept; the picture comes back by itself.",
+    media:
+      "The server answers, but picture and sound do not reach it. They need UDP: a firewall may stop that, and an SSH tunnel carries none.",
+    idle: "Your source sent no picture, so the server ended the session. It is tried again by itself; a camera that is covered, a window that is minimised or a video that is paused may be why.",
+    barred:
+      "Wrong tokens came from your address too often. For up to a minute the server lets nobody in from there; then it is tried again.",
     loading: "The server has started and is loading its model.",
     unauthorised:
-      "This link was used already or is too old. The terminal that runs Restyle shows a new one; or paste the token here.",
+      "This link was used already or is too old. The terminal that runs Restyle shows a new one; or paste that link, or the token, here.",
     insecure:
       "Browsers give a camera only to pages on https or on localhost. Open this page under one of these.",
+    unsupported:
+      "This browser has WebRTC switched off: a setting, a policy or an extension does that. Switch it on for this page, then reload it.",
+    unplugged:
+      "The camera sends nothing any more: it was unplugged, or another program or the system took it. Choose a source to go on.",
     lifetime: "The session reached its longest time. Choose a source to go on.",
     deleted: "The session was ended from elsewhere. Choose a source to start again.",
     engine_failed: "The engine failed. The server's log has more.",

@@ -1,7 +1,7 @@
 import { useSyncExternalStore } from "react";
 
 import type { Info } from "@/api/client";
-import type { LiveState, Source } from "@/call/live";
+import type { LiveState, Source } from "@/call/live-state";
 import type { Size } from "@/call/size";
 import { CaptureButtons } from "@/output/capture-buttons";
 import { FloatButton } from "@/float/float-button";
@@ -15,7 +15,7 @@ import { Button } from "@/ui/controls";
 import { Icon } from "@/ui/icons";
 
 import { live, region, style } from "./app-state";
-import { toggleFullScreen } from "./use-map";
+import { canFillScreen, toggleFullScreen } from "./full-screen";
 import { hangUp } from "./use-resume";
 
 const resize = (size: Size, own: Size): void => live.resize(size, own);
@@ -51,6 +51,11 @@ export function ToolRows(props: ToolRowsProps) {
           <Icon name="stop" />
           {STRINGS.stop}
         </Button>
+        {state.sourceProblem && (
+          <p role="alert" data-testid="source-problem" className="order-last w-full text-sm text-muted">
+            {STRINGS.sourceStays(STRINGS.explain[state.sourceProblem])}
+          </p>
+        )}
       </div>
       <div role="group" aria-label={STRINGS.comesOut} className="flex flex-wrap items-center gap-1.5">
         <ViewChoice view={view} onChange={onView} />
@@ -68,9 +73,11 @@ export function ToolRows(props: ToolRowsProps) {
         >
           <Icon name="brush" />
         </Button>
-        <Button title={STRINGS.fullscreen} aria-label={STRINGS.fullscreen} onClick={toggleFullScreen}>
-          <Icon name="full" />
-        </Button>
+        {canFillScreen() && (
+          <Button title={STRINGS.fullscreen} aria-label={STRINGS.fullscreen} onClick={toggleFullScreen}>
+            <Icon name="full" />
+          </Button>
+        )}
         <Button
           data-testid="bypass"
           title={STRINGS.bypassHint}
@@ -80,7 +87,7 @@ export function ToolRows(props: ToolRowsProps) {
           {STRINGS.bypass}
         </Button>
         <span className="ml-auto flex flex-wrap gap-1.5">
-          <CaptureButtons output={shown} />
+          <CaptureButtons output={shown} mirror={mirror && camera} />
           <FloatButton disabled={!shown}>
             <FloatPanel output={shown} mirror={mirror && camera} aspect={aspect} store={style} />
           </FloatButton>

@@ -1,6 +1,6 @@
 import { useCallback, useEffect, useState } from "react";
 
-import { type Info, Refused, forgetToken, getInfo, redeemLink } from "@/api/client";
+import { type Info, Refused, forgetToken, getInfo, onToken, redeemLink } from "@/api/client";
 
 import { live, style } from "./app-state";
 
@@ -11,6 +11,7 @@ export function useInfo(): { info: Info | null; look: () => void } {
   const [info, setInfo] = useState<Info | null>(null);
   const [asked, setAsked] = useState(0);
   const look = useCallback(() => setAsked((times) => times + 1), []);
+  useEffect(() => onToken(look), [look]);
   useEffect(() => {
     let timer = 0;
     const ask = async (): Promise<void> => {
@@ -19,6 +20,7 @@ export function useInfo(): { info: Info | null; look: () => void } {
         const found = await getInfo();
         style.useDefaults(found);
         setInfo(found);
+        if (live.get().phase.state === "unauthorised") live.authorised();
       } catch (error) {
         if (error instanceof Refused && error.status === 401) {
           forgetToken();

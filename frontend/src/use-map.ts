@@ -2,6 +2,7 @@ import type { Info } from "@/api/client";
 import { type View, nextView } from "@/stage/views";
 
 import { morph, player, style, timeline } from "./app-state";
+import { toggleFullScreen } from "./full-screen";
 import { useKeys } from "./keys";
 
 /** The keys of the map in the help sheet that mean the page as a whole. */
@@ -28,12 +29,6 @@ export function useMap(info: Info | null, onView: (to: (view: View) => View) => 
     ".": () => morph.move(within(morph.get().at + 0.04)),
     t: () => (player.get().playing ? player.stop() : player.play(timeline.get())),
   });
-}
-
-/** Show the picture on the whole screen, and back. */
-export function toggleFullScreen(): void {
-  if (document.fullscreenElement) void document.exitFullscreen();
-  else void document.querySelector<HTMLElement>(".stage")?.requestFullscreen();
 }
 
 const within = (share: number): number => Math.min(1, Math.max(0, share));

@@ -60,19 +60,29 @@ function gathered(peer) {
   });
 }
 
-async function post(sdp) {
-  const headers = { "Content-Type": "application/sdp", Authorization: `Bearer ${token}` };
-  const answer = await fetch(endpoint, { method: "POST", headers, body: sdp });
-  if (answer.status === 201) return { sdp: await answer.text(), url: answer.headers.get("Location") };
+async function ask(path, options, headers = {}) {
+  const answer = await fetch(path, { ...options, headers: { Authorization: `Bearer ${token}`, ...headers } });
+  if (answer.ok) return answer;
   const text = `${answer.status}: ${await answer.text()}`;
   if (FINAL.includes(answer.status)) throw new Refused(text);
   wait = Math.max(wait, 1000 * Number(answer.headers.get("Retry-After") ?? 0));
   throw new Error(text);
 }
 
+async function post(sdp) {
+  const answer = await ask(endpoint, { method: "POST", body: sdp }, { "Content-Type": "application/sdp" });
+  return { sdp: await answer.text(), url: answer.headers.get("Location") };
+}
+
+// What the picture may come by, where the server itself is not reached.
+async function relays() {
+  const told = await (await ask(`${endpoint}/relays`)).json();
+  return told.map(({ urls, username, credential }) => (username ? { urls, username, credential } : { urls }));
+}
+
 // Resolves when the picture ends; rejects when it never came.
 async function watch() {
-  const peer = new RTCPeerConnection();
+  const peer = new RTCPeerConnection({ iceServers: await relays() });
   let viewer = null;
   try {
     peer.addTransceiver("video", { direction: "recvonly" });

@@ -2,7 +2,7 @@
 
 from playwright.async_api import Page, expect
 
-from tests.e2e.conftest import CLIP, SHARED, type_prompt, until_sessions
+from tests.e2e.conftest import CLIP, SHARED, go_live, type_prompt, until_sessions
 from tests.e2e.serving import TOKEN, Server
 
 pytestmark = SHARED
@@ -10,8 +10,10 @@ pytestmark = SHARED
 
 async def test_a_source_of_the_server_is_run_from_the_page(page: Page, light: Server) -> None:
     await page.goto(light.url)
-    await type_prompt(page, "ink")
     panel = page.get_by_test_id("elsewhere")
+    await expect(page.get_by_role("group", name="Styles")).to_be_visible()
+    await expect(panel).to_be_hidden()  # nothing runs, here or elsewhere
+    await go_live(page, light, "ink")
     await panel.locator("summary").click()
     await expect(panel).to_contain_text("Nothing else is restyled on this server.")
 
@@ -26,8 +28,13 @@ async def test_a_source_of_the_server_is_run_from_the_page(page: Page, light: Se
     await type_prompt(page, "neon")
     await row.get_by_role("button", name="Give it this style").click()
     await expect(row).to_contain_text("neon")
-    (session,) = light.api("GET", "/api/sessions")["sessions"]
-    assert session["style"]["prompt"] == "neon"
+    sessions = light.api("GET", "/api/sessions")["sessions"]
+    assert [session["style"]["prompt"] for session in sessions] == ["neon", "neon"]
+
+    visitor = await page.context.new_page()  # who has nothing running sees that there is something
+    await visitor.goto(light.url)
+    await expect(visitor.get_by_test_id("elsewhere")).to_be_visible()
+    await visitor.close()
 
     async with page.context.expect_page() as opened:
         await row.get_by_role("link", name="Watch").click()
@@ -37,11 +44,11 @@ async def test_a_source_of_the_server_is_run_from_the_page(page: Page, light: Se
 
     await row.get_by_role("button", name="End").click()
     await expect(row).to_have_count(0)
-    await until_sessions(light, 0)
+    await until_sessions(light, 1)
 
 
 async def test_what_no_setting_allows_is_told(page: Page, light: Server) -> None:
-    await page.goto(light.url)
+    await go_live(page, light)
     panel = page.get_by_test_id("elsewhere")
     await panel.locator("summary").click()
     await page.get_by_test_id("elsewhere-at").fill("rtsp://camera.local/live")

@@ -146,6 +146,52 @@ async def test_the_split_moves_by_keyboard(page: Page, light: Server) -> None:
     assert await split.get_attribute("aria-valuenow") != before
 
 
+_PICTURE = """() => {
+  const stage = document.querySelector('[data-testid=stage]');
+  const { left, top, right, bottom } = stage.getBoundingClientRect();
+  return [left, top, innerWidth - right, innerHeight - bottom, (right - left) / (bottom - top)];
+}"""
+
+
+async def test_the_whole_screen_shows_the_whole_picture_and_the_brush_on_it(
+    page: Page, light: Server
+) -> None:
+    await go_live(page, light)
+    await page.get_by_test_id("bypass").focus()
+    await page.keyboard.press("f")
+    await page.wait_for_function("() => document.fullscreenElement !== null")
+    for view, aspect in (("wipe", 1), ("side", 2)):
+        await page.get_by_test_id(f"view-{view}").dispatch_event("click")
+        await page.wait_for_function(
+            f"() => Math.abs(({_PICTURE})().at(-1) - {aspect}) < 0.01", timeout=5000
+        )
+        *margins, _ = await page.evaluate(_PICTURE)
+        assert min(margins) > -1, margins  # it lies within the screen
+        assert min(margins) < 1, margins  # and is as large as fits
+
+    await page.get_by_test_id("view-wipe").dispatch_event("click")
+    await page.get_by_test_id("brush-tool").dispatch_event("click")
+    boxes = [await page.get_by_test_id(name).bounding_box() for name in ("painter", "video-out")]
+    assert boxes[0] == boxes[1]
+    await page.evaluate("() => document.exitFullscreen()")
+
+
+async def test_a_first_visit_begins_with_a_style_and_an_empty_box_says_what_it_means(
+    page: Page, server: Server
+) -> None:
+    await page.goto(server.url)
+    await expect(page.get_by_text("stays on this computer")).to_be_visible()
+    await expect(page.get_by_test_id("prompt")).to_have_value("an old comic book")
+    await expect(page.get_by_test_id("preset-Comic")).to_have_attribute("aria-pressed", "true")
+    await type_prompt(page, "")
+    await expect(page.get_by_test_id("prompt-hint")).to_have_text(
+        "No prompt: the picture comes back as it is."
+    )
+    await page.reload()  # emptied on purpose, so it stays
+    await expect(page.get_by_role("group", name="Styles")).to_be_visible()
+    await expect(page.get_by_test_id("prompt")).to_have_value("")
+
+
 async def test_a_phone_shows_picture_and_prompt_without_scrolling_sideways(
     page: Page, light: Server
 ) -> None:
@@ -155,6 +201,13 @@ async def test_a_phone_shows_picture_and_prompt_without_scrolling_sideways(
     width = await page.evaluate("() => document.documentElement.scrollWidth")
     assert width <= 360
     await expect(page.get_by_test_id("video-out")).to_be_in_viewport()
+    wipe = page.get_by_test_id("wipe")
+    await expect(wipe).to_have_css("touch-action", "pan-y")  # a finger on the picture scrolls
+    names = ("stage", "prompt", "start-camera", "view-wipe", "fps-in", "add-obs", "outputs")
+    boxes = [await page.get_by_test_id(name).bounding_box() for name in names]
+    tops = [box["y"] for box in boxes if box is not None]
+    assert len(tops) == len(names)
+    assert tops == sorted(tops)
 
 
 async def test_no_error_reaches_the_console(page: Page, server: Server) -> None:

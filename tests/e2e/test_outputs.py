@@ -1,9 +1,11 @@
 """What leaves the page: the link for OBS, files, and a link to the style."""
 
 import re
+from itertools import pairwise
 from pathlib import Path
 from urllib.parse import quote
 
+import av
 from playwright.async_api import Page, expect
 
 from tests.e2e.conftest import SHARED, go_live
@@ -24,8 +26,8 @@ async def test_a_live_picture_leaves_the_page(page: Page, server: Server, tmp_pa
     await page.get_by_test_id("copy-obs").click()
     await expect(page.get_by_test_id("copy-obs")).to_contain_text("Copied")
     (session,) = server.api("GET", "/api/sessions")["sessions"]
-    link = f"{server.url}/overlay/{session['id']}#token={session['viewer_token']}"
-    assert await page.evaluate(_CLIPBOARD) == link
+    link = f"{server.url}/overlay/{session['name']}#token={session['viewer_token']}"
+    assert await page.evaluate(_CLIPBOARD) == link  # of a name, so that a reload does not end it
 
     async with page.expect_download() as shot:
         await page.get_by_test_id("snapshot").click()
@@ -52,6 +54,49 @@ async def test_a_live_picture_leaves_the_page(page: Page, server: Server, tmp_pa
     assert clip.stat().st_size > 10_000
 
 
+_TRACK = "() => document.querySelector('[data-testid=video-out]').srcObject.getTracks().length"
+
+
+async def test_a_recording_goes_on_while_sound_comes_and_the_region_changes(
+    page: Page, light: Server, tmp_path: Path
+) -> None:
+    await go_live(page, light, "ink")
+    record, clock = page.get_by_test_id("record"), page.get_by_test_id("record-clock")
+    await record.click()
+    await expect(clock).to_have_text("0:01", timeout=15_000)
+    await page.get_by_test_id("sound").select_option("microphone")
+    await page.wait_for_function(f"() => ({_TRACK})() === 2", timeout=15_000)
+    await page.get_by_test_id("brush-tool").click()
+    await expect(page.get_by_test_id("composed")).to_have_attribute(
+        "data-drawn", "everywhere camera"
+    )
+    await page.get_by_test_id("brush-done").click()
+    seconds = int((await clock.inner_text()).split(":")[1])
+    await expect(clock).to_have_text(f"0:{seconds + 2:02}", timeout=15_000)
+    async with page.expect_download() as recorded:
+        await record.click()
+    clip = tmp_path / "clip"
+    await (await recorded.value).save_as(clip)
+    with av.open(str(clip)) as film:
+        assert film.streams.audio
+        times = [frame.time or 0 for frame in film.decode(video=0)]
+    assert times[-1] > seconds + 1
+    assert max(b - a for a, b in pairwise(times)) < 1.5  # it never stood still
+
+
+async def test_an_overlay_plays_where_the_browser_tells_of_no_frames(
+    page: Page, light: Server
+) -> None:
+    await go_live(page, light, "ink")
+    (session,) = light.api("GET", "/api/sessions")["sessions"]
+    overlay = await page.context.new_page()
+    await overlay.add_init_script("delete HTMLVideoElement.prototype.requestVideoFrameCallback")
+    await overlay.goto(f"{light.url}/overlay/{session['id']}#token={session['viewer_token']}")
+    await overlay.wait_for_function("() => document.querySelector('video').videoWidth > 0")
+    drawn = await overlay.screenshot(omit_background=True)
+    assert len(drawn) > 10_000  # a picture
+
+
 async def test_a_kept_link_leads_to_the_next_session_too(page: Page, light: Server) -> None:
     await page.context.grant_permissions(["camera", "clipboard-read", "clipboard-write"])
     await page.goto(light.url)
@@ -64,11 +109,11 @@ async def test_a_kept_link_leads_to_the_next_session_too(page: Page, light: Serv
 
     keep = page.get_by_test_id("keep-address")
     await expect(keep).not_to_be_checked()
-    await keep.click()
+    copied = await link()
     await expect(keep).to_be_checked()
     (session,) = light.api("GET", "/api/sessions")["sessions"]
     kept = f"{light.url}/overlay/{session['name']}#token={session['viewer_token']}"
-    assert await link() == kept
+    assert copied == kept
 
     await page.reload()  # the camera comes back by itself, in another session
     await expect(keep).to_be_checked(timeout=20_000)
@@ -78,7 +123,6 @@ async def test_a_kept_link_leads_to_the_next_session_too(page: Page, light: Serv
 
     await keep.click()
     await expect(keep).not_to_be_checked()
-    assert f"/overlay/{other['id']}#" in await link()
     (now,) = light.api("GET", "/api/sessions")["sessions"]
     assert now["viewer_token"] != session["viewer_token"]
 

@@ -118,7 +118,8 @@ async def test_a_brush_limits_the_style_in_the_page_and_what_it_records(
     kept = cv2.imread(str(tmp_path / "snapshot.png"))
     assert kept is not None
     high, wide = kept.shape[:2]
-    assert np.abs(kept[high // 2, int(0.08 * wide)] - camera[2::-1]).max() < 40
+    mirrored = kept[high // 2, int((1 - 0.08) * wide)]  # as it is seen
+    assert np.abs(mirrored - camera[2::-1]).max() < 40
 
     await page.reload()  # it is kept as long as the session
     await until_live(page)
@@ -127,12 +128,14 @@ async def test_a_brush_limits_the_style_in_the_page_and_what_it_records(
     await page.get_by_test_id("brush-tool").click()
     await page.get_by_test_id("brush-clear").click()
     await page.get_by_test_id("brush-done").click()
+    await expect(page.get_by_test_id("brush-tool")).to_be_focused()
     await expect(page.get_by_test_id("composed")).to_have_count(0)
 
 
 async def test_the_brush_works_by_keyboard(page: Page, server: Server) -> None:
     await go_live(page, server, "a pencil drawing")
     await page.get_by_test_id("brush-tool").press("Enter")
+    await expect(page.get_by_test_id("painter")).to_be_focused()
     await page.get_by_test_id("brush-erase").press("Enter")
     await page.get_by_test_id("brush-size").press("Home")
     for _ in range(10):

@@ -81,3 +81,69 @@ async def test_an_image_is_a_source_and_a_video_can_be_sought(
     await page.get_by_test_id("sound").select_option("microphone")
     await page.get_by_test_id("mute").click()
     await expect(page.get_by_test_id("mute")).to_have_attribute("aria-pressed", "true")
+
+
+_NO_CAPTURE = "delete HTMLMediaElement.prototype.captureStream"
+_DROP = """async (kind) => {
+  const canvas = document.createElement('canvas');
+  canvas.getContext('2d').fillRect(9, 9, 90, 90);
+  const blob = await new Promise((resolve) => canvas.toBlob(resolve, 'image/png'));
+  const files = new DataTransfer();
+  files.items.add(new File([blob], 'still.png', { type: 'image/png' }));
+  const event = kind === 'paste'
+    ? new ClipboardEvent('paste', { clipboardData: files, bubbles: true, cancelable: true })
+    : new DragEvent(kind, { dataTransfer: files, bubbles: true, cancelable: true });
+  return document.body.dispatchEvent(event);
+}"""
+
+
+async def test_a_file_that_is_dropped_or_pasted_is_a_source(page: Page, light: Server) -> None:
+    for kind in ("drop", "paste"):
+        await page.goto(light.url)
+        if kind == "drop":
+            assert not await page.evaluate(_DROP, "dragover")  # the browser is not to take it
+        await page.evaluate(_DROP, kind)
+        await until_live(page, 60)
+        await page.get_by_test_id("stop").click()
+
+
+async def test_a_video_plays_where_the_browser_captures_none(page: Page, light: Server) -> None:
+    await page.add_init_script(_NO_CAPTURE)
+    await page.goto(light.url)
+    await page.get_by_test_id("file-picker").first.set_input_files(CLIP)
+    await until_live(page, 60)
+    assert (await read_picture(page)).std() > 10
+
+
+async def test_what_the_browser_cannot_do_is_not_offered(page: Page, light: Server) -> None:
+    await page.add_init_script(
+        "delete MediaDevices.prototype.getDisplayMedia; delete Element.prototype.requestFullscreen"
+    )
+    await go_live(page, light)
+    await expect(page.get_by_test_id("start-screen")).to_have_count(0)
+    await expect(page.get_by_role("button", name="Full screen")).to_have_count(0)
+    await page.get_by_test_id("help").click()
+    await expect(page.get_by_test_id("help-sheet")).not_to_contain_text("Full screen, and back")
+
+
+_ASKED = """const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+  navigator.mediaDevices.getUserMedia = (wanted) => {
+    window.asked = wanted.video.deviceId?.exact;
+    return ask(wanted);
+  };"""
+_CAMERA = """() => document.querySelector('[data-testid=video-in]').srcObject
+  .getVideoTracks()[0].getSettings().deviceId"""
+
+
+async def test_a_reload_asks_for_the_camera_that_was_on(page: Page, light: Server) -> None:
+    await page.add_init_script(_ASKED)
+    await go_live(page, light)
+    camera = await page.evaluate(_CAMERA)
+    assert await page.evaluate("() => window.asked") is None
+    await page.reload()
+    await until_live(page)
+    assert await page.evaluate("() => window.asked") == camera
+
+    await page.add_init_script("sessionStorage.setItem('restyle.resume', 'unplugged meanwhile')")
+    await page.reload()  # another camera is better than none
+    await until_live(page)

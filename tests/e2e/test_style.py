@@ -148,6 +148,41 @@ async def test_knob_key_view_and_small_window(page: Page, server: Server) -> Non
     await small_window.get_by_test_id("float-prompt").fill("neon")
     await small_window.get_by_test_id("float-prompt").press("Enter")
     await expect(page.get_by_test_id("prompt")).to_have_value("neon")
+    await expect(small_window.get_by_test_id("float-prompt")).to_be_focused()
     await small_window.wait_for_function(
         "() => document.querySelector('[data-testid=float-video]').videoWidth > 0"
     )
+
+
+async def test_a_seed_may_be_emptied_and_typed_anew(page: Page, server: Server) -> None:
+    await go_live(page, server)
+    seed = page.get_by_test_id("seed")
+    before = await seed.input_value()
+    await seed.fill("")
+    await expect(seed).to_have_value("")
+    await seed.blur()
+    await expect(seed).to_have_value(before)  # none was chosen
+    await seed.fill("")
+    await seed.press_sequentially("77")
+    await expect(page.get_by_test_id("prompt")).to_have_attribute("aria-busy", "false")
+    (session,) = server.api("GET", "/api/sessions")["sessions"]
+    assert session["style"]["seed"] == 77
+
+
+_NAMES = """() => [...document.querySelectorAll('[data-testid^=preset-]')].map((button) => {
+  const text = button.querySelector('span');
+  const range = document.createRange();
+  range.selectNodeContents(text);
+  const [written, card] = [range, button].map((each) => each.getBoundingClientRect());
+  return [text.textContent, Math.min(written.left - card.left, card.right - written.right)];
+})"""
+
+
+async def test_no_name_of_a_style_touches_the_edge_of_its_card(page: Page, product: Server) -> None:
+    await page.goto(product.url)
+    await page.get_by_test_id("all-presets").click()
+    for width in (360, 1024, 1280, 1920):
+        await page.set_viewport_size({"width": width, "height": 800})
+        margins = await page.evaluate(_NAMES)
+        assert len(margins) > 30
+        assert [name for name, margin in margins if margin < 3] == []

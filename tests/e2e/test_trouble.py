@@ -10,17 +10,66 @@ from tests.e2e.serving import LIGHT, TOKEN, Server, free_port, media_processes, 
 
 pytestmark = SHARED
 
-_REFUSE = """navigator.mediaDevices.getUserMedia =
-  async () => { throw new DOMException('Permission denied', 'NotAllowedError') }"""
+_REFUSE = """const devices = navigator.mediaDevices;
+  window.refusing = true;
+  for (const name of ['getUserMedia', 'getDisplayMedia']) {
+    const ask = devices[name].bind(devices);
+    devices[name] = async (wanted) => {
+      if (window.refusing) throw new DOMException('Permission denied', 'NotAllowedError');
+      return ask(wanted);
+    };
+  }"""
 
 
-async def test_a_refused_camera_is_explained(page: Page, light: Server) -> None:
+async def test_a_refused_camera_is_explained_and_may_be_asked_for_again(
+    page: Page, light: Server
+) -> None:
     await page.add_init_script(_REFUSE)  # headless Chromium asks nobody, so nobody can refuse
     await page.goto(light.url)
+    await page.get_by_test_id("start-screen").click()  # somebody closes the picker
+    await until_state(page, "idle")
     await page.get_by_test_id("start-camera").click()
 
     await until_state(page, "denied")
     assert light.api("GET", "/api/info")["sessions"] == 0
+    await expect(page.get_by_role("alert")).to_contain_text("Allow the camera")
+
+    await page.evaluate("() => { window.refusing = false }")
+    await page.get_by_test_id("start-camera").click()
+    await until_live(page)
+
+    await page.evaluate("() => { window.refusing = true }")
+    await page.get_by_test_id("start-camera").click()
+    await expect(page.get_by_test_id("source-problem")).to_contain_text(
+        "The source stays as it was"
+    )
+    await until_live(page)
+
+
+async def test_a_locked_page_opens_by_a_link_in_its_address_and_so_do_other_tabs(
+    page: Page, tmp_path: Path
+) -> None:
+    context = await page.context.browser.new_context()  # type: ignore[union-attr]  # launched
+    first, second = await context.new_page(), await context.new_page()
+    with serving(tmp_path, module=LIGHT) as server:
+        for each in (first, second):
+            await each.goto(server.url)
+            await until_state(each, "unauthorised")
+        await first.goto(server.link())  # the page stays, only the fragment is another
+        await until_state(first, "idle")
+        assert "code" not in first.url
+        await until_state(second, "idle")
+
+
+async def test_a_whole_link_may_be_pasted_where_the_token_is_asked_for(
+    page: Page, tmp_path: Path
+) -> None:
+    other = await (await page.context.browser.new_context()).new_page()  # type: ignore[union-attr]
+    with serving(tmp_path, module=LIGHT) as server:
+        await other.goto(server.url)
+        await other.get_by_label("Link or token").fill(server.link())
+        await other.get_by_role("button", name="Open").click()
+        await until_state(other, "idle")
 
 
 async def test_a_full_server_says_so_and_lets_the_next_one_in(tmp_path: Path, page: Page) -> None:
@@ -67,9 +116,13 @@ async def test_a_page_without_a_camera_says_so(light: Server) -> None:
 async def test_a_page_whose_media_process_dies_comes_back_with_its_style(
     tmp_path: Path, page: Page
 ) -> None:
-    with serving(tmp_path, "--media-processes", "2", module=LIGHT) as server:
+    options = ("--media-processes", "2", "--recordings", str(tmp_path))
+    with serving(tmp_path, *options, module=LIGHT) as server:
         await go_live(page, server)
         await type_prompt(page, "an ink drawing")
+        await page.get_by_test_id("outputs").locator("summary").click()
+        await page.get_by_role("button", name="Start: Recording").click()
+        await expect(page.get_by_test_id("outputs-going")).to_have_text("Recording")
         (before,) = server.api("GET", "/api/sessions")["sessions"]
         (media,) = media_processes(server)  # the other one has no session
 
@@ -85,3 +138,6 @@ async def test_a_page_whose_media_process_dies_comes_back_with_its_style(
         await until_live(page, 20)
         assert now[0]["id"] == before["id"]
         assert now[0]["style"]["prompt"] == "an ink drawing"
+        await expect(page.get_by_test_id("outputs-lost")).to_contain_text("Recording")
+        await page.get_by_role("button", name="Start: Recording").click()
+        await expect(page.get_by_test_id("outputs-lost")).to_be_hidden()

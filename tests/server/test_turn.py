@@ -4,10 +4,6 @@ import asyncio
 import base64
 import hashlib
 import hmac
-import shutil
-import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -20,13 +16,13 @@ from server.turn import ice_servers
 from tests.server.client import Browser
 from tests.server.conftest import Serve
 from tests.server.players import Player, live
+from tests.server.relay import SECRET, coturn
 
-_SECRET = "what-both-servers-know"
 _URL = "turn:relay.example:3478"
 
 
 def relayed(**values: object) -> Settings:
-    return load_settings(turn_urls=_URL, turn_secret=_SECRET, **values)
+    return load_settings(turn_urls=_URL, turn_secret=SECRET, **values)
 
 
 def test_each_connection_gets_its_own_password_that_ends_with_its_session() -> None:
@@ -39,7 +35,7 @@ def test_each_connection_gets_its_own_password_that_ends_with_its_session() -> N
     assert one.username != other.username
     assert one.username is not None
     assert one.username.startswith("4600:")
-    signed = hmac.new(_SECRET.encode(), one.username.encode(), hashlib.sha1).digest()
+    signed = hmac.new(SECRET.encode(), one.username.encode(), hashlib.sha1).digest()
     assert one.credential == base64.b64encode(signed).decode()
     assert ice_servers(load_settings()) == []
 
@@ -48,8 +44,8 @@ def test_each_connection_gets_its_own_password_that_ends_with_its_session() -> N
     ("given", "words"),
     [
         ({"turn_urls": _URL}, "turn_urls and turn_secret"),
-        ({"turn_secret": _SECRET}, "turn_urls and turn_secret"),
-        ({"turn_urls": "relay.example", "turn_secret": _SECRET}, "turn:HOST:PORT"),
+        ({"turn_secret": SECRET}, "turn_urls and turn_secret"),
+        ({"turn_urls": "relay.example", "turn_secret": SECRET}, "turn:HOST:PORT"),
         ({"turn_urls": _URL, "turn_secret": "short"}, "turn_secret"),
     ],
 )
@@ -59,7 +55,7 @@ def test_settings_that_cannot_work_are_named(given: dict[str, object], words: st
 
 
 async def test_a_page_and_a_viewer_are_told_before_they_connect(serve: Serve) -> None:
-    async with serve(turn_urls=[_URL], turn_secret=_SECRET) as served:
+    async with serve(turn_urls=[_URL], turn_secret=SECRET) as served:
         told = (await served.http.get("/api/info")).json()["ice_servers"]
         assert [server["urls"] for server in told] == [[_URL]]
 
@@ -74,38 +70,9 @@ async def test_a_page_and_a_viewer_are_told_before_they_connect(serve: Serve) ->
         player = Player()
         answer = await player.watch(served.http, made["id"], made["viewer_token"])
         assert f'<{_URL}>; rel="ice-server"; username=' in answer.headers["link"]
-        assert _SECRET not in answer.headers["link"]
+        assert SECRET not in answer.headers["link"]
         await player.close()
         await browser.close()
-
-
-@asynccontextmanager
-async def coturn(folder: Path) -> AsyncIterator[str]:
-    """Run coturn with what the compose file gives it, but for the addresses it must not reach."""
-    program = shutil.which("turnserver")
-    if program is None:
-        pytest.skip("no coturn here (apt install coturn)")
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    ours = Path(__file__).parents[2] / "docker" / "turnserver.conf"
-    lines = [
-        line
-        for line in ours.read_text().splitlines()
-        if not line.startswith(("denied-peer-ip", "listening-port"))
-    ]
-    (folder / "turnserver.conf").write_text("\n".join(lines))
-    process = await asyncio.create_subprocess_exec(
-        program, "-c", str(folder / "turnserver.conf"), f"--static-auth-secret={_SECRET}",
-        f"--listening-port={port}", "--listening-ip=127.0.0.1", "--relay-ip=127.0.0.1",
-        "--allow-loopback-peers", f"--userdb={folder}/db", f"--pidfile={folder}/pid",
-        stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL, cwd=folder,
-    )  # fmt: skip
-    try:
-        yield f"turn:127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        await process.wait()
 
 
 async def relay_candidates(url: str, secret: str) -> list[str]:
@@ -122,7 +89,7 @@ async def relay_candidates(url: str, secret: str) -> list[str]:
 async def test_coturn_takes_the_password_and_no_other(tmp_path: Path) -> None:
     async with coturn(tmp_path) as url:
         async with asyncio.timeout(20):
-            while not (found := await relay_candidates(url, _SECRET)):  # noqa: ASYNC110
+            while not (found := await relay_candidates(url, SECRET)):  # noqa: ASYNC110
                 await asyncio.sleep(0.2)  # it is still starting
         assert found == ["relay"]
         assert await relay_candidates(url, "another-secret-than-coturn-has") == []

@@ -74,7 +74,27 @@ async function refusalOf(answer: Response): Promise<Refused> {
   }
 }
 
-export const getInfo = (): Promise<Info> => call("GET", "/api/info");
+export async function getInfo(): Promise<Info> {
+  const info = await call<Info>("GET", "/api/info");
+  noteRelays(info.ice_servers);
+  return info;
+}
+
+const FRESH = 3_600_000; // ms; the passwords of relays end after hours
+let told: { relays: Answer["ice_servers"]; at: number } | null = null;
+
+const noteRelays = (relays: Answer["ice_servers"]): void => {
+  told = { relays, at: performance.now() };
+};
+
+/** Give what a call may connect by, where it does not reach the server itself. Throws Refused. */
+export async function iceServers(): Promise<RTCIceServer[]> {
+  const fresh = told !== null && performance.now() - told.at < FRESH;
+  const known = fresh && told ? told.relays : (await getInfo()).ice_servers;
+  return known.map(({ urls, username, credential }) =>
+    username && credential ? { urls, username, credential } : { urls },
+  );
+}
 
 /** What comes with an offer; `resume` of the answer before brings that session back. */
 export interface Wishes {
@@ -84,8 +104,11 @@ export interface Wishes {
   readonly name: string | null; // under which it is watched, too
 }
 
-export const postOffer = (sdp: string, wishes: Wishes): Promise<Answer> =>
-  call("POST", "/api/sessions", { sdp, type: "offer", ...wishes });
+export async function postOffer(sdp: string, wishes: Wishes): Promise<Answer> {
+  const answer = await call<Answer>("POST", "/api/sessions", { sdp, type: "offer", ...wishes });
+  noteRelays(answer.ice_servers); // for the next call
+  return answer;
+}
 
 const sessionAt = (id: string): string => `/api/sessions/${encodeURIComponent(id)}`;
 
@@ -127,16 +150,46 @@ export function deleteSession(id: string, token: string): void {
   }).catch(() => undefined); // the server frees it by itself within seconds
 }
 
-/** Exchange the one-time code of a printed link for the token, and take it out of the address. */
+/** Give the one-time code of a printed link, or of the fragment of one; null where there is none. */
+export const codeIn = (text: string): string | null => new URLSearchParams(text.split("#").at(-1)).get("code");
+
+/** Exchange the code in the address for the token, and take it out of there. */
 export async function redeemLink(): Promise<void> {
-  const code = new URLSearchParams(location.hash.slice(1)).get("code");
+  const code = codeIn(location.hash);
   if (code === null) return;
   history.replaceState(null, "", location.pathname + location.search);
   try {
-    const { token } = await call<Schemas["Token"]>("POST", "/api/token", { code });
-    keepToken(token);
+    await redeem(code);
   } catch (error) {
     // an old link in a browser that already holds the token does no harm
     if (readToken() === null) throw error;
   }
+}
+
+/** Keep what a person pasted: the token, or what a whole link gives. Throws Refused. */
+export async function enter(pasted: string): Promise<void> {
+  const code = codeIn(pasted);
+  if (code === null) keepToken(pasted);
+  else await redeem(code);
+}
+
+async function redeem(code: string): Promise<void> {
+  const { token } = await call<Schemas["Token"]>("POST", "/api/token", { code });
+  keepToken(token);
+}
+
+/** Tell when somebody brings a token: by a link pasted into this tab, or in another tab. */
+export function onToken(run: () => void): () => void {
+  const pasted = (): void => {
+    if (codeIn(location.hash) !== null) run();
+  };
+  const elsewhere = ({ key, newValue }: StorageEvent): void => {
+    if (key === TOKEN && newValue !== null) run();
+  };
+  window.addEventListener("hashchange", pasted);
+  window.addEventListener("storage", elsewhere);
+  return () => {
+    window.removeEventListener("hashchange", pasted);
+    window.removeEventListener("storage", elsewhere);
+  };
 }

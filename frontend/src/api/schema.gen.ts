@@ -253,7 +253,7 @@ export interface paths {
         /**
          * Change
          * @description Take pictures from elsewhere; style, viewers and outputs stay. The old ones go on until
-         *     the first new one, and when it cannot be opened.
+         *     the new place is open, and when it cannot be opened.
          */
         put: operations["change_api_sessions__id__source_put"];
         post?: never;
@@ -371,6 +371,27 @@ export interface paths {
          * @description Say what may be posted.
          */
         options: operations["options_whep__id__options"];
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/whep/{id}/relays": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Relays
+         * @description Give what a player may connect by, before it makes its offer; in the 201 it comes too late
+         *     for browsers, which gather their addresses first.
+         */
+        get: operations["relays_whep__id__relays_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
         head?: never;
         patch?: never;
         trace?: never;
@@ -2125,6 +2146,37 @@ export interface operations {
                 };
                 content: {
                     "application/json": unknown;
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    relays_whep__id__relays_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IceServer"][];
                 };
             };
             /** @description Validation Error */

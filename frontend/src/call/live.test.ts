@@ -1,6 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 
-import { Live, type Source, type StyleLink } from "./live";
+import { Live } from "./live";
+import type { Source, StyleLink } from "./live-state";
+import { Cancelled } from "./phase";
 
 const nothing = (): void => undefined;
 
@@ -26,6 +28,10 @@ class FakeConnection {
     FakeConnection.all.push(this);
   }
 
+  configuration: RTCConfiguration = {};
+  setConfiguration(configuration: RTCConfiguration) {
+    this.configuration = configuration;
+  }
   createDataChannel() {
     return this.control;
   }
@@ -78,11 +84,41 @@ const source = {
   stop: stopped,
 } as unknown as Source;
 
+const refusedStyle = vi.fn();
 const style: StyleLink = {
   values: () => ({ prompt: "ink" }),
   connected: () => undefined,
-  applied: () => undefined, changed: () => undefined,
+  applied: () => undefined,
+  changed: () => undefined,
+  refused: refusedStyle,
 };
+
+/** A track as far as a call needs it; `end` is what a browser does when somebody unplugs it. */
+const newTrack = () => {
+  let ended = nothing;
+  const listen = (_: string, run: () => void): void => {
+    ended = run;
+  };
+  return { addEventListener: listen, stop: vi.fn(), enabled: true, end: () => ended() };
+};
+
+function newSource(kind: Source["kind"], voice?: object) {
+  const picture = newTrack();
+  const stop = vi.fn();
+  const stream = { getVideoTracks: () => [picture], getAudioTracks: () => (voice ? [voice] : []) };
+  return { picture, stop, source: { kind, stream, stop } as unknown as Source };
+}
+
+/** A question to the person, answered when the test says so. */
+function question<T>() {
+  let yes: (value: T) => void = nothing;
+  let no: (error: Error) => void = nothing;
+  const answered = new Promise<T>((resolve, reject) => {
+    yes = resolve;
+    no = reject;
+  });
+  return { open: () => answered, yes: (value: T) => yes(value), no: (error: Error) => no(error) };
+}
 
 describe("Live", () => {
   const server = vi.fn<(path: string, init: RequestInit) => Promise<Response>>();
@@ -175,7 +211,7 @@ describe("Live", () => {
 
   it("knows that the engine is away, and forgets it with the call", async () => {
     const live = await goLive();
-    last().hear({ type: "stats", state: "live", engine: "stuck", stats: {} });
+    last().hear({ type: "stats", state: "live", engine: "stuck", stats: {}, outputs: [] });
     expect(live.get().engine).toBe("stuck");
     expect(live.get().phase.state).toBe("live");
 
@@ -188,6 +224,167 @@ describe("Live", () => {
     await live.use(() => Promise.reject(new DOMException("", "NotAllowedError")));
     expect(live.get().phase).toEqual({ state: "denied", reason: "refused" });
     expect(FakeConnection.all).toHaveLength(0);
+  });
+
+  it("lets go what a person did not wait for: the source that comes late is stopped", async () => {
+    const live = new Live(style);
+    const [one, two] = [newSource("camera"), newSource("screen")];
+    const [first, second] = [question<Source>(), question<Source>()];
+    void live.use(first.open);
+    const done = live.use(second.open);
+    second.yes(two.source);
+    await done;
+    first.yes(one.source);
+    await vi.advanceTimersByTimeAsync(0);
+    expect(one.stop).toHaveBeenCalled();
+    expect(two.stop).not.toHaveBeenCalled();
+    expect(live.get().source).toBe(two.source);
+
+    const third = question<Source>();
+    void live.use(third.open);
+    live.stop();
+    const late = newSource("camera");
+    third.yes(late.source);
+    await vi.advanceTimersByTimeAsync(0);
+    expect(late.stop).toHaveBeenCalled();
+    expect(live.get()).toMatchObject({ source: null, phase: { state: "idle" } });
+  });
+
+  it("lets a microphone go that was allowed after the stop, or that other sound replaces", async () => {
+    const live = await goLive();
+    const [asked, voice] = [question<object>(), newTrack()];
+    const given = { getAudioTracks: () => [voice], getTracks: () => [voice] };
+    vi.stubGlobal("navigator", { mediaDevices: { getUserMedia: asked.open } });
+    void live.hear("microphone");
+    live.stop();
+    asked.yes(given);
+    await vi.advanceTimersByTimeAsync(0);
+    expect(voice.stop).toHaveBeenCalledTimes(1);
+    expect(live.get().sound).toBe("off");
+
+    await live.use(() => Promise.resolve(source));
+    last().open();
+    await live.hear("microphone");
+    await live.use(() => Promise.resolve(newSource("screen", newTrack()).source));
+    expect(live.get().sound).toBe("source");
+    expect(voice.stop).toHaveBeenCalledTimes(2);
+  });
+
+  it("keeps what brings a session back when an older offer is answered late", async () => {
+    const live = await goLive();
+    const late = question<Response>();
+    server.mockImplementationOnce(late.open);
+    last().control.onclose();
+    await vi.advanceTimersByTimeAsync(1000); // this offer waits
+    live.unauthorised();
+    live.authorised();
+    await vi.advanceTimersByTimeAsync(0);
+    last().open();
+    late.yes(accepted());
+    await vi.advanceTimersByTimeAsync(0);
+    last().control.onclose();
+    await vi.advanceTimersByTimeAsync(1000);
+    const sent = offers().map(({ body }) => (JSON.parse(body as string) as { resume: unknown }).resume);
+    expect(sent).toEqual([null, "r", "r", "r"]);
+  });
+
+  it("sends nothing while Mute is pressed, and is not muted after a stop", async () => {
+    const live = await goLive();
+    live.mute(true);
+    const voice = newTrack();
+    live.unauthorised();
+    await live.use(() => Promise.resolve(newSource("screen", voice).source)); // a new call
+    expect(voice.enabled).toBe(false);
+    live.mute(false);
+    expect(voice.enabled).toBe(true);
+    live.mute(true);
+    live.stop();
+    expect(live.get()).toMatchObject({ muted: false, sound: "off" });
+  });
+
+  it("goes back to where one was when the picker is closed, and says why nothing else opens", async () => {
+    const live = new Live(style);
+    await live.use(() => Promise.reject(new Cancelled()));
+    expect(live.get().phase.state).toBe("idle");
+
+    await live.use(() => Promise.resolve(source));
+    last().open();
+    await live.use(() => Promise.reject(new DOMException("", "NotReadableError")));
+    expect(live.get()).toMatchObject({ source, sourceProblem: "busy", phase: { state: "live" } });
+    await live.use(() => Promise.reject(new Cancelled()));
+    expect(live.get().sourceProblem).toBeNull();
+  });
+
+  it("says that the camera is gone when it is unplugged", async () => {
+    const live = new Live(style);
+    const camera = newSource("camera");
+    await live.use(() => Promise.resolve(camera.source));
+    last().open();
+    camera.picture.end();
+    expect(live.get()).toMatchObject({ source: null, phase: { state: "ended", reason: "unplugged" } });
+  });
+
+  it("gives a stalled call another picture, and takes one that only begins for none that stalls", async () => {
+    const live = await goLive();
+    last().hear({ type: "stats", state: "connecting", engine: "running", stats: {}, outputs: [] });
+    expect(live.get().phase.state).toBe("live");
+    last().hear({ type: "stats", state: "stalled", engine: "running", stats: {}, outputs: [] });
+    expect(live.get().phase.state).toBe("stalled");
+    const other = newSource("screen");
+    await live.use(() => Promise.resolve(other.source));
+    expect(last().sent).toContain(other.picture);
+    expect(FakeConnection.all).toHaveLength(1);
+  });
+
+  it("tells media that does not get through from a server that is away", async () => {
+    const live = new Live(style);
+    await live.use(() => Promise.resolve(source)); // it is answered, and never opens
+    await vi.advanceTimersByTimeAsync(15_000);
+    expect(live.get().phase).toEqual({ state: "gone", reason: "media" });
+    await vi.advanceTimersByTimeAsync(1000);
+    last().open();
+    last().hear({ type: "ended", reason: "idle" });
+    expect(live.get().phase).toEqual({ state: "gone", reason: "idle" });
+    expect(server.mock.calls.some(([, { method }]) => method === "DELETE")).toBe(false); // it has ended
+  });
+
+  it("says so where the browser makes no calls, before it asks for a camera and after", async () => {
+    const asked = vi.fn(() => Promise.resolve(source));
+    vi.stubGlobal("RTCPeerConnection", undefined);
+    expect(new Live(style).get().phase.state).toBe("unsupported");
+
+    vi.stubGlobal("RTCPeerConnection", () => {
+      throw new Error("forbidden");
+    });
+    const live = new Live(style);
+    await live.use(asked);
+    expect(live.get().phase.state).toBe("unsupported");
+  });
+
+  it("remembers what the server sent elsewhere until the connection was lost", async () => {
+    const live = await goLive();
+    const outputs = [{ kind: "recording", state: "live" }, { kind: "rtmp", state: "failed" }];
+    const say = (now: object[]): void =>
+      last().hear({ type: "stats", state: "live", engine: "running", stats: {}, outputs: now });
+    say(outputs);
+    last().control.onclose();
+    expect(live.get().lostOutputs).toEqual(["recording"]);
+    await vi.advanceTimersByTimeAsync(1000);
+    last().open();
+    say([]);
+    expect(live.get().lostOutputs).toEqual(["recording"]);
+    say(outputs); // somebody started it again
+    expect(live.get().lostOutputs).toEqual([]);
+  });
+
+  it("tells the style what was refused, and the size what is its own", async () => {
+    await goLive();
+    last().hear({ type: "error", seq: 3, code: "invalid", detail: "why" });
+    expect(refusedStyle).toHaveBeenLastCalledWith(3, "why", false);
+    last().hear({ type: "error", seq: null, code: "too_fast", detail: "slow" });
+    expect(refusedStyle).toHaveBeenLastCalledWith(null, "slow", true);
+    last().hear({ type: "error", seq: 1_000_000_001, code: "invalid", detail: "size" });
+    expect(refusedStyle).toHaveBeenCalledTimes(2);
   });
 
   it("sends a picture with its matte once the server knows of it, also after a lost connection", async () => {

@@ -1,77 +1,17 @@
-import {
-  type EngineState,
-  type Matte,
-  type OutputState,
-  Refused,
-  type ServerMessage,
-  type Stats,
-  type Style,
-  type StylePatch,
-  forgetToken,
-  nameSession,
-} from "@/api/client";
+import { type Matte, Refused, type ServerMessage, forgetToken, nameSession } from "@/api/client";
 import { Store } from "@/store";
 
 import { forgetName, keepName, keptName } from "./kept-name";
+import { IDLE, type LiveState, type Sound, type Source, type StyleLink, lostWith, stillLost } from "./live-state";
+import { Microphone } from "./microphone";
 import { PeerCall, type Viewer } from "./peer-call";
+import { Cancelled, type Phase, afterRefusal, backoff, firstPhase, mediaProblem } from "./phase";
 import { type Size, same } from "./size";
-import { type Phase, afterMediaError, afterRefusal, backoff } from "./phase";
-
-/** Something that gives pictures: a camera, a screen, a file. */
-export interface Source {
-  readonly kind: "camera" | "screen" | "file";
-  readonly stream: MediaStream;
-  /** Of a file: what plays it, so that one can seek. */
-  readonly video?: HTMLVideoElement;
-  stop(): void;
-}
-
-/** Nothing, a microphone, or what the screen or the file gives. */
-export type Sound = "off" | "microphone" | "source";
-
-export interface LiveState {
-  phase: Phase;
-  source: Source | null;
-  output: MediaStream | null;
-  stats: Stats | null;
-  /** Of the restyled picture; null: the server's own. The old one is shown while another comes. */
-  size: Size | null;
-  resizing: boolean;
-  /** Why the size that was asked for is not to be had. */
-  sizeProblem: string | null;
-  /** Not running: the picture comes back untouched. */
-  engine: EngineState;
-  /** Where else the server sends the picture. */
-  outputs: readonly OutputState[];
-  /** What is heard with the picture; it is never played here, only sent on and recorded. */
-  sound: Sound;
-  muted: boolean;
-  /** Lets an overlay watch this session; null while there is none. */
-  viewer: Viewer | null;
-  /** Round trip of the control channel in milliseconds. */
-  roundTrip: number | null;
-  /** When the next try comes, as Date.now() counts. */
-  retryAt: number | null;
-}
-
-/** What the call asks of the style: all values for an offer, and what the server said of changes. */
-export interface StyleLink {
-  values(): StylePatch;
-  connected(send: (seq: number, style: StylePatch) => boolean): void;
-  applied(seq: number, frame: number, hint: string | null, style: Style): void;
-  /** Somebody else changed it: over HTTP or OSC. */
-  changed(frame: number, hint: string | null, style: Style): void;
-}
 
 const PING = 2000; // ms
 const FIRST_SIZE = 1_000_000_000; // so that no refusal of a style is taken for one of a size
 const FIRST_MATTE = 2_000_000_000;
 const ON_ITS_WAY = 1000; // ms after which no picture with a matte is on its way any more
-
-const IDLE: LiveState = {
-  phase: { state: "idle" }, source: null, output: null, stats: null, outputs: [], size: null, resizing: false,
-  sizeProblem: null, engine: "running", sound: "off", muted: false, viewer: null, roundTrip: null, retryAt: null,
-};
 
 /** Keeps a call up for as long as a source runs. Knows nothing of React. */
 export class Live extends Store<LiveState> {
@@ -85,15 +25,15 @@ export class Live extends Store<LiveState> {
   private pingSeq = 0;
   private sizeSeq = FIRST_SIZE;
   private wanted: Size | null = null;
-  private microphone: MediaStream | null = null;
+  private readonly microphone = new Microphone();
+  private asked = 0; // counts sources that were asked for; an answer to an earlier wish is stale
   private paired: MediaStreamTrack | null = null;
   private matteSeq = FIRST_MATTE;
   private told: (() => void) | null = null;
 
   constructor(style: StyleLink) {
-    super(IDLE);
+    super({ ...IDLE, phase: firstPhase() });
     this.style = style;
-    if (!window.isSecureContext) this.set({ phase: { state: "insecure" } });
     window.addEventListener("online", () => this.hurry());
     document.addEventListener("visibilitychange", () => {
       if (document.visibilityState === "visible") this.hurry();
@@ -103,24 +43,45 @@ export class Live extends Store<LiveState> {
 
   /** Ask for a source, then connect; a running call goes on with the new picture. */
   async use(open: () => Promise<Source>): Promise<void> {
-    const before = this.view.source;
-    if (!before) this.set({ phase: { state: "asking" } });
+    const asked = ++this.asked;
+    const { phase: from } = this.view;
+    if (!this.view.source) this.set({ phase: { state: "asking" } });
     let source: Source;
     try {
       source = await open();
     } catch (error) {
-      if (!before) this.set({ phase: afterMediaError(error) });
+      if (asked === this.asked) this.notOpened(error, from);
       return;
     }
-    before?.stop();
+    if (asked !== this.asked) {
+      source.stop(); // another was chosen meanwhile, or none
+      return;
+    }
+    this.view.source?.stop();
+    await this.show(source);
+  }
+
+  private notOpened(error: unknown, from: Phase): void {
+    const problem = error instanceof Cancelled ? null : mediaProblem(error);
+    if (this.view.source) this.set({ sourceProblem: problem });
+    else if (problem) this.set({ phase: { state: "denied", reason: problem } });
+    else if (this.view.phase.state === "asking") {
+      this.set({ phase: from.state === "asking" ? { state: "idle" } : from });
+    }
+  }
+
+  private async show(source: Source): Promise<void> {
     const given = source.stream.getAudioTracks().length > 0;
     const { sound } = this.view;
-    this.set({ source, sound: given ? "source" : sound === "source" ? "off" : sound });
+    if (given) this.microphone.drop();
+    this.set({ source, sourceProblem: null, sound: given ? "source" : sound === "source" ? "off" : sound });
     const [track] = source.stream.getVideoTracks();
     track?.addEventListener("ended", () => {
-      if (this.view.source === source) this.stop();
+      if (this.view.source !== source) return;
+      this.letGo(); // what is being asked for may still come
+      if (source.kind === "camera") this.set({ phase: { state: "ended", reason: "unplugged" } });
     });
-    if (this.call && track && this.view.phase.state === "live") {
+    if (this.call?.isOpen && track) {
       await this.call.replace(this.paired ?? track);
       await this.sendSound();
     } else await this.connect();
@@ -128,9 +89,8 @@ export class Live extends Store<LiveState> {
 
   /** Choose what is heard with the picture. Throws what the browser says of a microphone. */
   async hear(sound: Sound): Promise<void> {
-    if (sound === "microphone") {
-      this.microphone ??= await navigator.mediaDevices.getUserMedia({ audio: true });
-    } else this.dropMicrophone();
+    if (sound !== "microphone") this.microphone.drop();
+    else if (!(await this.microphone.open())) return;
     this.set({ sound });
     await this.sendSound();
   }
@@ -138,8 +98,7 @@ export class Live extends Store<LiveState> {
   /** Send silence, or sound again. */
   mute(muted: boolean): void {
     this.set({ muted });
-    const track = this.soundTrack();
-    if (track) track.enabled = !muted;
+    this.soundTrack();
   }
 
   /** Send a picture with its matte beside it in place of the source's; null: the source's again. */
@@ -156,11 +115,19 @@ export class Live extends Store<LiveState> {
 
   /** Hang up and let the camera go. */
   stop(): void {
-    this.dropMicrophone();
+    this.asked += 1;
+    this.letGo();
+  }
+
+  private letGo(): void {
+    this.microphone.drop();
     this.hangUp();
     this.resume = null;
     this.view.source?.stop();
-    this.set({ phase: { state: "idle" }, source: null, output: null, stats: null, sound: "off" });
+    this.set({
+      phase: { state: "idle" }, source: null, sourceProblem: null, output: null, stats: null, sound: "off",
+      muted: false, lostOutputs: [],
+    });
   }
 
   /** Ask for a size, now and of every later call; the server's own needs no asking. */
@@ -180,7 +147,7 @@ export class Live extends Store<LiveState> {
   authorised(): void {
     this.attempt = 0;
     if (this.view.source) void this.connect();
-    else this.set({ phase: { state: "idle" } });
+    else this.set({ phase: firstPhase() });
   }
 
   /** Try again now. */
@@ -193,19 +160,13 @@ export class Live extends Store<LiveState> {
     const track = this.paired ?? this.view.source?.stream.getVideoTracks()[0];
     if (!track) return;
     if (this.attempt === 0) this.set({ phase: { state: "connecting" } });
-    const call = new PeerCall({
-      stream: (output) => this.set({ output }),
-      message: (message) => {
-        if (this.call === call) this.receive(message); // one may come after the call was ended
-      },
-      open: () => this.opened(call),
-      lost: () => this.retry({ state: "gone" }, backoff(this.attempt++)),
-    });
+    const call = this.newCall();
+    if (!call) return;
     this.call = call;
     try {
       const matte = this.paired ? "side" : "none";
       await call.start(track, this.soundTrack(), { style: this.style.values(), resume: this.resume, matte, name: keptName() });
-      this.resume = call.resume;
+      if (this.call === call) this.resume = call.resume;
     } catch (error) {
       if (this.call !== call) return; // hung up meanwhile
       call.close();
@@ -215,6 +176,24 @@ export class Live extends Store<LiveState> {
       if (phase.state === "unauthorised") forgetToken();
       if (after === null) this.set({ phase });
       else this.retry(phase, after);
+    }
+  }
+
+  /** Null where the browser makes no calls: a setting, a policy or an extension forbids it. */
+  private newCall(): PeerCall | null {
+    try {
+      const call: PeerCall = new PeerCall({
+        stream: (output) => this.set({ output }),
+        message: (message) => {
+          if (this.call === call) this.receive(message); // one may come after the call was ended
+        },
+        open: () => this.opened(call),
+        lost: (reason) => this.retry({ state: "gone", reason }, backoff(this.attempt++)),
+      });
+      return call;
+    } catch {
+      this.set({ phase: { state: "unsupported" } });
+      return null;
     }
   }
 
@@ -238,20 +217,17 @@ export class Live extends Store<LiveState> {
     });
   }
 
+  /** What is to be heard, silent where that was asked for. */
   private soundTrack(): MediaStreamTrack | null {
-    const { sound, source } = this.view;
-    const from = { off: null, microphone: this.microphone, source: source?.stream }[sound];
-    return from?.getAudioTracks()[0] ?? null;
+    const { sound, source, muted } = this.view;
+    const given = source?.stream.getAudioTracks()[0] ?? null;
+    const track = { off: null, microphone: this.microphone.track, source: given }[sound];
+    if (track) track.enabled = !muted;
+    return track;
   }
 
   private async sendSound(): Promise<void> {
-    this.mute(this.view.muted);
     await this.call?.replaceSound(this.soundTrack());
-  }
-
-  private dropMicrophone(): void {
-    for (const track of this.microphone?.getTracks() ?? []) track.stop();
-    this.microphone = null;
   }
 
   private askSize(): void {
@@ -273,12 +249,11 @@ export class Live extends Store<LiveState> {
 
   private receive(message: ServerMessage): void {
     if (message.type === "stats") {
-      const stalled = message.state === "stalled" || message.state === "connecting";
+      const { stats, engine, outputs, state } = message;
+      const phase: Phase = { state: state === "stalled" ? "stalled" : "live" };
       this.set({
-        stats: message.stats,
-        engine: message.engine,
-        outputs: message.outputs,
-        phase: { state: stalled ? "stalled" : "live" },
+        stats, engine, outputs, lostOutputs: stillLost(this.view.lostOutputs, outputs),
+        ...(state === "connecting" ? {} : { phase }), // no picture has come there yet
       });
     } else if (message.type === "applied") {
       this.style.applied(message.seq, message.frame, message.hint ?? null, message.style);
@@ -292,17 +267,19 @@ export class Live extends Store<LiveState> {
     } else if (message.type === "error" && message.seq === this.sizeSeq) {
       this.wanted = null;
       this.set({ resizing: false, sizeProblem: message.detail });
+    } else if (message.type === "error") {
+      const { seq, code, detail } = message;
+      if (seq === null || seq < FIRST_SIZE) this.style.refused(seq, detail, code === "too_fast");
     } else if (message.type === "pong") {
       const sent = this.pings.get(message.seq);
       if (sent !== undefined) this.set({ roundTrip: performance.now() - sent });
-    } else if (message.type === "ended") {
-      this.ended(message.reason);
-    }
+    } else this.ended(message.reason);
   }
 
   private ended(reason: string): void {
+    if (reason !== "draining") this.call?.ended(); // one that drains waits until its places are given back
     if (reason === "draining" || reason === "idle") {
-      this.retry({ state: "gone" }, backoff(this.attempt++));
+      this.retry({ state: "gone", reason: reason === "idle" ? reason : "server" }, backoff(this.attempt++));
       return;
     }
     this.hangUp();
@@ -310,8 +287,9 @@ export class Live extends Store<LiveState> {
   }
 
   private retry(phase: Phase, after: number): void {
+    const lostOutputs = lostWith(this.view.outputs, this.view.lostOutputs);
     this.hangUp();
-    this.set({ phase, retryAt: Date.now() + after });
+    this.set({ phase, lostOutputs, retryAt: Date.now() + after });
     this.timer = window.setTimeout(() => void this.connect(), after);
   }
 

@@ -4,6 +4,7 @@ import {
   type ServerMessage,
   type Wishes,
   deleteSession,
+  iceServers,
   postOffer,
 } from "@/api/client";
 
@@ -12,8 +13,8 @@ export interface PeerEvents {
   message: (message: ServerMessage) => void;
   /** The control channel is open: the call is up. */
   open: () => void;
-  /** The connection is gone; called once, and not after close(). */
-  lost: () => void;
+  /** The connection is gone, or never came: media does not get through. Called once, and not after close(). */
+  lost: (why: "server" | "media") => void;
 }
 
 /** What somebody needs to watch a session, and nothing else of it. */
@@ -25,13 +26,15 @@ export interface Viewer {
 
 const GATHERING = 1000; // ms; a candidate that is later than that is not needed on a LAN
 const SILENCE = 4000; // ms without figures (they come twice a second): the server is gone
+const CONNECTING = 15_000; // ms from the answer until the control channel is open
+
+const CONFIGURATION: RTCConfiguration = {
+  bundlePolicy: "max-bundle", // else addresses are gathered for picture, sound and control each
+};
 
 /** One WebRTC call to the server. Made, used, closed; never reused. */
 export class PeerCall {
-  private readonly connection = new RTCPeerConnection({
-    iceServers: [],
-    bundlePolicy: "max-bundle", // else addresses are gathered for picture, sound and control each
-  });
+  private readonly connection = new RTCPeerConnection(CONFIGURATION);
   private readonly control: RTCDataChannel;
   private readonly events: PeerEvents;
   private output = new MediaStream();
@@ -39,6 +42,8 @@ export class PeerCall {
   private sound: RTCRtpSender | null = null;
   private session: Answer | null = null;
   private closed = false;
+  private opened = false;
+  private late = 0;
   private heard = performance.now();
   private watch = 0;
 
@@ -46,6 +51,8 @@ export class PeerCall {
     this.events = events;
     this.control = this.connection.createDataChannel("control");
     this.control.onopen = () => {
+      window.clearTimeout(this.late);
+      this.opened = true;
       this.heard = performance.now();
       this.watch = window.setInterval(() => this.checkSilence(), 1000);
       events.open();
@@ -72,6 +79,9 @@ export class PeerCall {
     sound: MediaStreamTrack | null,
     wishes: Wishes,
   ): Promise<void> {
+    const relays = await iceServers();
+    if (this.closed) return;
+    this.connection.setConfiguration({ ...CONFIGURATION, iceServers: relays });
     const transceiver = this.connection.addTransceiver(track, { direction: "sendrecv" });
     preferCheapCodecs(transceiver);
     this.picture = transceiver.sender;
@@ -84,7 +94,13 @@ export class PeerCall {
       return;
     }
     this.session = answer;
+    if (!this.opened) this.late = window.setTimeout(() => this.lose(), CONNECTING);
     await this.connection.setRemoteDescription({ type: "answer", sdp: answer.sdp });
+  }
+
+  /** The control channel takes messages, and what is sent may be replaced. */
+  get isOpen(): boolean {
+    return this.control.readyState === "open";
   }
 
   /** Change what is sent without a new call. */
@@ -109,15 +125,20 @@ export class PeerCall {
 
   /** Send a control message; says whether the channel took it. */
   send(message: ClientMessage): boolean {
-    if (this.control.readyState !== "open") return false;
+    if (!this.isOpen) return false;
     this.control.send(JSON.stringify(message));
     return true;
+  }
+
+  /** The server has ended the session: there is no place to give back. */
+  ended(): void {
+    this.session = null;
   }
 
   close(): void {
     if (this.closed) return;
     this.closed = true;
-    window.clearInterval(this.watch);
+    this.stopWatching();
     if (this.session) deleteSession(this.session.id, this.session.token);
     this.connection.close();
   }
@@ -130,9 +151,14 @@ export class PeerCall {
   private lose(): void {
     if (this.closed) return;
     this.closed = true;
-    window.clearInterval(this.watch);
+    this.stopWatching();
     this.connection.close(); // the session stays: it is brought back, or ends by itself
-    this.events.lost();
+    this.events.lost(this.opened ? "server" : "media");
+  }
+
+  private stopWatching(): void {
+    window.clearTimeout(this.late);
+    window.clearInterval(this.watch);
   }
 
   private checkSilence(): void {

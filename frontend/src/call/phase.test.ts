@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 
 import { Refused } from "@/api/client";
 
-import { afterMediaError, afterRefusal, backoff } from "./phase";
+import { afterRefusal, backoff, mediaProblem } from "./phase";
 
 describe("backoff", () => {
   it("grows, and stops growing", () => {
@@ -40,6 +40,13 @@ describe("afterRefusal", () => {
     expect(after).toBeNull();
   });
 
+  it("tells who guessed tokens here from a full server, and lets both in later", () => {
+    const { phase, after } = afterRefusal(new Refused(429, "too_many_bad_tokens", "", 40), 0);
+    expect(phase.state).toBe("barred");
+    expect(after).toBe(40_000);
+    expect(afterRefusal(new Refused(429, "too_many_pending", ""), 0).phase.state).toBe("full");
+  });
+
   it("tells loading from full", () => {
     expect(afterRefusal(new Refused(503, "loading", "", 3), 0).phase.state).toBe("loading");
   });
@@ -51,12 +58,12 @@ describe("afterRefusal", () => {
   });
 });
 
-describe("afterMediaError", () => {
+describe("mediaProblem", () => {
   it.each([
     ["NotAllowedError", "refused"],
     ["NotFoundError", "missing"],
     ["NotReadableError", "busy"],
   ])("%s is %s", (name, reason) => {
-    expect(afterMediaError(new DOMException("", name))).toEqual({ state: "denied", reason });
+    expect(mediaProblem(new DOMException("", name))).toBe(reason);
   });
 });

@@ -16,6 +16,7 @@ import { Button, Choice, Field, INPUT } from "@/ui/controls";
 import { Elsewhere, KINDS, figuresOf, titleOf } from "./elsewhere";
 
 const LOOK_EVERY = 2000; // milliseconds, while the panel is open
+const GLANCE_EVERY = 10_000; // while it only shows if somebody is there
 const store = new Elsewhere({
   list: listSessions,
   open: openSource,
@@ -27,22 +28,29 @@ interface ElsewherePanelProps {
   /** The session of this page, which is not elsewhere. */
   own: string | null;
   style: Style;
+  /** Nothing runs here yet: the panel shows only if there is something else. */
+  quiet: boolean;
 }
 
 /** What the server restyles besides this page's picture, and a way to have it open a source. */
-export function ElsewherePanel({ own, style }: ElsewherePanelProps) {
+export function ElsewherePanel({ own, style, quiet }: ElsewherePanelProps) {
   const [open, setOpen] = useState(false);
   const { sessions, busy, said } = useSyncExternalStore(store.subscribe, store.get);
   useEffect(() => {
-    if (!open) return undefined;
+    if (!open && !quiet) return undefined;
     void store.look();
-    const looking = setInterval(() => void store.look(), LOOK_EVERY);
+    const looking = setInterval(() => void store.look(), open ? LOOK_EVERY : GLANCE_EVERY);
     return () => clearInterval(looking);
-  }, [open]);
+  }, [open, quiet]);
   const others = sessions.filter(({ id }) => id !== own);
   const text = STRINGS.elsewhere;
   return (
-    <details className="card" data-testid="elsewhere" onToggle={(event) => setOpen(event.currentTarget.open)}>
+    <details
+      className="card"
+      data-testid="elsewhere"
+      hidden={quiet && !open && others.length === 0}
+      onToggle={(event) => setOpen(event.currentTarget.open)}
+    >
       <summary className="cursor-pointer text-sm text-muted hover:text-ink">{text.title}</summary>
       <ul className="mt-3 grid gap-4" aria-label={text.title}>
         {others.map((session) => (

@@ -32,7 +32,7 @@ export function FloatPanel({ output, mirror, aspect, store }: FloatPanelProps) {
         style={{ aspectRatio: aspect }}
         className={`w-full rounded-2xl bg-stage object-cover ${mirror ? "-scale-x-100" : ""}`}
       />
-      <PromptLine key={style.prompt} prompt={style.prompt} onCommit={(prompt) => store.change({ prompt })} />
+      <PromptLine prompt={style.prompt} onCommit={(prompt) => store.change({ prompt })} />
       <div className="flex items-end gap-3">
         <div className="grow">
           <Slider
@@ -56,6 +56,11 @@ export function FloatPanel({ output, mirror, aspect, store }: FloatPanelProps) {
 
 function PromptLine({ prompt, onCommit }: { prompt: string; onCommit: (prompt: string) => void }) {
   const [draft, setDraft] = useState(prompt);
+  const [shown, setShown] = useState(prompt);
+  if (prompt !== shown) {
+    setShown(prompt); // chosen elsewhere
+    setDraft(prompt);
+  }
   return (
     <form
       onSubmit={(event) => {

@@ -20,9 +20,11 @@ function setUp() {
   const access = new FakeAccess();
   access.plug("nano");
   const strength = { id: "strength", label: "Strength", kind: "range", set: vi.fn() } satisfies Target;
+  const steps = { id: "steps", label: "Steps", kind: "range", set: vi.fn() } satisfies Target;
   const bypass = { id: "bypass", label: "Bypass", kind: "switch", set: vi.fn(), toggle: vi.fn() } satisfies Target;
-  const make = () => new Midi([strength, bypass], () => Promise.resolve(access as unknown as MIDIAccess));
-  return { access, strength, bypass, make, midi: make() };
+  const together = vi.fn((run: () => void) => run());
+  const make = () => new Midi([strength, steps, bypass], together, () => Promise.resolve(access as unknown as MIDIAccess));
+  return { access, strength, steps, bypass, together, make, midi: make() };
 }
 
 describe("Midi", () => {
@@ -42,6 +44,25 @@ describe("Midi", () => {
     access.play("nano", 0xb0, 7, 127);
     vi.advanceTimersByTime(100);
     expect(strength.set.mock.calls).toEqual([[0], [1]]);
+  });
+
+  it("moves several knobs together, the last value of each", async () => {
+    const { access, midi, strength, steps, together } = setUp();
+    await midi.start();
+    midi.learn("strength");
+    access.play("nano", 0xb0, 7, 0);
+    midi.learn("steps");
+    access.play("nano", 0xb0, 8, 0);
+    vi.advanceTimersByTime(100);
+    together.mockClear();
+    for (let value = 1; value < 128; value++) {
+      access.play("nano", 0xb0, 7, value);
+      access.play("nano", 0xb0, 8, value);
+    }
+    vi.advanceTimersByTime(100);
+    expect(together).toHaveBeenCalledTimes(2); // the first value at once, then the newest of both
+    expect(strength.set).toHaveBeenLastCalledWith(1);
+    expect(steps.set).toHaveBeenLastCalledWith(1);
   });
 
   it("binds the next knob that is moved, and moves the control at once", async () => {
@@ -120,8 +141,8 @@ describe("Midi", () => {
   });
 
   it("says when the browser has no MIDI or gives none", async () => {
-    expect(new Midi([], null).get().status).toBe("unsupported");
-    const refused = new Midi([], () => Promise.reject(new DOMException("no", "NotAllowedError")));
+    expect(new Midi([], (run) => run(), null).get().status).toBe("unsupported");
+    const refused = new Midi([], (run) => run(), () => Promise.reject(new DOMException("no", "NotAllowedError")));
     await refused.start();
     expect(refused.get().status).toBe("refused");
   });

@@ -44,12 +44,15 @@ export class Midi extends Store<MidiState> {
   readonly bindings = new KeptList<Binding>("restyle.midi", isBinding);
   private readonly ask: AskMidi | null;
   private readonly targets: readonly Target[];
+  private readonly together: (run: () => void) => void;
   private readonly waiting = new Map<Target, number>();
   private timer = 0;
 
-  constructor(targets: readonly Target[], ask = browserMidi()) {
+  /** `together`: runs what moves several targets, as one change of the style. */
+  constructor(targets: readonly Target[], together: (run: () => void) => void, ask = browserMidi()) {
     super({ status: ask ? "off" : "unsupported", inputs: [], learning: null });
     this.targets = targets;
+    this.together = together;
     this.ask = ask;
   }
 
@@ -108,7 +111,9 @@ export class Midi extends Store<MidiState> {
 
   /** Move now, then whatever came meanwhile. */
   private move(shares: ReadonlyMap<Target, number>): void {
-    for (const [target, share] of shares) target.set(share);
+    this.together(() => {
+      for (const [target, share] of shares) target.set(share);
+    });
     this.timer = window.setTimeout(() => {
       this.timer = 0;
       if (this.waiting.size === 0) return;

@@ -1,28 +1,27 @@
-import { useEffect, useRef, useState } from "react";
+import { useEffect, useState } from "react";
 
 import { STRINGS } from "@/strings";
 import { Button } from "@/ui/controls";
 import { download } from "@/ui/download";
 import { Icon } from "@/ui/icons";
 
-import { clock, fileName, pickType, record, snapshot } from "./recording";
-
-const TYPE = typeof MediaRecorder === "undefined" ? null : pickType((type) => MediaRecorder.isTypeSupported(type));
+import { type Shown, clock, fileName, snapshot } from "./recording";
+import { TYPE, useRecording } from "./use-recording";
 
 /** The video element that has the result. */
 const result = (): HTMLVideoElement | null => document.querySelector("video#video-out");
 
 /** What shows it: a canvas where it is put together in the page. */
-const seen = (): HTMLVideoElement | HTMLCanvasElement | null =>
+const seen = (): Shown | null =>
   document.querySelector<HTMLCanvasElement>("canvas#composed") ?? result();
 
 /** Snapshot, recording and picture-in-picture of the restyled picture. */
-export function CaptureButtons({ output }: { output: MediaStream | null }) {
+export function CaptureButtons({ output, mirror }: { output: MediaStream | null; mirror: boolean }) {
   const [problem, setProblem] = useState<string | null>(null);
-  const { since, toggle } = useRecording(output, setProblem);
+  const { since, toggle } = useRecording(output, seen, setProblem);
   const take = async (): Promise<void> => {
     const place = seen();
-    const picture = place && (await snapshot(place));
+    const picture = place && (await snapshot(place, mirror));
     setProblem(picture ? null : STRINGS.noPicture);
     if (picture) download(picture, fileName(picture.type, new Date()));
   };
@@ -68,44 +67,6 @@ export function CaptureButtons({ output }: { output: MediaStream | null }) {
       )}
     </>
   );
-}
-
-interface Recording {
-  /** When it began, as Date.now() counts; null while nothing is recorded. */
-  since: number | null;
-  toggle: () => void;
-}
-
-/** Records one stream; what was recorded is saved when it is stopped, also by a lost call. */
-function useRecording(
-  output: MediaStream | null,
-  setProblem: (problem: string | null) => void,
-): Recording {
-  const [since, setSince] = useState<number | null>(null);
-  const recorder = useRef<MediaRecorder | null>(null);
-  const stop = (): void => {
-    if (recorder.current?.state === "recording") recorder.current.stop();
-    recorder.current = null;
-  };
-  useEffect(() => stop, [output]);
-  const save = (file: Blob): void => {
-    setSince(null);
-    if (file.size > 0) download(file, fileName(file.type, new Date()));
-    else setProblem(STRINGS.nothingRecorded);
-  };
-  const toggle = (): void => {
-    setProblem(null);
-    if (recorder.current?.state === "recording") stop();
-    else if (output && TYPE) {
-      try {
-        recorder.current = record(output, TYPE, save);
-        setSince(Date.now());
-      } catch {
-        setProblem(STRINGS.noRecording);
-      }
-    }
-  };
-  return { since, toggle };
 }
 
 async function floatOrReturn(): Promise<void> {

@@ -26,7 +26,7 @@ export function ObsLink({ viewer, size, stream, onKeep }: Props) {
   const [problem, setProblem] = useState<string | null>(null);
   const linkOf = (watched: Viewer): string => overlayLink(location.origin, watched);
   const { width, height } = size;
-  // what is put into OBS is to work next time, too; where the server gives no name, this once
+  // what goes into OBS, by hand or not, is to work next time, too; where the server gives no name, this once
   const keptLink = async (now: Viewer): Promise<string> =>
     linkOf(now.name === null ? ((await onKeep(true).catch(() => null)) ?? now) : now);
   const source = viewer && { address: () => keptLink(viewer), width, height, fps: fpsOf(stream) };
@@ -36,7 +36,7 @@ export function ObsLink({ viewer, size, stream, onKeep }: Props) {
   };
   return (
     <div className="flex flex-wrap items-center gap-x-3 gap-y-2">
-      {viewer && <CopyButton label={STRINGS.obs} testId="copy-obs" text={() => linkOf(viewer)} />}
+      {viewer && <CopyButton label={STRINGS.obs} testId="copy-obs" text={() => keptLink(viewer)} />}
       <Button data-testid="add-obs" aria-expanded={adding} onClick={() => setAdding(!adding)}>
         {STRINGS.obsAdd.open}
       </Button>

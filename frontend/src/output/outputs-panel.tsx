@@ -1,34 +1,44 @@
 import { useEffect, useMemo, useState, useSyncExternalStore } from "react";
 
 import { type OutputKind, type OutputState, endOutput, listOutputs, startOutput } from "@/api/client";
+import { goes } from "@/call/live-state";
 import { STRINGS } from "@/strings";
 import { Button, Field, INPUT } from "@/ui/controls";
 
-import { FIELDS, type Fields, KINDS, Outputs, figures, goes } from "./outputs";
+import { FIELDS, type Fields, KINDS, Outputs, figures } from "./outputs";
 
 const CALLS = { list: listOutputs, start: startOutput, end: endOutput };
 
 interface OutputsPanelProps {
-  session: string;
+  /** Null while there is none; what was typed stays for the next one. */
+  session: string | null;
   outputs: readonly OutputState[];
+  /** What ended with the connection. */
+  lost: readonly OutputKind[];
 }
 
 /** Where else the server sends the picture of this session: a switch for each kind. */
-export function OutputsPanel({ session, outputs }: OutputsPanelProps) {
-  const store = useMemo(() => new Outputs(session, CALLS), [session]);
+export function OutputsPanel({ session, outputs, lost }: OutputsPanelProps) {
+  const store = useMemo(() => new Outputs(session ?? "", CALLS), [session]);
   const { kinds, busy, said } = useSyncExternalStore(store.subscribe, store.get);
-  useEffect(() => void store.look(), [store]);
+  useEffect(() => {
+    if (session !== null) void store.look();
+  }, [store, session]);
   const going = outputs.filter(goes);
+  const namesOf = (some: readonly OutputKind[]): string => some.map((kind) => STRINGS.outputKinds[kind]).join(", ");
   return (
-    <details className="card" data-testid="outputs">
+    <details className="card" data-testid="outputs" hidden={session === null && lost.length === 0}>
       <summary className="cursor-pointer text-sm text-muted hover:text-ink">
         {STRINGS.outputs}
         {going.length > 0 && (
           <span data-testid="outputs-going" className="ml-2 text-ink">
             <span aria-hidden="true" className="mr-1.5 inline-block size-2.5 rounded-full bg-rose-500" />
-            {going.map(({ kind }) => STRINGS.outputKinds[kind]).join(", ")}
+            {namesOf(going.map(({ kind }) => kind))}
           </span>
         )}
+        <span role="status" data-testid="outputs-lost" className="mt-1 block font-medium text-ink empty:hidden">
+          {lost.length > 0 && STRINGS.outputsLost(namesOf(lost))}
+        </span>
       </summary>
       <ul className="mt-3 grid gap-4">
         {KINDS.map((kind) => (

@@ -6,6 +6,7 @@ import {
   Refused,
 } from "@/api/client";
 import { STRINGS } from "@/strings";
+import { goes } from "@/call/live-state";
 import { Store } from "@/store";
 
 import { clock } from "./recording";
@@ -29,9 +30,6 @@ export function figures({ seconds, frames, bytes, dropped }: OutputState): strin
   if (dropped > 0) parts.push(STRINGS.lost(dropped));
   return parts.join(" · ");
 }
-
-/** Say whether an output still goes, or tries to. */
-export const goes = ({ state }: OutputState): boolean => state !== "failed" && state !== "ended";
 
 /** Put together what is posted; fields that are left empty are left out. */
 export function wanted(kind: OutputKind, fields: Fields): NewOutput {

@@ -36,13 +36,25 @@ export function record(
   return recorder;
 }
 
-/** Take what a video or a canvas shows now as a PNG; null while it shows nothing. */
-export function snapshot(video: HTMLVideoElement | HTMLCanvasElement): Promise<Blob | null> {
-  if (video instanceof HTMLCanvasElement) return new Promise((resolve) => video.toBlob(resolve, "image/png"));
-  if (video.videoWidth === 0) return Promise.resolve(null);
+/** What shows the result: its video, or the canvas on which it is put together. */
+export type Shown = HTMLVideoElement | HTMLCanvasElement;
+
+/** Copy what is shown now, mirrored where it is seen so; null while that is nothing. */
+export function copyOf(shown: Shown, mirror: boolean): HTMLCanvasElement | null {
+  const [width, height] =
+    shown instanceof HTMLCanvasElement ? [shown.width, shown.height] : [shown.videoWidth, shown.videoHeight];
+  if (width === 0) return null;
   const canvas = document.createElement("canvas");
-  canvas.width = video.videoWidth;
-  canvas.height = video.videoHeight;
-  canvas.getContext("2d")?.drawImage(video, 0, 0);
-  return new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
+  canvas.width = width;
+  canvas.height = height;
+  const context = canvas.getContext("2d");
+  if (mirror) context?.setTransform(-1, 0, 0, 1, width, 0);
+  context?.drawImage(shown, 0, 0);
+  return canvas;
+}
+
+/** Take what is shown now as a PNG; null while it shows nothing. */
+export function snapshot(shown: Shown, mirror: boolean): Promise<Blob | null> {
+  const canvas = copyOf(shown, mirror);
+  return canvas ? new Promise((resolve) => canvas.toBlob(resolve, "image/png")) : Promise.resolve(null);
 }

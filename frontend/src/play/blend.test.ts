@@ -37,4 +37,11 @@ describe("a blend", () => {
     expect(mixPrompts("ink", "neon", 0.25)).toBe("ink:0.75 AND neon:0.25");
     expect(mixPrompts("ink:1 AND clay:1", "clay", 0.5)).toBe("ink:0.25 AND clay:0.75");
   });
+
+  it("of two long prompts is never longer than the server takes: the lightest part is left out", () => {
+    const [one, other] = ["ink ".repeat(75).trim(), "neon ".repeat(60).trim()];
+    expect(mixPrompts(one, other, 0.25)).toBe(one);
+    expect(mixPrompts(one, other, 0.75)).toBe(other);
+    expect(mixPrompts(`${one} AND clay`, other, 0.25)).toBe(`${one}:0.375 AND clay:0.375`);
+  });
 });

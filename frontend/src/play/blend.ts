@@ -46,7 +46,18 @@ export function mixPrompts(one: string, other: string, share: number): string {
   for (const { text, weight } of [...weighted(one, 1 - share), ...weighted(other, share)]) {
     if (text !== "" && weight > 0) mixed.set(text, (mixed.get(text) ?? 0) + weight);
   }
-  return writeBlend([...mixed].map(([text, weight]) => ({ text, weight })));
+  return writeShort([...mixed].map(([text, weight]) => ({ text, weight })));
+}
+
+/** Write parts as a prompt that the server takes: the lightest are left out of one that is too long. */
+function writeShort(parts: readonly Part[]): string {
+  const heaviest = [...parts].sort((a, b) => b.weight - a.weight);
+  while (heaviest.length > 1) {
+    const text = writeBlend(parts.filter((part) => heaviest.includes(part)));
+    if (text.length <= LONGEST) return text;
+    heaviest.pop();
+  }
+  return heaviest[0]?.text ?? "";
 }
 
 const rounded = (weight: number): number => Math.round(weight * 1000) / 1000;

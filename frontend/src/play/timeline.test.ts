@@ -118,4 +118,16 @@ describe("Player", () => {
     vi.advanceTimersByTime(300);
     expect(sent.at(-1)).toEqual({ prompt: "neon", travel: 0.7 });
   });
+
+  it("keeps the travel of the style for a page that is reloaded while it plays", () => {
+    const store = new StyleStore();
+    store.change({ travel: 2 });
+    const player = new Player(store);
+    player.play(KEYS);
+    vi.advanceTimersByTime(1000);
+    expect(new StyleStore().values().travel).not.toBe(2);
+    window.dispatchEvent(new Event("pagehide"));
+    expect(new StyleStore().values().travel).toBe(2);
+    expect(player.get().playing).toBe(false);
+  });
 });

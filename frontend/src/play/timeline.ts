@@ -65,6 +65,10 @@ export class Player extends Told {
       // somebody chose a prompt: it is theirs now
       if (this.playing && store.values().prompt !== this.sent) this.halt();
     });
+    window.addEventListener("pagehide", () => {
+      if (this.playing) this.halt();
+      if (this.restoring) this.restore(); // now: the page may not be there later
+    });
   }
 
   get(): Playing {
@@ -135,11 +139,14 @@ export class Player extends Told {
     this.playing = false;
     this.stoppedAt = Math.min(at, lengthOf(this.keys));
     this.restoring = true;
-    this.timer = window.setTimeout(() => {
-      this.restoring = false;
-      this.store.change({ travel: this.travel });
-    }, restoreAfter);
+    this.timer = window.setTimeout(() => this.restore(), restoreAfter);
     this.tell();
+  }
+
+  private restore(): void {
+    window.clearTimeout(this.timer);
+    this.restoring = false;
+    this.store.change({ travel: this.travel });
   }
 
   private now(): number {

@@ -1,6 +1,8 @@
+import { onFrame } from "@/call/tracks";
+
 import type { Brush } from "./brush";
 import type { Finder } from "./finder";
-import { canvasOf, fit, nextFrame, onFrame, paint, pause } from "./frames";
+import { canvasOf, fit, nextFrame, paint, pause } from "./frames";
 import type { Region } from "./region";
 import { type Parts, regionDrawer } from "./region-drawer";
 import { SIDE } from "./segmenter";

@@ -1,10 +1,6 @@
-import { middle } from "./steady";
+import { onFrame } from "@/call/tracks";
 
-/** Run at the next picture of a video; at the next repaint where a browser cannot tell. */
-export function onFrame(video: HTMLVideoElement, run: () => void): void {
-  if ("requestVideoFrameCallback" in video) video.requestVideoFrameCallback(run);
-  else requestAnimationFrame(run);
-}
+import { middle } from "./steady";
 
 export const nextFrame = (video: HTMLVideoElement): Promise<void> => new Promise((resolve) => onFrame(video, resolve));
 

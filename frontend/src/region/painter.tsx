@@ -1,4 +1,12 @@
-import { type KeyboardEvent, type PointerEvent, useRef, useState, useSyncExternalStore } from "react";
+import {
+  type KeyboardEvent,
+  type PointerEvent,
+  type RefObject,
+  useLayoutEffect,
+  useRef,
+  useState,
+  useSyncExternalStore,
+} from "react";
 
 import { STRINGS } from "@/strings";
 
@@ -42,8 +50,9 @@ export function Painter({ store, brush, mirror, aspect }: PainterProps) {
     event.preventDefault();
     brush.keep();
   };
+  const box = useFocusWhileThere();
   return (
-    <>
+    <div ref={box} className="contents">
       <div
         role="application"
         tabIndex={0}
@@ -67,8 +76,22 @@ export function Painter({ store, brush, mirror, aspect }: PainterProps) {
         />
       </div>
       <BrushBar store={store} brush={brush} />
-    </>
+    </div>
   );
+}
+
+/** Take the focus to the surface, and back to where it was once that goes; nowhere else if it is elsewhere by then. */
+function useFocusWhileThere(): RefObject<HTMLDivElement | null> {
+  const box = useRef<HTMLDivElement>(null);
+  useLayoutEffect(() => {
+    const [here, before] = [box.current, document.activeElement];
+    here?.querySelector<HTMLElement>("[tabindex]")?.focus();
+    return () => {
+      const within = here?.contains(document.activeElement) ?? false;
+      if (within && before instanceof HTMLElement) before.focus();
+    };
+  }, []);
+  return box;
 }
 
 function placeOf(event: PointerEvent): Point {

@@ -1,11 +1,11 @@
 import type { Size } from "@/call/size";
+import { type Picture, readTrack, sizeOf } from "@/call/tracks";
 
 import type { Brush } from "./brush";
 import type { Finder } from "./finder";
 import { canvasOf, contextOf, fit, paint } from "./frames";
 import type { Region } from "./region";
 import { SIDE } from "./segmenter";
-import { type Picture, readTrack, sizeOf } from "./tracks";
 
 const MARK = 64; // the mark is one part in so many of the width: streams/matte.py
 const BANDS = ["#f0f", "#0f0", "#f0f", "#0f0"];

@@ -21,13 +21,13 @@ interface RegionViewProps {
   onState: (state: FinderState) => void;
   /** Send this in place of the camera's picture; null: that one again. */
   onPair: (track: MediaStreamTrack | null) => void;
-  /** What shows the result now; null: its video again. */
-  onCanvas: (canvas: HTMLCanvasElement | null) => void;
+  /** What gives the result as it is seen; null: the call's own picture again. */
+  onTrack: (track: MediaStreamTrack | null) => void;
 }
 
 /** Over the result: the same picture, put together where the style does not apply everywhere. */
 export default function RegionView(props: RegionViewProps) {
-  const { store, brush, mirror, camera, size, delay, onState, onPair, onCanvas } = props;
+  const { store, brush, mirror, camera, size, delay, onState, onPair, onTrack } = props;
   const { where, outside } = useSyncExternalStore(store.subscribe, store.get);
   const canvas = useRef<HTMLCanvasElement>(null);
   const late = useRef(delay);
@@ -41,20 +41,23 @@ export default function RegionView(props: RegionViewProps) {
     const [input, output] = [videoOf("in"), videoOf("out")];
     if (!canvas.current || !input || !output) return;
     let made: Compositor | null = null;
+    let track: MediaStreamTrack | null = null;
     const fail = (): void => onState("failed");
     try {
       made = new Compositor({ canvas: canvas.current, input, output, delay: () => late.current }, brush, store.get);
       made.run().catch(fail);
       setCompositor(made);
-      onCanvas(canvas.current);
+      track = canvas.current.captureStream().getVideoTracks()[0] ?? null;
+      onTrack(track);
     } catch {
       fail();
     }
     return () => {
       made?.stop();
-      onCanvas(null);
+      track?.stop();
+      onTrack(null);
     };
-  }, [brush, store, onState, onCanvas]);
+  }, [brush, store, onState, onTrack]);
 
   useEffect(() => {
     // eslint-disable-next-line react-hooks/immutability -- a worker beside React, not a value of it

@@ -1,4 +1,5 @@
-import type { Source } from "@/call/live";
+import type { Source } from "@/call/live-state";
+import { Cancelled, mediaProblem } from "@/call/phase";
 
 /** Ask for a camera; the size is what a stylizer can use, more would only cost bandwidth. */
 export async function openCamera(deviceId?: string): Promise<Source> {
@@ -14,13 +15,21 @@ export async function openCamera(deviceId?: string): Promise<Source> {
   return fromStream("camera", stream);
 }
 
-/** Ask for a screen, a window or a tab. */
+/** Whether this browser can share a screen; a phone's cannot. */
+export const canShareScreen = (): boolean =>
+  "mediaDevices" in navigator && "getDisplayMedia" in navigator.mediaDevices;
+
+/** Ask for a screen, a window or a tab. Throws Cancelled when the person closes the picker. */
 export async function openScreen(): Promise<Source> {
-  const stream = await navigator.mediaDevices.getDisplayMedia({
-    audio: true, // the browser's dialog asks; nothing comes unless it is ticked
-    video: { frameRate: { ideal: 30 }, width: { max: 1280 }, height: { max: 720 } },
-  });
-  return fromStream("screen", stream);
+  try {
+    const stream = await navigator.mediaDevices.getDisplayMedia({
+      audio: true, // the browser's dialog asks; nothing comes unless it is ticked
+      video: { frameRate: { ideal: 30 }, width: { max: 1280 }, height: { max: 720 } },
+    });
+    return fromStream("screen", stream);
+  } catch (error) {
+    throw mediaProblem(error) === "refused" ? new Cancelled() : error;
+  }
 }
 
 const STILL_FPS = 10;
@@ -52,12 +61,13 @@ async function openImage(file: File): Promise<Source> {
   };
 }
 
+/** Firefox has its own name for it; Safari has neither. */
+type CapturedVideo = HTMLVideoElement & Partial<Record<"captureStream" | "mozCaptureStream", () => MediaStream>>;
+
 /** Play a video file in a loop, or show an image, and give its picture. */
 export async function openFile(file: File): Promise<Source> {
   if (file.type.startsWith("image/")) return openImage(file);
-  const video = document.createElement("video") as HTMLVideoElement & {
-    captureStream?: () => MediaStream;
-  };
+  const video = document.createElement("video") as CapturedVideo;
   video.src = URL.createObjectURL(file);
   video.loop = true;
   video.muted = true;
@@ -68,12 +78,14 @@ export async function openFile(file: File): Promise<Source> {
     URL.revokeObjectURL(video.src);
     throw new DOMException("not a video that this browser plays", "NotReadableError");
   }
-  const stream = video.captureStream ? video.captureStream() : drawn(video);
+  const capture = video.captureStream ?? video.mozCaptureStream;
+  const { stream, end } = capture ? { stream: capture.call(video), end: () => undefined } : drawn(video);
   return {
     kind: "file",
     stream,
     video,
     stop() {
+      end();
       video.pause();
       URL.revokeObjectURL(video.src);
       video.removeAttribute("src");
@@ -95,17 +107,14 @@ function stopTracks(stream: MediaStream): void {
   for (const track of stream.getTracks()) track.stop();
 }
 
-/** For browsers whose video elements have no captureStream. */
-function drawn(video: HTMLVideoElement): MediaStream {
+const DRAWN_FPS = 30;
+
+/** For browsers whose video elements give no stream: a timer, as nothing is repainted in a hidden tab. */
+function drawn(video: HTMLVideoElement): { stream: MediaStream; end: () => void } {
   const canvas = document.createElement("canvas");
   canvas.width = video.videoWidth;
   canvas.height = video.videoHeight;
   const context = canvas.getContext("2d");
-  const draw = (): void => {
-    if (video.paused) return;
-    context?.drawImage(video, 0, 0);
-    requestAnimationFrame(draw);
-  };
-  draw();
-  return canvas.captureStream(30);
+  const timer = window.setInterval(() => context?.drawImage(video, 0, 0), 1000 / DRAWN_FPS);
+  return { stream: canvas.captureStream(DRAWN_FPS), end: () => window.clearInterval(timer) };
 }

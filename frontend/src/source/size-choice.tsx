@@ -1,6 +1,6 @@
 import { useEffect, useState } from "react";
 
-import type { LiveState } from "@/call/live";
+import type { LiveState } from "@/call/live-state";
 import { SIDES, type Size, type SizeChoice as Choice, sizeFor, sizeOf } from "@/call/size";
 import { STRINGS } from "@/strings";
 import { INPUT } from "@/ui/controls";

@@ -1,6 +1,7 @@
 import { useState } from "react";
 
-import type { Live, LiveState, Sound } from "@/call/live";
+import type { Live } from "@/call/live";
+import type { LiveState, Sound } from "@/call/live-state";
 import { STRINGS } from "@/strings";
 import { Button, INPUT } from "@/ui/controls";
 import { Icon } from "@/ui/icons";

@@ -1,11 +1,11 @@
 import { useEffect, useRef, useState } from "react";
 
-import type { Source } from "@/call/live";
+import type { Source } from "@/call/live-state";
 import { STRINGS } from "@/strings";
 import { Button, INPUT } from "@/ui/controls";
 import { Icon } from "@/ui/icons";
 
-import { listCameras, openCamera, openFile, openScreen } from "./open-source";
+import { canShareScreen, listCameras, openCamera, openFile, openScreen } from "./open-source";
 
 type Open = (open: () => Promise<Source>) => void;
 
@@ -27,7 +27,7 @@ export function SourceButtons({ onOpen, active, large = false }: SourceButtonsPr
   };
   return (
     <div className={`flex flex-wrap gap-2 ${large ? "justify-center" : ""}`}>
-      {KINDS.map((kind, index) => (
+      {KINDS.filter((kind) => kind !== "screen" || canShareScreen()).map((kind, index) => (
         <Button
           key={kind}
           data-testid={`start-${kind}`}

@@ -32,64 +32,71 @@ export function Stage({ input, output, view, mirror, cover, children }: StagePro
   const wipe = view === "wipe";
   const side = view === "side";
 
-  const drag = (event: PointerEvent): void => {
+  const place = (event: PointerEvent): void => {
     const area = box.current?.getBoundingClientRect();
-    if (!area || !(event.buttons & 1)) return;
-    setSplit(within(((event.clientX - area.left) / area.width) * 100));
+    if (area) setSplit(within(((event.clientX - area.left) / area.width) * 100));
   };
 
   return (
-    <div
-      ref={box}
-      data-testid="stage"
-      className="stage relative isolate mx-auto w-full overflow-hidden rounded-3xl bg-stage shadow-xl"
-    >
-      <div className={`absolute inset-y-0 right-0 ${side ? "left-1/2" : "left-0"}`}>
-        <div className={`size-full ${cover ? "opacity-0" : ""}`}>
-          <Picture testId="video-out" label={STRINGS.restyled} stream={output} mirror={mirror} />
-        </div>
-        {cover}
-      </div>
+    <div className="screen">
       <div
-        className={`absolute ${CAMERA[view]}`}
-        style={wipe ? { clipPath: `inset(0 ${100 - split}% 0 0)` } : undefined}
+        ref={box}
+        data-testid="stage"
+        className="stage relative isolate mx-auto w-full overflow-hidden rounded-3xl bg-stage shadow-xl"
       >
-        <Picture testId="video-in" label={STRINGS.original} stream={input} mirror={mirror} />
-      </div>
-      {output && wipe && (
-        <div
-          className="absolute inset-0 touch-none"
-          onPointerDown={(event) => {
-            event.currentTarget.setPointerCapture(event.pointerId);
-            drag(event);
-          }}
-          onPointerMove={drag}
-        >
-          <div
-            role="slider"
-            tabIndex={0}
-            data-testid="split"
-            aria-label={STRINGS.split}
-            aria-valuemin={0}
-            aria-valuemax={100}
-            aria-valuenow={Math.round(split)}
-            onKeyDown={(event) => setSplit((now) => moved(now, event))}
-            style={{ left: `${split}%` }}
-            className="absolute inset-y-0 w-0.5 -translate-x-1/2 cursor-ew-resize bg-white/90 shadow-[0_0_12px_rgb(0_0_0/0.5)]"
-          >
-            <span className="absolute top-1/2 left-1/2 grid size-10 -translate-1/2 place-items-center rounded-full bg-white text-slate-900 shadow-lg">
-              <Icon name="split" />
-            </span>
+        <div className={`absolute inset-y-0 right-0 ${side ? "left-1/2" : "left-0"}`}>
+          <div className={`size-full ${cover ? "opacity-0" : ""}`}>
+            <Picture testId="video-out" label={STRINGS.restyled} stream={output} mirror={mirror} />
           </div>
-          <Tag className="left-3" hidden={split < 14}>
-            {STRINGS.original}
-          </Tag>
-          <Tag className="right-3" hidden={split > 86}>
-            {STRINGS.restyled}
-          </Tag>
+          {cover}
         </div>
-      )}
-      {children}
+        <div
+          className={`absolute ${CAMERA[view]}`}
+          style={wipe ? { clipPath: `inset(0 ${100 - split}% 0 0)` } : undefined}
+        >
+          <Picture testId="video-in" label={STRINGS.original} stream={input} mirror={mirror} />
+        </div>
+        {output && wipe && (
+          <div
+            data-testid="wipe"
+            className="absolute inset-0 touch-pan-y"
+            onPointerDown={(event) => {
+              event.currentTarget.setPointerCapture(event.pointerId);
+              if (event.pointerType !== "touch") place(event); // a finger may be about to scroll
+            }}
+            onPointerMove={(event) => {
+              if (event.buttons & 1) place(event);
+            }}
+            onPointerUp={(event) => {
+              if (event.pointerType === "touch") place(event);
+            }}
+          >
+            <div
+              role="slider"
+              tabIndex={0}
+              data-testid="split"
+              aria-label={STRINGS.split}
+              aria-valuemin={0}
+              aria-valuemax={100}
+              aria-valuenow={Math.round(split)}
+              onKeyDown={(event) => setSplit((now) => moved(now, event))}
+              style={{ left: `${split}%` }}
+              className="absolute inset-y-0 w-0.5 -translate-x-1/2 cursor-ew-resize bg-white/90 shadow-[0_0_12px_rgb(0_0_0/0.5)]"
+            >
+              <span className="absolute top-1/2 left-1/2 grid size-10 -translate-1/2 place-items-center rounded-full bg-white text-slate-900 shadow-lg">
+                <Icon name="split" />
+              </span>
+            </div>
+            <Tag className="left-3" hidden={split < 14}>
+              {STRINGS.original}
+            </Tag>
+            <Tag className="right-3" hidden={split > 86}>
+              {STRINGS.restyled}
+            </Tag>
+          </div>
+        )}
+        {children}
+      </div>
     </div>
   );
 }

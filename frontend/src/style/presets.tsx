@@ -77,7 +77,7 @@ function PresetButton({ preset, picture, chosen, onPick }: PresetButtonProps) {
       aria-pressed={chosen}
       onClick={() => onPick(chosen ? "" : prompt)}
       className={`border transition ${
-        picture ? "flex min-w-0 flex-col rounded-xl p-1 text-xs leading-tight" : "min-h-9 rounded-full px-3.5 text-sm"
+        picture ? "flex min-w-0 flex-col rounded-xl p-1 text-[0.6875rem] leading-tight tracking-tight" : "min-h-9 rounded-full px-3.5 text-sm"
       } ${
         chosen ? "border-accent bg-accent text-on-accent" : "border-line bg-raised hover:border-accent"
       }`}

@@ -14,10 +14,16 @@ interface PromptBoxProps {
   prompt: string;
   pending: boolean;
   hint: string | null;
+  /** What went wrong with the last change. */
+  problem: string | null;
+  /** What an empty box means, where it is known. */
+  empty: string | null;
+  /** Somebody types; it is committed a little later. */
+  onType: () => void;
   onCommit: (prompt: string) => void;
 }
 
-export function PromptBox({ prompt, pending, hint, onCommit }: PromptBoxProps) {
+export function PromptBox({ prompt, pending, hint, problem, empty, onType, onCommit }: PromptBoxProps) {
   const [draft, setDraft] = useState(prompt);
   const [shown, setShown] = useState(prompt);
   const timer = useRef(0);
@@ -57,6 +63,7 @@ export function PromptBox({ prompt, pending, hint, onCommit }: PromptBoxProps) {
         onChange={(event) => {
           const text = event.target.value;
           setDraft(text);
+          onType();
           window.clearTimeout(timer.current);
           timer.current = window.setTimeout(() => commit(text), PAUSE);
         }}
@@ -74,7 +81,7 @@ export function PromptBox({ prompt, pending, hint, onCommit }: PromptBoxProps) {
         role="status"
         className="mt-1 text-sm text-muted empty:hidden"
       >
-        {draft === prompt && hint}
+        {problem ?? (draft.trim() === "" ? empty : draft === prompt && hint)}
       </p>
       <HistoryList
         prompts={before}

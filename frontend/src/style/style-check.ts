@@ -48,6 +48,9 @@ export function checkStyle(given: unknown, base: Style): Style {
   return { ...base, ...given, bypass: false };
 }
 
+/** Say whether the server takes this value. */
+export const fits = (key: keyof Style, value: unknown): boolean => broken(RULES[key], value) === null;
+
 /** Say what is allowed, when the value is not. */
 function broken(rule: Rule, value: unknown): string | null {
   switch (rule.kind) {

@@ -9,6 +9,7 @@ import { Icon } from "@/ui/icons";
 import { LooksPanel } from "./looks-panel";
 import { Presets } from "./presets";
 import { PromptBox } from "./prompt-box";
+import { SeedInput } from "./seed-input";
 import { styleLink } from "./style-link";
 import type { StyleStore } from "./style-store";
 
@@ -16,7 +17,7 @@ const SEEDS = 2 ** 31;
 const SIMILAR = 0.98; // cosine similarity; the default of StreamDiffusion
 
 export function StylePanel({ store, info }: { store: StyleStore; info: Info | null }) {
-  const { style, pending, frame, hint, defaults } = useSyncExternalStore(store.subscribe, store.get);
+  const { style, pending, frame, hint, problem, defaults } = useSyncExternalStore(store.subscribe, store.get);
   const back = (key: keyof Style): (() => void) | undefined =>
     style[key] === defaults[key] ? undefined : () => store.resetOne(key);
   return (
@@ -25,6 +26,9 @@ export function StylePanel({ store, info }: { store: StyleStore; info: Info | nu
         prompt={style.prompt}
         pending={pending}
         hint={hint}
+        problem={problem && STRINGS.styleRefused(problem)}
+        empty={info && info.presets.length > 0 ? STRINGS.promptEmpty : null}
+        onType={store.touch}
         onCommit={(prompt) => store.change({ prompt })}
       />
       {info && (
@@ -223,30 +227,5 @@ export function StylePanel({ store, info }: { store: StyleStore; info: Info | nu
         {frame ?? ""}
       </span>
     </section>
-  );
-}
-
-interface SeedInputProps {
-  id: string;
-  testId: string;
-  value: number;
-  onChange: (seed: number) => void;
-}
-
-function SeedInput({ id, testId, value, onChange }: SeedInputProps) {
-  return (
-    <input
-      id={id}
-      data-testid={testId}
-      type="number"
-      min={0}
-      max={2 ** 32 - 1}
-      className={`${INPUT} tabular-nums`}
-      value={value}
-      onChange={(event) => {
-        const seed = event.target.valueAsNumber;
-        if (Number.isInteger(seed) && seed >= 0 && seed < 2 ** 32) onChange(seed);
-      }}
-    />
   );
 }

@@ -1,4 +1,4 @@
-import { beforeEach, describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it, vi } from "vitest";
 
 import type { Info } from "@/api/client";
 
@@ -32,13 +32,79 @@ describe("StyleStore", () => {
     expect(new StyleStore().values().steps).toBe(3);
   });
 
+  it("puts a refused change back, says why, and takes again what others change", () => {
+    const store = new StyleStore();
+    store.connected(() => true);
+    store.applied(1, 1, null, { ...DEFAULTS, prompt: "ink" });
+    store.change({ negative_prompt: "x".repeat(501) });
+    store.refused(2, "too long", false);
+    expect(store.get()).toMatchObject({ pending: false, problem: "too long", style: { prompt: "ink", negative_prompt: "" } });
+    store.changed(9, null, { ...DEFAULTS, prompt: "theirs" });
+    expect(store.values().prompt).toBe("theirs");
+    store.change({ steps: 2 });
+    expect(store.get().problem).toBeNull();
+  });
+
+  it("sends all values again where they came too fast: the last one counts", () => {
+    vi.useFakeTimers();
+    const store = new StyleStore();
+    const sent: object[] = [];
+    store.connected((_, patch) => sent.push(patch) > 0);
+    store.change({ strength: 0.3 });
+    store.refused(2, "too many messages", true);
+    store.applied(2, 3, null, DEFAULTS);
+    expect(store.values().strength).toBe(0.3);
+    vi.advanceTimersByTime(1000);
+    expect(sent.at(-1)).toMatchObject({ prompt: "", strength: 0.3 });
+    store.applied(4, 4, null, { ...DEFAULTS, strength: 0.3 });
+    expect(store.get()).toMatchObject({ pending: false, problem: null });
+    vi.useRealTimers();
+  });
+
+  it("sends what is changed together in one message", () => {
+    const store = new StyleStore();
+    const sent: object[] = [];
+    store.connected((_, patch) => sent.push(patch) > 0);
+    store.together(() => {
+      store.change({ strength: 0.3 });
+      store.change({ strength: 0.4, steps: 2 });
+    });
+    store.together(() => undefined);
+    expect(sent.slice(1)).toEqual([{ strength: 0.4, steps: 2 }]);
+  });
+
+  it("begins a first visit with Comic, else with the first preset, and never over a choice", () => {
+    const presets = ["Pencil", "Comic"].map((name) => ({ name, prompt: name.toLowerCase(), examples: [], thumbnail: null }));
+    const info = (some: Info["presets"]): Info => ({ defaults: DEFAULTS, presets: some }) as Info;
+    const first = new StyleStore();
+    first.useDefaults(info(presets));
+    expect(first.values().prompt).toBe("comic");
+
+    localStorage.clear();
+    const other = new StyleStore();
+    other.useDefaults(info([]));
+    expect(other.values().prompt).toBe("");
+    other.useDefaults(info(presets.slice(0, 1)));
+    expect(other.values().prompt).toBe("pencil");
+
+    localStorage.clear();
+    const typed = new StyleStore();
+    typed.touch(); // it is committed later
+    typed.useDefaults(info(presets));
+    expect(typed.values().prompt).toBe("");
+    typed.change({ prompt: "" }); // emptied on purpose
+    const later = new StyleStore();
+    later.useDefaults(info(presets));
+    expect(later.values().prompt).toBe("");
+  });
+
   it("keeps values over a reload, but not bypass", () => {
     new StyleStore().change({ prompt: "ink", bypass: true });
     expect(new StyleStore().values()).toEqual({ ...DEFAULTS, prompt: "ink" });
   });
 
-  it("ignores kept values of a wrong type", () => {
-    localStorage.setItem("restyle.style", '{"prompt": 7, "steps": 2, "evil": 1}');
+  it("ignores kept values that the server would not take", () => {
+    localStorage.setItem("restyle.style", JSON.stringify({ prompt: "x".repeat(501), seed: "7", steps: 2, evil: 1 }));
     expect(new StyleStore().values()).toEqual({ ...DEFAULTS, steps: 2 });
   });
 
@@ -62,7 +128,7 @@ describe("StyleStore", () => {
 
   it("puts one value back to the server's default and leaves the others", () => {
     const store = new StyleStore();
-    store.useDefaults({ defaults: { ...DEFAULTS, strength: 0.7 } } as Info);
+    store.useDefaults({ defaults: { ...DEFAULTS, strength: 0.7 }, presets: [] as Info["presets"] } as Info);
     store.change({ strength: 0.1, steps: 3 });
     store.resetOne("strength");
     expect(store.values()).toEqual({ ...DEFAULTS, strength: 0.7, steps: 3 });

@@ -11,7 +11,7 @@ interface CopyButtonProps {
   label: string;
   testId: string;
   /** Makes the text when it is asked for. */
-  text: () => string;
+  text: () => string | Promise<string>;
 }
 
 /** Copies a text; where the browser forbids it, shows the text to copy by hand. */
@@ -24,7 +24,7 @@ export function CopyButton({ label, testId, text }: CopyButtonProps) {
     return () => window.clearTimeout(timer);
   }, [copied]);
   const copy = async (): Promise<void> => {
-    const wanted = text();
+    const wanted = await text();
     try {
       await navigator.clipboard.writeText(wanted);
       setByHand(null);

@@ -1,5 +1,3 @@
-import { onFrame } from "./frames";
-
 // Not in TypeScript's library yet; Chromium has it. Unlike what is drawn for the screen it goes on in
 // a tab that nobody sees, as when OBS has the screen.
 interface TrackProcessor {
@@ -16,6 +14,12 @@ export type Picture = VideoFrame | HTMLVideoElement;
 
 export const sizeOf = (picture: Picture): [width: number, height: number] =>
   "displayWidth" in picture ? [picture.displayWidth, picture.displayHeight] : [picture.videoWidth, picture.videoHeight];
+
+/** Run at the next picture of a video; at the next repaint where a browser cannot tell. */
+export function onFrame(video: HTMLVideoElement, run: () => void): void {
+  if ("requestVideoFrameCallback" in video) video.requestVideoFrameCallback(run);
+  else requestAnimationFrame(run);
+}
 
 /** Hand each picture of a track to `take`, which must not keep it; gives what ends that. */
 export function readTrack(track: MediaStreamTrack, take: (picture: Picture) => void): () => void {

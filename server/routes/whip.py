@@ -25,6 +25,8 @@ from streams.errors import StreamError
 router = APIRouter(prefix="/whip", tags=["whip"])
 
 
+# typed by hand, an address often ends with a slash
+@router.post("/", include_in_schema=False, status_code=201, dependencies=[OwnerOnly])
 @router.post("", status_code=201, dependencies=[OwnerOnly], response_class=SdpAnswer)
 async def publish(request: Request, here: Here) -> Response:
     """Answer a publisher's offer. The query names style values: ?prompt=ink&strength=0.6, and a
@@ -44,6 +46,7 @@ async def publish(request: Request, here: Here) -> Response:
     return sdp_answer(sdp, f"/whip/{session.id}", ice_servers(here.settings))
 
 
+@router.options("/", include_in_schema=False)
 @router.options("")
 async def options() -> Response:
     """Say what may be posted."""

@@ -51,6 +51,8 @@ ROUTES: dict[tuple[str, str], tuple[int, int, int, int, int]] = {
     ("PATCH", "/api/sessions/{id}/source"): (401, 401, 404, 409, 409),
     ("POST", "/whip"): (401, 401, 401, 401, 415),  # no offer
     ("OPTIONS", "/whip"): OPEN,
+    ("POST", "/whip/"): (401, 401, 401, 401, 415),
+    ("OPTIONS", "/whip/"): OPEN,
     ("GET", "/whip"): (204, 204, 204, 204, 204),
     ("PATCH", "/whip/{id}"): (401, 401, 404, 415, 415),
     ("DELETE", "/whip/{id}"): SESSION,

@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from pipeline import nearest_neighbours
+from pipeline.backends.transfer import send
 from pipeline.flow import FrameMotion
 
 MOST = 0.8  # of the past in the blend; more leaves ghosts
@@ -45,12 +46,14 @@ def to_latents(
     """Average motion in pixels, and how far it is trusted, over each latent's pixels."""
 
     def averaged(plane: NDArray[np.float32]) -> Tensor:
-        tensor = torch.from_numpy(np.ascontiguousarray(plane)).to(device)
+        tensor = send(torch.from_numpy(np.ascontiguousarray(plane)), device)
         return functional.adaptive_avg_pool2d(tensor[None], (height, width))[0]
 
     rows, columns = trust.shape
-    scale = torch.tensor([width / columns, height / rows], device=device)[:, None, None]
-    return LatentMotion(averaged(backward.transpose(2, 0, 1)) * scale, averaged(trust[None]))
+    back = averaged(backward.transpose(2, 0, 1))
+    back[0] *= width / columns
+    back[1] *= height / rows
+    return LatentMotion(back, averaged(trust[None]))
 
 
 def trusted(motion: FrameMotion) -> Float32[np.ndarray, "rows columns"]:

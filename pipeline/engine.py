@@ -9,7 +9,7 @@ One thread submits and ticks; any thread may `prepare`.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -27,9 +27,10 @@ from pipeline.params import StyleParams
 from pipeline.prompts import Prompts
 from pipeline.results import EngineInfo, EngineResult, Image
 from pipeline.schedule import read_schedule
-from pipeline.session_state import SessionState
+from pipeline.session_state import ASIDE, SessionState
 from pipeline.sizes import Sizes
 from pipeline.slots import Slot
+from pipeline.stage_times import StageTimes
 
 
 def build_engine(
@@ -77,6 +78,7 @@ class Engine:
         self._ms_per_frame = 0.0
         self.places: int | None = None  # see EngineInfo
         self._clock = clock
+        self._times = StageTimes(networks.device, clock)
         self._cost = scheduler.Load(0.0, 0.0)
         self._busy: dict[str, float] = {}  # when each session last sent a frame
 
@@ -203,13 +205,10 @@ class Engine:
 
     def begin(self, networks: Networks, slots: Sequence[Slot]) -> None:
         """Encode the pictures of admitted frames of one size in one call."""
-        started = self._clock()
         images = np.stack([slot.image for slot in slots])
         sources = networks.encode(torch.from_numpy(images))
-        spent = self._ms_since(started) / len(slots)
         for slot, source in zip(slots, torch.split(sources, 1), strict=True):
             slot.begin(source)
-            slot.stages_ms = {"encode": spent, "unet": 0.0}
 
     def tick(self) -> list[EngineResult]:
         """Move frames one step on with one UNet call; give back those that are finished."""
@@ -256,13 +255,12 @@ class Engine:
     def _advance(self, networks: Networks, chosen: Sequence[Slot]) -> None:
         """Move frames of one size on: one call of each network for all that need it."""
         if fresh := [slot for slot in chosen if not slot.begun]:
-            self.begin(networks, fresh)
-        started = self._clock()
-        outputs = self.denoising.run(networks, chosen)
-        spent = self._ms_since(started)
+            with self._times.span("encode", [s.stages_ms for s in fresh], [1] * len(fresh)):
+                self.begin(networks, fresh)
         rows = [slot.rows for slot in chosen]
+        with self._times.span("unet", [slot.stages_ms for slot in chosen], rows):
+            outputs = self.denoising.run(networks, chosen)
         for slot, own in zip(chosen, torch.split(outputs, rows), strict=True):
-            slot.stages_ms["unet"] += spent * len(own) / len(outputs)
             clean = self.denoising.predict(slot, own)
             if slot.index + 1 == len(slot.steps):
                 clean = slot.steadied(clean)
@@ -270,20 +268,28 @@ class Engine:
         if done := [slot for slot in chosen if slot.done]:
             self._finished += self._decode(networks, done)
 
-    def _decode(self, networks: Networks, slots: Sequence[Slot]) -> Iterator[EngineResult]:
+    def _decode(self, networks: Networks, slots: Sequence[Slot]) -> list[EngineResult]:
         """Give the pictures of finished frames of one size, decoded in one call."""
-        started = self._clock()
-        pictures = networks.decode(torch.cat([slot.x for slot in slots])).cpu().numpy()
-        spent = self._ms_since(started) / len(slots)
+        with self._times.span("decode", [slot.stages_ms for slot in slots], [1] * len(slots)):
+            decoded = networks.decode(torch.cat([slot.x for slot in slots]))
+        pictures = decoded.cpu().numpy()  # waits, so nothing is left to wait for
+        self._times.settle_sync()
+        frames: dict[str, list[tuple[Slot, Image]]] = {}
         for slot, picture in zip(slots, pictures, strict=True):
-            started = self._clock()
-            image = slot.finished(picture)
-            slot.stages_ms["decode"] = spent + self._ms_since(started)
-            slot.state.shown = image
-            yield EngineResult(slot.session, slot.number, image, slot.stages_ms)
+            frames.setdefault(slot.session, []).append((slot, picture))
+        # sessions side by side: OpenCV runs without Python's lock. Their motion is there already
+        finish = map if len(frames) == 1 else ASIDE.map
+        return [result for own in finish(self._finish, frames.values()) for result in own]
 
-    def _ms_since(self, started: float) -> float:
-        return (self._clock() - started) * 1000
+    def _finish(self, frames: Sequence[tuple[Slot, Image]]) -> list[EngineResult]:
+        """Give what is shown of one session's decoded pictures, in order."""
+        results = []
+        for slot, picture in frames:
+            started = self._clock()
+            slot.state.shown = image = slot.finished(picture)
+            slot.stages_ms["decode"] += 1000 * (self._clock() - started)
+            results.append(EngineResult(slot.session, slot.number, image, slot.stages_ms))
+        return results
 
 
 def _look(params: StyleParams) -> StyleParams:

@@ -221,15 +221,29 @@ def _attend(
     queues: Sequence[Kept],
 ) -> Float[Tensor, "b heads t dim"]:
     """Attend row by row's own past; rows whose banks are as full share a call."""
+    lengths = {len(queue) for queue in queues}
+    if len(lengths) == 1:  # a list of rows as index would be copied to the device, and waited for
+        return _attend_together(queries, keys, values, queues)
     output = torch.empty_like(queries)
-    for length in {len(queue) for queue in queues}:
+    for length in lengths:
         rows = [row for row, queue in enumerate(queues) if len(queue) == length]
-        ks, vs = keys[rows], values[rows]
-        if length:
-            ks = torch.cat([ks, torch.cat([_past(queues[r], "keys") for r in rows])], 2)
-            vs = torch.cat([vs, torch.cat([_past(queues[r], "values") for r in rows])], 2)
-        output[rows] = functional.scaled_dot_product_attention(queries[rows], ks, vs)
+        output[rows] = _attend_together(
+            queries[rows], keys[rows], values[rows], [queues[row] for row in rows]
+        )
     return output
+
+
+def _attend_together(
+    queries: Float[Tensor, "b heads t dim"],
+    keys: Float[Tensor, "b heads t dim"],
+    values: Float[Tensor, "b heads t dim"],
+    queues: Sequence[Kept],
+) -> Float[Tensor, "b heads t dim"]:
+    """Attend to what stands in banks that are all as full."""
+    if len(queues[0]):
+        keys = torch.cat([keys, torch.cat([_past(queue, "keys") for queue in queues])], 2)
+        values = torch.cat([values, torch.cat([_past(queue, "values") for queue in queues])], 2)
+    return functional.scaled_dot_product_attention(queries, keys, values)
 
 
 def _past(queue: Kept, name: str) -> Float[Tensor, "1 heads n dim"]:

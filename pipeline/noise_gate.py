@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from pipeline.backends.transfer import send
 from pipeline.backward_warp import resized
 from pipeline.flow import GATE, WINDOW
 from pipeline.noise_warp import Flow, sample
@@ -15,7 +16,7 @@ from pipeline.noise_warp import Flow, sample
 def to_working(flow: NDArray[np.float32], height: int, width: int, device: torch.device) -> Flow:
     """Resize a flow to a working grid, its values with it."""
     working = torch.from_numpy(resized(flow, height, width))
-    return working.permute(2, 0, 1).contiguous().to(device)
+    return send(working.permute(2, 0, 1).contiguous(), device)
 
 
 class Gate:

@@ -24,6 +24,8 @@ Flow = Float[
     Tensor, "2 h w"
 ]  # x and y in pixels of the working grid; what is not finite is unknown
 
+Gated = Callable[[Flow, Flow], tuple[Flow, Flow]]  # motion ahead and back, in part set to zero
+
 ANCHOR_FRAMES = 30  # then the newest noise becomes the anchor
 CHILDREN = 6  # stored for each pixel; where more are needed, the anchor is moved before
 _MOST_UNKNOWN = 0.25  # share of pixels with noise of their own, from which the anchor is moved
@@ -63,13 +65,15 @@ class NoiseWarp:
         self._noise = self._anchor
 
     def advance(
-        self, forward: Flow, backward: Flow, gate: Callable[[Flow, Flow], tuple[Flow, Flow]]
+        self, forward: Flow, backward: Flow, gate: Gated, last_gate: Gated | None = None
     ) -> None:
         """Move on by one frame.
 
         `forward` leads from the last frame to this one, on the last one's grid; `backward` from
         this one to the last, on this one's. `gate` may set parts of the motion since the anchor to
-        zero. No flow may depend on the noise, or what was made from it: it would not stay white.
+        zero, `last_gate` those of the motion since the last frame, where that becomes the anchor;
+        without it `gate` does both. No flow may depend on the noise, or what was made from it: it
+        would not stay white.
         """
         before = self._noise
         ahead, back = self._composed(_cleaned(forward), _cleaned(backward))
@@ -78,7 +82,7 @@ class NoiseWarp:
             # one frame from the newest noise instead of many from the anchor
             self._set_anchor(before)
             ahead, back = self._composed(_cleaned(forward), _cleaned(backward))
-            edges = connect(*gate(ahead, back))
+            edges = connect(*(last_gate or gate)(ahead, back))
         self._ahead, self._back = ahead, back
         self._frames += 1
         known = torch.zeros(self._height * self._width, dtype=torch.bool, device=self._device)
@@ -88,9 +92,9 @@ class NoiseWarp:
             self._set_anchor(self._noise)
 
     @property
-    def is_anchored(self) -> bool:
-        """Say whether the newest frame's noise has become the anchor."""
-        return self._frames == 0
+    def age(self) -> int:
+        """Say how many frames ago the anchor's was: 0 if the newest frame has become it."""
+        return self._frames
 
     def latents(self) -> Float[Tensor, "c y x"]:
         """Give the noise of the newest frame on the latent grid: white, variance 1."""

@@ -49,6 +49,13 @@ class Schedule:
                 f"this engine knows {', '.join(_PREDICTIONS)}"
             )
         self._abar = torch.cumprod(1 - _betas(config), 0)
+        if config.get("rescale_betas_zero_snr"):
+            if self.prediction_type == "epsilon":
+                raise ModelError(
+                    "scheduler: rescale_betas_zero_snr with prediction_type 'epsilon': at pure "
+                    "noise that says nothing of the picture; v_prediction and sample do"
+                )
+            self._abar = _zero_snr(self._abar)
 
     def steps(self, strength: float, count: int) -> tuple[Step, ...]:
         """Give the noise levels to run, noisiest first; none at strength 0.
@@ -112,7 +119,18 @@ class FlowSchedule(Schedule):
         return x - self._sign * step.b * output
 
 
+def _zero_snr(abar: Float[Tensor, "t"]) -> Float[Tensor, "t"]:
+    """Let the last timestep be pure noise, the first one stay as it is.
+
+    Source: Lin et al. 2023, arXiv:2305.08891, Algorithm 1.
+    """
+    root = abar.sqrt()
+    return ((root - root[-1]) * root[0] / (root[0] - root[-1])) ** 2
+
+
 def _betas(config: dict[str, Any]) -> Float[Tensor, "t"]:
+    if config.get("trained_betas") is not None:
+        return _trained(config["trained_betas"])
     kind = config.get("beta_schedule", "linear")
     first, last = config.get("beta_start", 0.0001), config.get("beta_end", 0.02)
     count = config.get("num_train_timesteps", 1000)
@@ -122,3 +140,13 @@ def _betas(config: dict[str, Any]) -> Float[Tensor, "t"]:
     if kind == "linear":
         return torch.linspace(first, last, count, dtype=torch.float64)
     raise ModelError(f"scheduler: beta_schedule {kind!r}; this engine knows scaled_linear, linear")
+
+
+def _trained(betas: object) -> Float[Tensor, "t"]:
+    try:
+        found = torch.tensor(betas, dtype=torch.float64)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ModelError("scheduler: trained_betas are no list of numbers") from error
+    if found.ndim != 1 or len(found) < _GRID or not bool(((found > 0) & (found < 1)).all()):
+        raise ModelError(f"scheduler: trained_betas: give {_GRID} or more numbers from 0 to 1")
+    return found

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from pipeline.backends.transfer import send
 from pipeline.flow import FrameMotion, InputFlow
 from pipeline.noise_gate import Gate, to_working
 from pipeline.noise_warp import NoiseWarp
@@ -34,7 +35,7 @@ class SessionNoise:
     def still(self, params: StyleParams) -> Pack:
         """Give a frame's noise that does not follow the picture: fixed or fresh."""
         self._carried = None
-        return self._new(params.seed) if params.noise == "fresh" else self._turned(params)
+        return self._new(params) if params.noise == "fresh" else self._turned(params)
 
     def carried(self, params: StyleParams, flow: InputFlow, motion: FrameMotion | None) -> Pack:
         """Give a frame's noise that the picture carries along. Call once for each, in order.
@@ -50,11 +51,11 @@ class SessionNoise:
         mixed = share * carried + (1 - share) * self._turned(params)[: len(carried)]
         return mixed / math.hypot(share, 1 - share)
 
-    def _new(self, seed: int) -> Pack:
-        if self._fresh is None or self._fresh[0] != seed:
-            self._fresh = (seed, torch.Generator().manual_seed(seed))
-        drawn = torch.randn((MOST_STEPS, *self._shape), generator=self._fresh[1])
-        return drawn.to(self._device)
+    def _new(self, params: StyleParams) -> Pack:
+        if self._fresh is None or self._fresh[0] != params.seed:
+            self._fresh = (params.seed, torch.Generator().manual_seed(params.seed))
+        drawn = torch.randn((params.steps, *self._shape), generator=self._fresh[1])
+        return send(drawn, self._device)
 
     def _turned(self, params: StyleParams) -> Pack:
         """Give the fields of the seed, turned towards those of the other one.
@@ -96,7 +97,9 @@ class CarriedNoise:
         # apart from the fixed field of the same seed, with which it may be mixed
         seed = params.seed + (1 << 32)
         self._warp = NoiseWarp(params.steps * channels, height, width, factor, seed, device)
+        # pictures on the grid of the noise: the anchor's, and that of the last admitted frame
         self._anchor: Float[Tensor, "1 h w"] | None = None
+        self._last: Float[Tensor, "1 h w"] | None = None
 
     def fits(self, params: StyleParams) -> bool:
         """Say whether it can go on under these values."""
@@ -105,23 +108,25 @@ class CarriedNoise:
     def follow(self, flow: InputFlow, motion: FrameMotion | None) -> Pack:
         """Move on to a frame and give its noise."""
         current = self._working(flow.grey)
-        if motion is not None and self._anchor is not None:
+        if motion is not None and self._anchor is not None and self._last is not None:
             if motion.is_cut:
                 self._warp.cut()
-                self._anchor = current
             else:
                 forward, backward = (
                     to_working(field, self._height, self._width, self._device)
                     for field in (motion.forward, motion.backward)
                 )
-                gate = Gate(self._anchor, current, flow.noise)
-                self._warp.advance(forward, backward, gate)
-        if self._anchor is None or self._warp.is_anchored:
+                gates = (Gate(each, current, flow.noise) for each in (self._anchor, self._last))
+                self._warp.advance(forward, backward, *gates)
+            if self._warp.age == 1:  # it was that frame's, or has become it on the way
+                self._anchor = self._last
+        if self._anchor is None or self._warp.age == 0:
             self._anchor = current
+        self._last = current
         latents = self._warp.latents()
         return latents.reshape(self._steps, -1, *latents.shape[1:])
 
     def _working(self, grey: UInt8[np.ndarray, "h w"] | None) -> Float[Tensor, "1 y x"]:
         assert grey is not None
         resized = cv2.resize(grey, (self._width, self._height), interpolation=cv2.INTER_AREA)
-        return torch.from_numpy(resized.astype(np.float32))[None].to(self._device)
+        return send(torch.from_numpy(resized.astype(np.float32))[None], self._device)

@@ -20,7 +20,8 @@ from pipeline.similarity import SimilarityFilter
 
 # Threads that stay, for all sessions: OpenCV never gives back about 900 bytes for each thread that
 # has called it, and each thread may have a heap of its own, which grows to what a session takes.
-_FLOWS = ThreadPoolExecutor(max(2, available_cores()), "flow")
+# What runs in them waits for nothing that is queued behind it.
+ASIDE = ThreadPoolExecutor(max(2, available_cores()), "flow")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,7 @@ class SessionState:
         if params.noise != "warped" and not params.deflicker:
             self._flow = None
             return None
-        self._following = _FLOWS.submit(self._follow_after, self._following, params, image)
+        self._following = ASIDE.submit(self._follow_after, self._following, params, image)
         return self._following
 
     def noise_of(

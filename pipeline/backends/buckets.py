@@ -3,8 +3,26 @@
 import torch
 from torch import Tensor, nn
 
+from pipeline.models.folder import ModelFolder
+
 _SIZES = (1, 2, 4, 8, 12, 16)
 DTYPES = {"cpu": torch.float32, "cuda": torch.float16}  # of weights, by kind of device
+
+
+def autoencoder_dtype(
+    folder: ModelFolder, device: torch.device, bfloat16: bool = True
+) -> torch.dtype:
+    """Give the precision of the autoencoder: that of the other weights, where it is wide enough.
+
+    SDXL's own overflows in fp16 and gives black pictures. bf16 has fp32's range in half the bytes;
+    `bfloat16`: the backend can do it.
+    """
+    dtype = DTYPES[device.type]
+    if dtype != torch.float16 or not folder.overflows:
+        return dtype
+    # emulated it is slower than fp32
+    bfloat16 = bfloat16 and torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.bfloat16 if bfloat16 else torch.float32
 
 
 def bucket(rows: int) -> int:

@@ -11,11 +11,20 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from pipeline.backends.buckets import DTYPES, bucket, buckets, channels_last, fill_up
+from pipeline.backends.buckets import (
+    DTYPES,
+    autoencoder_dtype,
+    bucket,
+    buckets,
+    channels_last,
+    fill_up,
+)
 from pipeline.backends.times import Times
 from pipeline.config import EngineConfig
 from pipeline.models.folder import ModelFolder
 from pipeline.models.loader import load_autoencoder, load_denoiser
+
+_MORE_PROGRAMS = 8  # than one engine has sizes: another one may be in the same process
 
 
 class CompiledNetworks:
@@ -32,12 +41,14 @@ class CompiledNetworks:
         self.device = torch.device(choose_device(config))
         progress(f"loading {folder.name}")
         denoiser = load_denoiser(folder, config.width, config.height)
-        networks = (*load_autoencoder(folder), denoiser)
-        self._encoder, self._decoder, self._denoiser = (
-            _compile(
-                channels_last(network, self.device, DTYPES[self.device.type]), self._mode(config)
-            )
-            for network in networks
+        _allow_programs(len(buckets(config.max_rows)))
+        mode, own = self._mode(config), autoencoder_dtype(folder, self.device)
+        self._encoder, self._decoder = (
+            _compile(channels_last(half, self.device, own), mode)
+            for half in load_autoencoder(folder)
+        )
+        self._denoiser = _compile(
+            channels_last(denoiser, self.device, DTYPES[self.device.type]), mode
         )
         # once a prompt and once a timestep: not worth a program
         self._text, self._times = denoiser.text, Times(denoiser.time, self.device)
@@ -93,6 +104,13 @@ class CompiledNetworks:
             rows = torch.zeros(size, channels, height, width, device=self.device)
             for _ in range(2):
                 self.denoise(rows, [0.0] * size, prompt.expand(size, -1, -1))
+
+
+def _allow_programs(count: int) -> None:
+    """Let torch.compile keep a program for each batch size: past its limit it runs eagerly."""
+    import torch._dynamo.config as dynamo  # a second to import
+
+    dynamo.recompile_limit = max(dynamo.recompile_limit, count + _MORE_PROGRAMS)
 
 
 def _compile(network: nn.Module, mode: str) -> Any:  # torch gives a callable of no known type

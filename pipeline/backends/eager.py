@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from pipeline.backends.buckets import DTYPES
+from pipeline.backends.buckets import DTYPES, autoencoder_dtype
 from pipeline.backends.times import Times
 from pipeline.config import EngineConfig
 from pipeline.feature_bank import FeatureBank
@@ -26,10 +26,10 @@ class EagerNetworks:
         from pipeline.backends import choose_device  # the package names its backends
 
         self.device = torch.device(choose_device(config))
-        dtype = DTYPES[self.device.type]
+        dtype, own = DTYPES[self.device.type], autoencoder_dtype(folder, self.device)
         progress(f"loading {folder.name}")
         encoder, decoder = load_autoencoder(folder)
-        self._encoder, self._decoder = (half.to(self.device, dtype) for half in (encoder, decoder))
+        self._encoder, self._decoder = (half.to(self.device, own) for half in (encoder, decoder))
         # on a CPU attention takes longer over parts of one tensor than fusing saves
         fuse = self.device.type == "cuda" and not config.feature_bank
         denoiser = load_denoiser(folder, config.width, config.height, fuse)

@@ -11,7 +11,13 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from pipeline.backends.buckets import DTYPES, bucket, buckets, channels_last
+from pipeline.backends.buckets import (
+    DTYPES,
+    autoencoder_dtype,
+    bucket,
+    buckets,
+    channels_last,
+)
 from pipeline.backends.times import Times
 from pipeline.backends.transfer import Download, Upload
 from pipeline.config import EngineConfig
@@ -39,12 +45,15 @@ class GraphNetworks:
         self.device = torch.device(choose_device(config))
         progress(f"loading {folder.name}")
         denoiser = load_denoiser(folder, config.width, config.height)
-        networks = (*load_autoencoder(folder), denoiser)
-        dtype = DTYPES[self.device.type]
-        encoder, decoder, _ = (channels_last(network, self.device, dtype) for network in networks)
+        dtype, own = DTYPES[self.device.type], autoencoder_dtype(folder, self.device)
+        channels_last(denoiser, self.device, dtype)
+        encoder, decoder = (
+            channels_last(half, self.device, own) for half in load_autoencoder(folder)
+        )
         self._text, self._times = denoiser.text, Times(denoiser.time, self.device)
         height, width = config.height // folder.downscale, config.width // folder.downscale
         picture = (1, config.height, config.width, 3)
+        latent = (1, folder.latent_channels, height, width)
         self._upload = Upload(picture, torch.uint8, self.device)
         pictures = (config.max_rows, *picture[1:])
         self._download = Download(pictures, torch.uint8, self.device)
@@ -64,7 +73,7 @@ class GraphNetworks:
             self._denoisers[size] = capture(denoiser, rows, (size, *time), (size, *prompt))
         progress(f"capturing the autoencoder of {folder.name}")
         self._encoder: Graph = capture(encoder, picture, kind=torch.uint8)
-        self._decoder: Graph = capture(decoder, (1, folder.latent_channels, height, width))
+        self._decoder: Graph = capture(decoder, latent, kind=own)
 
     @torch.inference_mode()
     def encode(self, images: UInt8[Tensor, "b h w 3"]) -> Float[Tensor, "b c y x"]:
@@ -105,6 +114,7 @@ class Graph:
         self, network: nn.Module, inputs: tuple[Tensor, ...], stream: torch.cuda.Stream, pool: Any
     ) -> None:
         self.inputs = inputs
+        self._network = network  # a graph knows addresses of weights, and keeps none of them
         current = torch.cuda.current_stream(stream.device)
         stream.wait_stream(current)
         with torch.cuda.stream(stream):

@@ -13,7 +13,7 @@ from pipeline.config import EngineConfig
 from pipeline.models.folder import ModelFolder
 
 NETWORKS = ("encoder", "denoiser", "decoder")
-_FORMAT = 1  # raise when parts.py or conditioning.py change what is compiled
+_FORMAT = 2  # raise when parts.py, conditioning.py or precisions change what is compiled
 _FACTS = "facts.json"
 
 

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from pipeline.backends.buckets import bucket
+from pipeline.backends.buckets import autoencoder_dtype, bucket
 from pipeline.backends.onnx_export import export
 from pipeline.backends.plans import NETWORKS, find_or_build, read_facts
 from pipeline.backends.times import Times
@@ -37,7 +37,7 @@ class TensorRtNetworks:
     name = "tensorrt"
     batches = True
 
-    @torch.inference_mode()
+    @torch.no_grad()  # not inference mode: what is made there is not meant to be traced
     def __init__(
         self, folder: ModelFolder, config: EngineConfig, progress: Callable[[str], None]
     ) -> None:
@@ -54,6 +54,7 @@ class TensorRtNetworks:
             read_facts(folder, config, *gpu, library.__version__),
             lambda place: _build(library, folder, config, denoiser, place, progress),
         )
+        torch.cuda.empty_cache()  # what a build held, PyTorch would keep from the plans
         # of the UNet only what prompts and timesteps need goes to the GPU as it is
         self._text = denoiser.text.to(self.device)
         self._times = Times(denoiser.time.to(self.device), self.device)
@@ -114,12 +115,14 @@ def find_library(device: str) -> Any:  # tensorrt ships no types
 def examples(
     folder: ModelFolder, config: EngineConfig, denoiser: Denoiser, device: torch.device
 ) -> dict[str, tuple[nn.Module, dict[str, Tensor]]]:
-    """Give each network with inputs of its shapes, in the denoiser's precision, two rows where any.
+    """Give each network with inputs of its shapes, two rows where any.
 
-    One row would be taken for a fixed size.
+    One row would be taken for a fixed size. The denoiser has the precision that it comes with, the
+    autoencoder that of the device.
     """
-    dtype = next(denoiser.parameters()).dtype
-    encoder, decoder = (half.to(device, dtype) for half in load_autoencoder(folder))
+    # convolutions of an ONNX file of this opset take no bf16
+    own = autoencoder_dtype(folder, device, bfloat16=False)
+    encoder, decoder = (half.to(device, own) for half in load_autoencoder(folder))
     denoiser = denoiser.to(device)
     height, width = config.height // folder.downscale, config.width // folder.downscale
     channels = folder.unet.config["in_channels"]

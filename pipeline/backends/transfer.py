@@ -38,6 +38,14 @@ class Download:
         return fetched.clone()
 
 
+def send(value: Tensor, device: torch.device) -> Tensor:
+    """Copy a host tensor of any shape to a device; never waits for what is queued there."""
+    if device.type != "cuda":
+        return value.to(device)
+    # PyTorch keeps pinned buffers, and gives none out again before its copy is done
+    return value.pin_memory().to(device, non_blocking=True)
+
+
 def _event(device: torch.device) -> torch.cuda.Event | None:
     if device.type != "cuda":
         return None

@@ -92,10 +92,11 @@ def stream_diffusion(subject: Subject, source: Path, compiled: bool = False) -> 
     )  # fmt: skip
     stream.prepare("", num_inference_steps=50, guidance_scale=1.0)
     state = SessionState(tuple(stream.init_noise.shape[1:]), subject.device)
-    stream.init_noise = state.noise.still(subject.style).to(subject.dtype)
+    fields = state.noise.still(subject.style)[: subject.steps]  # a stream batch has one a step
+    stream.init_noise = fields.to(subject.dtype)
     if compiled:
-        for part in ("unet", "vae"):
-            network = getattr(stream, part)
+        # what it calls: the autoencoder's own forward never runs
+        for network in (stream.unet, stream.vae.encoder, stream.vae.decoder):
             network.forward = torch.compile(network.forward, mode="max-autotune", dynamic=False)
 
     def run(image: Image) -> Image:

@@ -1,7 +1,9 @@
 """Times, ceilings and shares, all of one run: only ratios travel from one machine to another."""
 
+import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from statistics import median
 
 import numpy as np
@@ -11,24 +13,42 @@ from torch.utils.flop_counter import FlopCounterMode
 from pipeline.backends.protocol import Networks
 from pipeline.comparison.arms import Arm, Image
 from pipeline.comparison.subject import Subject
+from pipeline.errors import PipelineError
+
+logger = logging.getLogger(__name__)
 
 _WARM_UPS = 3
 
 
+@contextmanager
+def attempt(name: str, failed: dict[str, str]) -> Iterator[None]:
+    """Let a part of a comparison fail by itself: `failed` says why, the other figures are kept."""
+    try:
+        yield
+    except PipelineError as error:  # a sentence for the user
+        failed[name] = str(error)
+    except Exception as error:  # others' code may raise anything
+        logger.exception("%s failed", name)
+        failed[name] = f"{type(error).__name__}: {error}"
+
+
 def interleaved(
-    arms: Mapping[str, Arm], images: list[Image], rounds: int
+    arms: Mapping[str, Arm], images: list[Image], rounds: int, failed: dict[str, str]
 ) -> dict[str, list[float]]:
     """Give each arm's milliseconds a frame, one frame of each in turn, from host to host.
 
     Turns keep what else goes on in the machine from falling on one arm. Inputs are random: zeros
-    run faster.
+    run faster. An arm that fails is left out from then on, and `failed` says why.
     """
     taken: dict[str, list[float]] = {name: [] for name in arms}
     for turn in range(_WARM_UPS + rounds):
-        for name, arm in arms.items():
+        for name in list(taken):
             began = time.perf_counter()
-            arm(images[turn % len(images)])
-            if turn >= _WARM_UPS:
+            with attempt(name, failed):
+                arms[name](images[turn % len(images)])
+            if name in failed:
+                del taken[name]
+            elif turn >= _WARM_UPS:
                 taken[name].append(1000 * (time.perf_counter() - began))
     return taken
 
@@ -93,13 +113,22 @@ def timed(call: Callable[[], object], device: torch.device, times: int) -> float
     return median(taken)
 
 
-def peak_memory(device: torch.device) -> int | None:
-    """Give the most bytes that were in use on a GPU since the last look; None on a CPU."""
+def memory_in_use(device: torch.device) -> int:
+    """Give the bytes in use on a GPU, and look for their peak from now on; 0 on a CPU."""
+    if device.type != "cuda":
+        return 0
+    torch.cuda.reset_peak_memory_stats(device)
+    return torch.cuda.memory_allocated(device)
+
+
+def peak_memory(device: torch.device, before: int) -> int | None:
+    """Give the most bytes that came to those `before`; None on a CPU.
+
+    The arms stay loaded, one beside the other, so that they can take turns.
+    """
     if device.type != "cuda":
         return None
-    most = torch.cuda.max_memory_allocated(device)
-    torch.cuda.reset_peak_memory_stats(device)
-    return most
+    return torch.cuda.max_memory_allocated(device) - before
 
 
 def _wait(device: torch.device) -> None:

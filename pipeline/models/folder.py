@@ -26,6 +26,11 @@ CLASSES = {
     "text_encoder": ("CLIPTextModel", "StaticTextEncoder"),
     "text_encoder_2": ("CLIPTextModelWithProjection",),
 }
+# what an autoencoder's latents are multiplied with where its config.json does not say: diffusers'
+# own defaults. Folders that are older than the field have none
+_SCALING = {"AutoencoderKL": 0.18215, "AutoencoderTiny": 1.0, "PatchAutoencoder": 1.0}
+# other ways to bring latents to unit variance
+_OTHER_SCALING = ("shift_factor", "latents_mean", "latents_std")
 _WEIGHT_NAMES = {
     "unet": ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.fp16.safetensors"),
     "vae": ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.fp16.safetensors"),
@@ -98,7 +103,16 @@ class ModelFolder:
     @property
     def scaling_factor(self) -> float:
         """What encoded latents are multiplied with to have about unit variance."""
-        return float(self.autoencoder.config.get("scaling_factor") or 1.0)
+        found = self.autoencoder.config.get("scaling_factor")
+        return float(found or _SCALING[self.autoencoder.class_name])
+
+    @property
+    def overflows(self) -> bool:
+        """Say whether the autoencoder's numbers outgrow fp16: SDXL's own do, unless its config.json
+        has force_upcast off. SD's says that they do, and they do not.
+        """
+        own = self.text_2 is not None and self.autoencoder.class_name == "AutoencoderKL"
+        return own and bool(self.autoencoder.config.get("force_upcast", True))
 
     @property
     def sees_source(self) -> bool:
@@ -306,6 +320,12 @@ def _check_fit(folder: ModelFolder) -> None:
         )
     if unet["out_channels"] != latent:
         raise ModelError(f"unet gives {unet['out_channels']} channels, vae takes {latent}")
+    for field in _OTHER_SCALING:
+        if value := folder.autoencoder.config.get(field):
+            raise ModelError(
+                f"vae: {field} {value!r} in config.json; this engine scales latents by "
+                "scaling_factor only"
+            )
     wanted = unet["cross_attention_dim"]
     given = folder.text.config.get("dim") or folder.text.config["hidden_size"]
     second = folder.text_2.config if folder.text_2 else {}

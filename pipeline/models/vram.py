@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 
+from pipeline.backends.buckets import DTYPES, autoencoder_dtype
 from pipeline.config import EngineConfig
 from pipeline.errors import ConfigError, NoRoom
 from pipeline.models.folder import ModelFolder, Part
@@ -51,13 +52,17 @@ class Memory:
 def estimate(folder: ModelFolder, config: EngineConfig, device: torch.device | str) -> Memory:
     """Estimate an engine's memory. Raises ModelError for a damaged file."""
     device = torch.device(device)
-    size = 2 if device.type == "cuda" else _FLOAT  # bytes of a number in the UNet and autoencoder
-    weights = {part.name: size * _numbers(part) for part in (folder.unet, folder.autoencoder)}
+    # bytes of a number in the UNet, and in the autoencoder
+    size, own = DTYPES[device.type].itemsize, autoencoder_dtype(folder, device).itemsize
+    weights = {
+        part.name: bytes_each * _numbers(part)
+        for part, bytes_each in ((folder.unet, size), (folder.autoencoder, own))
+    }
     if folder.text.class_name != "StaticTextEncoder" or device.type == "cpu":
         # the static encoder's table stays on the host
         texts = (part for part in (folder.text, folder.text_2) if part)
         weights |= {part.name: _FLOAT * _numbers(part) for part in texts}
-    largest = max(size * _unet(folder, config), size * _autoencoder(folder, config))
+    largest = max(size * _unet(folder, config), own * _autoencoder(folder, config))
     work_space = _LIBRARIES if device.type == "cuda" else 0
     prompt = size * _prompt(folder)
     session = _session(folder, config) + _PROMPTS * prompt
@@ -65,8 +70,15 @@ def estimate(folder: ModelFolder, config: EngineConfig, device: torch.device | s
 
 
 def free_memory(device: torch.device) -> int | None:
-    """Give the free bytes of a GPU; None on a CPU, where the system swaps and nothing is fixed."""
-    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else None
+    """Give the free bytes of a GPU; None on a CPU, where the system swaps and nothing is fixed.
+
+    What PyTorch holds for later calls, and uses for none now, counts as free: a warm-up's full
+    batch leaves its memory there.
+    """
+    if device.type != "cuda":
+        return None
+    kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return torch.cuda.mem_get_info(device)[0] + kept
 
 
 def room(device: torch.device) -> int | None:
@@ -129,7 +141,7 @@ def places(
 ) -> int | None:
     """Say how many sessions' state fits beside a loaded engine; None where nothing is fixed.
 
-    Activations and prompts count as not yet allocated: the warm-up fills no full batch.
+    Activations and prompts count as not yet allocated: free_memory counts what a warm-up left.
     """
     available = free(device)
     if available is None:

@@ -1,8 +1,11 @@
 """The arms of a comparison and its arithmetic, on SD-Turbo's layout at a hundredth of its size."""
 
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +17,7 @@ from pipeline.comparison.subject import Subject, write_subject
 from pipeline.config import EngineConfig
 from pipeline.errors import BackendUnavailable, ConfigError
 from pipeline.models.folder import open_folder
+from pipeline.params import StyleParams
 from tests.pipeline.conftest import picture
 
 CPU = torch.device("cpu")
@@ -25,6 +29,7 @@ class StreamDiffusion:
         self.pipe, self.indices, self.guidance = pipe, t_index_list, cfg_type
         self.shape = (len(t_index_list), 4, height // 8, width // 8)
         self.unet, self.vae = pipe.unet, pipe.vae
+        self.earlier = torch.zeros(self.shape)[1:]  # frames that are on their way
     def prepare(self, prompt, num_inference_steps, guidance_scale):
         assert num_inference_steps == 50
         self.words = self.pipe.encode_prompt(prompt=prompt, device="cpu")[0]
@@ -35,13 +40,16 @@ class StreamDiffusion:
         start.record()
         assert 0 <= float(image.min()) and float(image.max()) <= 1
         abar = torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float64) ** 2
-        t = 999 - 20 * self.indices[0]
-        abar = float(torch.cumprod(1 - abar, 0)[t])
+        t = torch.tensor([999 - 20 * index for index in self.indices])
+        abar = torch.cumprod(1 - abar, 0)[t].float()[:, None, None, None]
         z = self.vae.encode(image * 2 - 1).latents
-        x = abar**0.5 * z + (1 - abar)**0.5 * self.init_noise[:1]
-        eps = self.unet(x, t, self.words).sample
+        x = abar[:1]**0.5 * z + (1 - abar[:1])**0.5 * self.init_noise[0]
+        x = torch.cat([x, self.earlier])
+        eps = self.unet(x, t, self.words.expand(len(x), -1, -1)).sample
+        clean = (x - (1 - abar)**0.5 * eps) / abar**0.5
+        self.earlier = abar[1:]**0.5 * clean[:-1] + (1 - abar[1:])**0.5 * self.init_noise[1:]
         torch.cuda.synchronize()
-        return self.vae.decode((x - (1 - abar)**0.5 * eps) / abar**0.5).sample
+        return self.vae.decode(clean[-1:]).sample
 '''
 
 
@@ -90,6 +98,39 @@ def test_streamdiffusion_shows_with_the_same_noise_what_restyle_shows(
     assert str(checkout / "src") not in sys.path
 
 
+@pytest.mark.parametrize("steps", [2, 4])
+def test_streamdiffusion_runs_with_as_many_fields_of_noise_as_it_has_steps(
+    subject: Subject, checkout: Path, monkeypatch: pytest.MonkeyPatch, steps: int
+) -> None:
+    monkeypatch.delitem(sys.modules, "streamdiffusion", raising=False)
+    arm = arms.stream_diffusion(replace(subject, steps=steps), checkout)
+
+    shown = [arm(picture()).astype(int) for _ in range(steps + 1)]
+
+    assert np.array_equal(shown[-1], shown[-2])  # its batch is full: the same picture comes out
+    assert not np.array_equal(shown[0], shown[-1])
+
+
+def test_compiled_streamdiffusion_runs_all_three_networks_compiled(
+    subject: Subject, checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "streamdiffusion", raising=False)
+    ran: set[str] = set()
+
+    def compiled(forward: Callable[..., Any], **_: object) -> Callable[..., Any]:
+        def run(*values: Any, **named: Any) -> Any:
+            ran.add(type(forward.__self__).__name__)
+            return forward(*values, **named)
+
+        return run
+
+    monkeypatch.setattr(torch, "compile", compiled)
+
+    arms.stream_diffusion(subject, checkout, compiled=True)(picture())
+
+    assert ran == {"UNet2DConditionModel", "EncoderTiny", "DecoderTiny"}
+
+
 def test_diffusers_own_pipeline_runs_the_same_networks(subject: Subject) -> None:
     image = arms.auto_pipeline(subject)(picture())
 
@@ -134,11 +175,114 @@ def test_arms_take_turns_and_warm_up_unseen(monkeypatch: pytest.MonkeyPatch) -> 
         return run
 
     two = {"quick": arm("quick", 0.001), "slow": arm("slow", 0.004)}
-    taken = measuring.interleaved(two, [picture()], 4)
+    taken = measuring.interleaved(two, [picture()], 4, {})
 
     assert calls == ["quick", "slow"] * 7
     assert taken["slow"] == pytest.approx([4.0] * 4)
     assert measuring.summary(taken["quick"]) == {"median": 1.0, "iqr": 0.0}
+
+
+def test_an_arm_that_fails_says_why_and_the_others_are_measured(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    turns = iter(range(100))
+
+    def broken(image: arms.Image) -> arms.Image:
+        if next(turns) == 4:
+            raise RuntimeError("out of memory")
+        return image
+
+    failed: dict[str, str] = {}
+    taken = measuring.interleaved(
+        {"broken": broken, "whole": lambda image: image}, [picture()], 4, failed
+    )
+
+    assert failed == {"broken": "RuntimeError: out of memory"}
+    assert [len(times) for times in taken.values()] == [4]
+    assert "broken failed" in caplog.text
+
+
+def test_memory_of_an_arm_is_what_came_to_that_of_those_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    in_use = {"now": 700, "most": 900}
+    cuda = torch.device("cuda")
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: in_use["now"])
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: in_use["most"])
+    monkeypatch.setattr(
+        torch.cuda, "reset_peak_memory_stats", lambda device: in_use.update(most=in_use["now"])
+    )
+
+    before = measuring.memory_in_use(cuda)
+    in_use.update(now=750, most=max(in_use["most"], 780))
+
+    assert measuring.peak_memory(cuda, before) == 80
+    assert measuring.peak_memory(CPU, measuring.memory_in_use(CPU)) is None
+
+
+def test_a_comparison_keeps_its_figures_whatever_fails(
+    subject: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from server import bench_compare
+
+    def fails(*_: object) -> arms.Arm:
+        raise RuntimeError("their own bug")
+
+    said: list[str] = []
+    monkeypatch.setattr(arms, "auto_pipeline", fails)
+    monkeypatch.setattr(bench_compare, "_ON_CPU", ("eager",))
+    monkeypatch.setattr(bench_compare, "_SWEEP", {"cpu": (1, 2)})
+    monkeypatch.setattr(bench_compare, "_stages", fails)
+    wanted = bench_compare.Comparison("mini", tmp_path / "nothing", 1, 3, False, None)
+
+    found = bench_compare._measure(subject, wanted, tmp_path, said.append)
+
+    assert found["missing"]["diffusers"] == "RuntimeError: their own bug"
+    assert "there is no src/streamdiffusion" in found["missing"]["streamdiffusion"]
+    assert found["missing"]["restyle eager, stages"] == "RuntimeError: their own bug"
+    assert found["ms_per_frame"].keys() == {"restyle eager"}
+    assert found["sessions"]["restyle eager"].keys() == {"1", "2"}
+    assert found["share_of_ceiling"]["restyle eager"] > 0
+
+
+class ColdEngine:
+    """Takes a second for the first two frames of a session and a hundredth for each later one."""
+
+    def __init__(self) -> None:
+        self.frames: dict[str, int] = {}
+        self.in_flight, self.now = 0, 0.0
+
+    def prepare(self, style: StyleParams) -> None:
+        pass
+
+    def open(self, session: str) -> None:
+        self.frames[session] = 0
+
+    def close(self, session: str) -> None:
+        pass
+
+    def submit(self, session: str, number: int, image: arms.Image, style: StyleParams) -> None:
+        self.frames[session] += 1
+        self.in_flight += 1
+
+    def tick(self) -> list[object]:
+        self.now += 1.0 if min(self.frames.values()) <= 2 else 0.01
+        done, self.in_flight = self.in_flight, 0
+        return [object()] * done
+
+
+def test_people_who_share_an_engine_are_timed_once_it_is_warm(
+    subject: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from server import bench_compare
+
+    engine = ColdEngine()
+    monkeypatch.setattr(bench_compare, "time", SimpleNamespace(perf_counter=lambda: engine.now))
+
+    found = bench_compare._serve(subject, engine, [picture()] * 3, 6, 2, True)
+
+    assert engine.frames == {"0": 8, "1": 8}
+    assert found == {"fps_together": 200.0, "p50_ms": 10.0, "p99_ms": 10.0}
 
 
 def test_the_ceiling_is_the_arithmetic_of_a_product_by_its_time(

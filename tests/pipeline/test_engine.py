@@ -10,6 +10,7 @@ import torch
 from diffusers import DDPMScheduler, UNet2DConditionModel
 from torch import Tensor
 
+from pipeline import warm_up
 from pipeline.engine import Engine
 from pipeline.errors import ConfigError
 from pipeline.models.folder import open_folder
@@ -18,6 +19,7 @@ from pipeline.models.patch_autoencoder import PatchAutoencoder
 from pipeline.params import StyleParams
 from pipeline.results import Image
 from pipeline.session_state import Followed, SessionState
+from pipeline.slots import Slot
 from tests.pipeline.conftest import (
     FAMILIES,
     POOLED,
@@ -496,6 +498,57 @@ def test_warming_up_leaves_nothing_behind_and_measures(bench: Bench) -> None:
     assert engine.info.prediction_type == "sample"
     assert [preset.name for preset in engine.info.presets] == ["Ink"]
     assert not engine.wants("warm-up", 1)
+
+
+def test_pictures_of_several_sessions_are_filtered_side_by_side_each_ones_in_order(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, _ = bench.engine("sd15", parallel_rows=2)
+    both = threading.Barrier(2, timeout=20)
+    begun: dict[str, list[int]] = {"ann": [], "ben": []}
+    finished = Slot.finished
+
+    def noted(slot: Slot, shown: Image) -> Image:
+        begun[slot.session].append(slot.number)
+        both.wait()  # would never end one after the other
+        return finished(slot, shown)
+
+    monkeypatch.setattr(Slot, "finished", noted)
+    for session in begun:
+        engine.open(session)
+        for number in range(2):
+            engine.submit(session, number, picture(number), replace(INK, deflicker=0.6))
+
+    results = engine.tick()
+
+    assert begun == {"ann": [0, 1], "ben": [0, 1]}
+    assert [(r.session, r.number) for r in results] == [
+        ("ann", 0), ("ben", 0), ("ann", 1), ("ben", 1),
+    ]  # fmt: skip
+
+
+def test_a_warm_up_reaches_a_full_call_and_what_looks_back_unless_it_is_a_cpus(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, networks = bench.engine("sd15")
+    moved: list[bool] = []
+    finished = Slot.finished
+
+    def noted(slot: Slot, shown: Image) -> Image:
+        moved.append(slot.motions is not None and slot.deflicker > 0)
+        return finished(slot, shown)
+
+    monkeypatch.setattr(Slot, "finished", noted)
+
+    engine.warm_up()
+    assert max(networks.rows) == 2  # its start is not made longer
+    assert not any(moved)
+
+    engine.open("warm-up")
+    warm_up.run_the_rest(engine)
+    assert max(networks.rows) == engine.config.max_rows
+    assert any(moved)
+    assert engine.in_flight == 0
 
 
 def test_prepared_prompts_are_not_encoded_again(bench: Bench) -> None:

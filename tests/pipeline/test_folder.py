@@ -155,6 +155,38 @@ def test_a_wrong_byte_in_the_shipped_model_is_named_with_the_way_to_restore_it(
         open_folder(EngineConfig())
 
 
+@pytest.mark.parametrize(
+    ("family", "factor"), [("sd15", 0.18215), ("turbo", 1.0), ("embedded", 1.0)]
+)
+def test_an_autoencoder_that_says_no_scaling_factor_has_its_kinds_own(
+    models: dict[str, Path], tmp_path: Path, family: str, factor: float
+) -> None:
+    """As in folders of SD 1.5, which are older than the field."""
+    folder = Path(shutil.copytree(models[family], tmp_path / "model"))
+    path = folder / "vae" / "config.json"
+    config = json.loads(path.read_text())
+    del config["scaling_factor"]
+    path.write_text(json.dumps(config))
+
+    found = open_folder(EngineConfig(model=str(folder)))
+
+    assert found.scaling_factor == found.source_divisor == factor
+    encoder, _ = load_autoencoder(found)
+    assert encoder.autoencoder.config.get("scaling_factor", factor) == factor  # the library's
+
+
+@pytest.mark.parametrize("field", ["shift_factor", "latents_mean"])
+def test_an_autoencoder_scaled_in_another_way_is_refused(
+    sd_folder: Path, tmp_path: Path, field: str
+) -> None:
+    folder = Path(shutil.copytree(sd_folder, tmp_path / "model"))
+    value = 0.5 if field == "shift_factor" else [0.1] * 4
+    change(folder / "vae" / "config.json", **{field: value})
+
+    with pytest.raises(ModelError, match=f"vae: {field} .* scales latents by scaling_factor only"):
+        open_folder(EngineConfig(model=str(folder)))
+
+
 def test_a_missing_model_and_a_bad_size_say_what_is_allowed(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="no such folder"):
         open_folder(EngineConfig(model=str(tmp_path / "nowhere")))

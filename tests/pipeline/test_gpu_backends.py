@@ -1,26 +1,43 @@
 """Compiled programs and CUDA graphs show what eager PyTorch shows."""
 
+import gc
 import json
 import shutil
 import subprocess
 import sys
+import weakref
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from diffusers import UNet2DConditionModel
 
-from pipeline.backends import choose_backend
-from pipeline.backends.buckets import bucket, buckets, fill_up
-from pipeline.backends.transfer import Download, Upload
+from pipeline.backends import choose_backend, compiled
+from pipeline.backends.buckets import DTYPES, autoencoder_dtype, bucket, buckets, fill_up
+from pipeline.backends.compiled import CompiledNetworks
+from pipeline.backends.eager import EagerNetworks
+from pipeline.backends.graphs import Graph
+from pipeline.backends.transfer import Download, Upload, send
 from pipeline.config import EngineConfig
-from pipeline.engine import build_engine
+from pipeline.engine import Engine, build_engine
 from pipeline.errors import BackendUnavailable, ConfigError
+from pipeline.models.folder import open_folder
 from pipeline.params import StyleParams
-from tests.pipeline.conftest import Bench, alone, levels_apart, picture
+from pipeline.results import EngineResult, Image
+from tests.pipeline.conftest import Bench, alone, drain, levels_apart, picture
 
 gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+DEVICES = ("cpu", pytest.param("cuda", marks=[pytest.mark.gpu, gpu]))
+# on a CPU eager against itself: what the test does is tried out wherever it runs
+BACKENDS = (
+    ("cpu", "eager"),
+    pytest.param("cuda", "eager", marks=[pytest.mark.gpu, gpu]),
+    pytest.param("cuda", "graphs", marks=[pytest.mark.gpu, gpu]),
+)
 
 
 def test_every_count_of_rows_has_a_bucket_that_was_made() -> None:
@@ -52,10 +69,7 @@ def test_filling_up_gives_one_layout_and_one_kind_whatever_comes() -> None:
         assert torch.equal(filled, rows)
 
 
-@pytest.mark.parametrize(
-    "device",
-    ["cpu", pytest.param("cuda", marks=[pytest.mark.gpu, gpu])],
-)
+@pytest.mark.parametrize("device", DEVICES)
 def test_what_is_sent_and_fetched_is_a_copy_that_lasts(device: str) -> None:
     there = torch.zeros(1, 4, dtype=torch.uint8, device=device)
     upload = Upload((1, 4), torch.uint8, there.device)
@@ -65,6 +79,119 @@ def test_what_is_sent_and_fetched_is_a_copy_that_lasts(device: str) -> None:
         upload.send(torch.full((1, 4), level, dtype=torch.uint8), there)
         fetched.append(download.wait_sync(there))
     assert [values.tolist() for values in fetched] == [[[3] * 4], [[7] * 4]]
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_what_is_sent_without_a_buffer_is_a_copy_or_the_same(device: str) -> None:
+    values = torch.randn(3, 5)
+    sent = [send(values + number, torch.device(device)) for number in range(20)]
+
+    assert {each.device.type for each in sent} == {device}
+    for number, each in enumerate(sent):
+        assert torch.equal(each.cpu(), values + number)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_large_pictures_arrive_whole_behind_work_that_is_queued(device: str) -> None:
+    count = 64 << 20  # bytes: the copies are under way for milliseconds
+    values = torch.arange(count, dtype=torch.int32).to(torch.uint8)
+    upload = Upload((count,), torch.uint8, torch.device(device))
+    download = Download((count,), torch.uint8, torch.device(device))
+    there = torch.zeros(count, dtype=torch.uint8, device=device)
+    work = torch.rand(1024, 1024, device=device) / 1024
+    for _ in range(1000 if device == "cuda" else 1):
+        work = work @ work
+
+    upload.send(values, there)
+    first = there + 1
+    upload.send(values.flip(0), there)  # into the buffer that the copy before reads
+    second = there + 1
+
+    assert torch.equal(download.wait_sync(second), values.flip(0) + 1)
+    assert torch.equal(download.wait_sync(first), values + 1)
+
+
+@pytest.mark.parametrize(
+    ("family", "says", "device", "bf16", "expected"),
+    [
+        ("sdxl", {}, "cuda", True, torch.bfloat16),
+        ("sdxl", {}, "cuda", False, torch.float32),
+        ("sdxl", {"force_upcast": False}, "cuda", True, torch.float16),
+        ("sdxl", {}, "cpu", True, torch.float32),
+        ("turbo", {}, "cuda", True, torch.float16),
+        ("sd15", {}, "cuda", True, torch.float16),
+        ("embedded", {}, "cuda", True, torch.float16),
+    ],
+)
+def test_an_autoencoder_that_overflows_in_half_precision_gets_a_wider_range(
+    models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, family: str,
+    says: dict[str, bool], device: str, bf16: bool, expected: torch.dtype,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: bf16)
+    path = Path(shutil.copytree(models[family], tmp_path / "model"))
+    config = path / "vae" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | says))
+    folder = open_folder(EngineConfig(model=str(path)))
+
+    assert autoencoder_dtype(folder, torch.device(device)) == expected
+    wide = expected if expected != torch.bfloat16 else torch.float32
+    assert autoencoder_dtype(folder, torch.device(device), bfloat16=False) == wide
+
+
+def test_a_backend_gives_such_an_autoencoder_a_precision_of_its_own(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(DTYPES, "cpu", torch.float16)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: True)
+    config = bench.config("sdxl")
+
+    networks = EagerNetworks(open_folder(config), config, lambda message: None)
+
+    halves = (networks._encoder, networks._decoder)
+    assert {p.dtype for half in halves for p in half.parameters()} == {torch.bfloat16}
+    assert {p.dtype for p in networks._denoiser.parameters()} == {torch.float16}
+    latents = networks.encode(torch.from_numpy(picture())[None])
+    assert latents.dtype == torch.float32
+    assert networks.decode(latents).shape == (1, 64, 64, 3)
+
+
+class FakeGraph:
+    """Stands in for a CUDA graph, which knows addresses and keeps nothing that lies there."""
+
+    def replay(self) -> None:
+        pass
+
+
+class FakeStream(torch.cuda.Stream):
+    """Stands in for a CUDA stream where there is no GPU."""
+
+    def __new__(cls) -> "FakeStream":
+        return object.__new__(cls)
+
+    def __init__(self) -> None:
+        self.device = torch.device("cpu")
+
+    def wait_stream(self, stream: torch.cuda.Stream) -> None:
+        pass
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_a_graph_keeps_the_weights_that_it_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = FakeStream()
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: stream)
+    monkeypatch.setattr(torch.cuda, "stream", lambda stream: nullcontext())
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", FakeGraph)
+    monkeypatch.setattr(torch.cuda, "graph", lambda graph, pool, stream: nullcontext())
+    network = torch.nn.Linear(2, 2)
+    weights = weakref.ref(network.weight)
+
+    with torch.inference_mode():
+        graph = Graph(network, (torch.zeros(1, 2),), stream, None)
+    del network
+    gc.collect()
+
+    assert weights() is not None
+    assert graph.inputs
 
 
 def test_graphs_without_a_gpu_are_refused_with_what_to_do() -> None:
@@ -95,7 +222,7 @@ if device == "cpu":
 said, made = [], {}
 for name in ("eager", backend):
     config = EngineConfig(model=model, width=64, height=64, device=device, backend=name,
-                          threads=1, max_rows=3)
+                          threads=1, max_rows=3, compile_mode="reduce-overhead")
     made[name] = make_networks(open_folder(config), config, said.append)
 compiled = counters["stats"]["unique_graphs"]
 
@@ -130,11 +257,11 @@ print(json.dumps(found))
 """
 
 
-def compare(model: Path, device: str, backend: str) -> dict[str, Any]:
+def compare(model: Path, device: str, backend: str, seconds: float = 100) -> dict[str, Any]:
     """Compare with eager in a process of its own: the shape checks of tests do not compile."""
     ran = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", COMPARE, str(model), device, backend],
-        capture_output=True, text=True, timeout=100, check=False,
+        capture_output=True, text=True, timeout=seconds, check=False,
     )  # fmt: skip
     assert ran.returncode == 0, ran.stderr[-2000:]
     found: dict[str, Any] = json.loads(ran.stdout.splitlines()[-1])
@@ -142,6 +269,22 @@ def compare(model: Path, device: str, backend: str) -> dict[str, Any]:
     assert found["lasts"]
     assert found["new_programs"] == 0  # nothing compiles while people watch
     return found
+
+
+def test_every_batch_size_may_have_a_program_of_its_own(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """torch.compile makes eight at most by itself, and runs eagerly from then on."""
+    import torch._dynamo.config as dynamo
+
+    monkeypatch.setattr(dynamo, "recompile_limit", 8)
+    monkeypatch.setattr(compiled, "_compile", lambda network, mode: network)
+    config = bench.config("turbo", backend="compiled", max_rows=64)
+    assert len(buckets(64)) > 8
+
+    CompiledNetworks(open_folder(config), config, lambda message: None)
+
+    assert dynamo.recompile_limit > len(buckets(64))
 
 
 @pytest.mark.long
@@ -170,11 +313,12 @@ def test_compiled_programs_differ_from_eager_by_rounding_only(
 
 @pytest.mark.gpu
 @gpu
+@pytest.mark.timeout(450)  # kernels are made for five programs
 @pytest.mark.parametrize("backend", ["graphs", "compiled"])
 def test_a_gpu_backend_differs_from_eager_by_rounding_only(
     models: dict[str, Path], backend: str
 ) -> None:
-    found = compare(models["turbo"], "cuda", backend)
+    found = compare(models["turbo"], "cuda", backend, 400)
 
     assert max(*found["unet"], found["encoder"]) < 1e-2
     assert found["levels"] <= 2
@@ -190,3 +334,58 @@ def test_graphs_show_frames_as_eager_does(bench: Bench) -> None:
     style = StyleParams(prompt="ink", strength=0.6, steps=2, guidance_scale=1.0)
     one, other = (alone(engine, picture(), style) for engine in engines)
     assert levels_apart(one, other) <= 4
+
+
+def live(engine: Engine) -> list[EngineResult]:
+    """Five frames of two people with all that looks back on; one changes the prompt on the way."""
+    style = StyleParams(
+        prompt="ink", negative_prompt="oil", strength=0.6, steps=2, guidance_scale=1.4,
+        noise="warped", deflicker=0.6, travel=0.1,
+    )  # fmt: skip
+    results: list[EngineResult] = []
+    for session in ("ann", "ben"):
+        engine.open(session)
+    for number in range(5):
+        for seed, session in enumerate(("ann", "ben")):
+            image = np.roll(picture(seed), 2 * number, 1)
+            changed = session == "ann" and number > 1
+            given = replace(style, prompt="night" if changed else "ink")
+            engine.submit(session, number, image, given, arrived=number / 30)
+        results += drain(engine)
+    return sorted(results, key=lambda result: (result.session, result.number))
+
+
+@pytest.mark.parametrize(("device", "backend"), BACKENDS)
+def test_what_looks_back_shows_the_same_on_every_backend(
+    bench: Bench, device: str, backend: str
+) -> None:
+    engines = [
+        build_engine(bench.config("sd15", device=device, backend=name))
+        for name in (backend, "eager")
+    ]
+
+    one, other = (live(engine) for engine in engines)
+
+    assert [r.number for r in one] == [r.number for r in other] == [*range(5), *range(5)]
+    apart = [mean_levels_apart(a.image, b.image) for a, b in zip(one, other, strict=True)]
+    assert max(apart) <= (0 if device == "cpu" else 1)
+    assert mean_levels_apart(one[2].image, one[4].image) > 1  # there is something to agree on
+    assert mean_levels_apart(one[4].image, one[9].image) > 1
+
+
+@pytest.mark.parametrize(("device", "backend"), BACKENDS)
+def test_sdxl_shows_on_a_device_what_eager_shows_on_the_cpu(
+    bench: Bench, device: str, backend: str
+) -> None:
+    engine = build_engine(bench.config("sdxl", device=device, backend=backend))
+    style = StyleParams(prompt="ink", strength=0.6, steps=2, guidance_scale=1.0, deflicker=0.0)
+
+    shown = alone(engine, picture(), style)
+
+    expected = alone(bench.engine("sdxl")[0], picture(), style)
+    assert mean_levels_apart(shown, expected) <= (0 if device == "cpu" else 2)
+    assert mean_levels_apart(shown, np.zeros_like(shown)) > 4  # not black
+
+
+def mean_levels_apart(one: Image, other: Image) -> float:
+    return float(np.abs(one.astype(float) - other.astype(float)).mean())

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from diffusers import DDPMScheduler
 
 from pipeline.errors import ModelError
 from pipeline.guidance import choose, guide, needs_negative_row
@@ -35,6 +36,38 @@ def test_a_low_strength_has_room_for_few_steps_and_none_for_nothing() -> None:
 def test_an_unknown_schedule_is_refused_by_name(wrong: dict[str, str]) -> None:
     with pytest.raises(ModelError, match=next(iter(wrong.values()))):
         Schedule(SD | wrong)
+
+
+def test_a_schedule_without_signal_at_its_end_is_that_of_diffusers() -> None:
+    config = SD | {"rescale_betas_zero_snr": True, "prediction_type": "v_prediction"}
+    theirs = DDPMScheduler(**config).alphas_cumprod.double()
+    steps = Schedule(config).steps(1.0, 50)
+
+    assert (steps[0].a, steps[0].b) == (0.0, 1.0)  # pure noise
+    for step in steps:
+        assert step.a**2 == pytest.approx(float(theirs[int(step.timestep)]), abs=1e-5)
+    plain = Schedule(SD).steps(0.02, 1)[0]
+    assert steps[-1].a == pytest.approx(plain.a, abs=0.001)  # the other end stays
+
+
+def test_pure_noise_that_a_network_must_name_is_refused() -> None:
+    with pytest.raises(ModelError, match="rescale_betas_zero_snr with prediction_type 'epsilon'"):
+        Schedule(SD | {"rescale_betas_zero_snr": True})
+
+
+def test_betas_that_a_model_was_trained_with_are_taken() -> None:
+    betas = torch.linspace(0.001, 0.02, 1000).tolist()
+    found = Schedule(SD | {"trained_betas": betas}).steps(0.5, 2)
+    plain = {"beta_schedule": "linear", "beta_start": 0.001, "beta_end": 0.02}
+
+    for one, other in zip(found, Schedule(plain).steps(0.5, 2), strict=True):
+        assert one.a == pytest.approx(other.a, rel=1e-4)
+
+
+@pytest.mark.parametrize("wrong", ["many", [0.1, "b"], [[0.1] * 60], [0.1], [2.0] * 60, [None]])
+def test_betas_that_are_none_are_refused(wrong: object) -> None:
+    with pytest.raises(ModelError, match="trained_betas"):
+        Schedule(SD | {"trained_betas": wrong})
 
 
 def test_residual_guidance_equals_its_recursion() -> None:

@@ -163,6 +163,15 @@ def test_what_is_left_decides_how_many_sessions_fit(bench: Bench) -> None:
     assert build_engine(config).info.places is None  # a CPU
 
 
+def test_what_a_warm_up_left_to_pytorch_counts_as_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (1000, 8000))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 700)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 400)
+
+    assert vram.free_memory(CUDA) == 1300
+    assert vram.free_memory(CPU) is None
+
+
 def test_more_rows_and_pixels_take_more() -> None:
     small, large = EngineConfig(), EngineConfig(width=512, height=512, max_rows=16)
     folder = open_folder(small)

@@ -1,0 +1,77 @@
+"""Which picture the noise's anchor is compared with, and how much noise is drawn."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from pipeline import session_noise
+from pipeline.flow import FrameMotion, InputFlow, reduce
+from pipeline.params import StyleParams
+from pipeline.session_noise import CarriedNoise, SessionNoise
+from tests.pipeline.conftest import picture
+
+SIDE = 64
+
+
+class OpenGate:
+    """Lets all motion pass, and remembers which pictures it was asked to compare."""
+
+    asked: list[tuple[Tensor, Tensor]]
+
+    def __init__(self, anchor: Tensor, current: Tensor, noise: float) -> None:
+        self._pictures = (anchor, current)
+
+    def __call__(self, ahead: Tensor, back: Tensor) -> tuple[Tensor, Tensor]:
+        self.asked.append(self._pictures)
+        return ahead, back
+
+
+def zoom(scale: float) -> FrameMotion:
+    """Motion of a picture that grows about its centre."""
+    y, x = np.mgrid[:SIDE, :SIDE].astype(np.float32) - (SIDE - 1) / 2
+    there = np.stack([x, y], -1) * np.float32(scale - 1)
+    back = np.stack([x, y], -1) * np.float32(1 / scale - 1)
+    known = np.ones((SIDE, SIDE), np.bool_)
+    return FrameMotion(there, back, known, np.zeros((SIDE, SIDE), np.float32), is_cut=False)
+
+
+def test_an_anchor_that_is_moved_on_the_way_brings_its_picture(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Three frames of a fast zoom need more children than are stored."""
+    monkeypatch.setattr(session_noise, "Gate", OpenGate)
+    monkeypatch.setattr(OpenGate, "asked", [], raising=False)
+    params = StyleParams(noise="warped", steps=1)
+    carried = CarriedNoise(params, (4, SIDE // 4, SIDE // 4), torch.device("cpu"), factor=4)
+    flow, seen, anchored = InputFlow(), [], []
+    for number in range(5):
+        flow.grey = reduce(picture(number))
+        seen.append(carried._working(flow.grey))
+        OpenGate.asked.clear()
+        carried.follow(flow, zoom(1.7) if number else None)
+        assert carried._anchor is not None
+        anchored.append([n for n, each in enumerate(seen) if torch.equal(each, carried._anchor)])
+        if len(OpenGate.asked) == 2:
+            break
+
+    old, new = OpenGate.asked  # the anchor was too old, so the frame before became it
+    assert torch.equal(old[0], seen[anchored[-2][0]])
+    assert torch.equal(new[0], seen[-2])
+    assert anchored[-2] != [len(seen) - 2]
+    assert anchored[-1] == [len(seen) - 2]
+    OpenGate.asked.clear()
+    flow.grey = reduce(picture(9))
+    carried.follow(flow, zoom(1.0))
+    assert torch.equal(OpenGate.asked[0][0], seen[-2])  # and it stays so
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+def test_fresh_noise_has_one_field_for_each_step(steps: int) -> None:
+    noise = SessionNoise((4, 8, 8), torch.device("cpu"), 4)
+    params = StyleParams(noise="fresh", steps=steps)
+
+    one, other = noise.still(params), noise.still(params)
+
+    assert one.shape == (steps, 4, 8, 8)
+    assert not torch.equal(one, other)

@@ -1,6 +1,6 @@
 """Measure the shipped model on people and rooms that training never saw.
 
-    python -m pipeline.embedded.evaluate [--json] [--sheet docs/styles.jpg] [--quick]
+    python -m pipeline.embedded.evaluate [--json] [--sheet styles.png] [--quick]
 
 psnr_…          what the autoencoder keeps of webcam frames and of styled pictures, in dB
 identity_psnr   how near an empty prompt comes to the picture itself

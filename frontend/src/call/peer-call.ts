@@ -79,9 +79,7 @@ export class PeerCall {
     sound: MediaStreamTrack | null,
     wishes: Wishes,
   ): Promise<void> {
-    const relays = await iceServers();
-    if (this.closed) return;
-    this.connection.setConfiguration({ ...CONFIGURATION, iceServers: relays });
+    await this.takeRelays();
     const transceiver = this.connection.addTransceiver(track, { direction: "sendrecv" });
     preferCheapCodecs(transceiver);
     this.picture = transceiver.sender;
@@ -96,6 +94,11 @@ export class PeerCall {
     this.session = answer;
     if (!this.opened) this.late = window.setTimeout(() => this.lose(), CONNECTING);
     await this.connection.setRemoteDescription({ type: "answer", sdp: answer.sdp });
+  }
+
+  private async takeRelays(): Promise<void> {
+    const relays = await iceServers();
+    if (!this.closed) this.connection.setConfiguration({ ...CONFIGURATION, iceServers: relays });
   }
 
   /** The control channel takes messages, and what is sent may be replaced. */

@@ -34,6 +34,11 @@ export function Notice({ live, onOpen, onHurry, onToken }: NoticeProps) {
             <Button onClick={onHurry}>{STRINGS.retryNow}</Button>
           </p>
         )}
+        {live.phase.id !== undefined && (
+          <p className="text-xs text-muted select-all">
+            {live.phase.id}
+          </p>
+        )}
       </div>
     </div>
   );

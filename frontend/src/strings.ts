@@ -15,6 +15,7 @@ export const STRINGS = {
   goesIn: "What goes in",
   comesOut: "What comes out",
   chooseCamera: "Camera device",
+  chooseMicrophone: "Microphone device",
   size: "Size",
   sizeHint: "Pixels of the shorter side: a larger picture has more detail and fewer frames a second",
   sizeComing: "The new size is being made ready; the old one is shown until then",
@@ -91,8 +92,10 @@ export const STRINGS = {
   fps: "fps",
   latency: "latency",
   latencyHint: "Age of the input frame when its result is sent (p50), plus the way there and back",
-  dropped: "dropped",
-  droppedHint: "Camera frames that a newer one replaced before their turn: nothing queues up",
+  latencyP95: "p95",
+  latencyP95Hint: "The latency that 95 of 100 frames keep within",
+  dropped: "left out",
+  droppedHint: "Frames of the source that a newer one replaced before their turn: the newest picture wins, nothing queues up",
   skipped: "skipped",
   skippedHint: "Frames that repeat the one before, because the picture hardly changed",
   flicker: "flicker",
@@ -309,6 +312,7 @@ export const STRINGS = {
   wrong: {
     noJson: "it is not readable; it may have been cut when it was copied.",
     noFile: "it is no JSON.",
+    tooLarge: (megabytes: number): string => `it is larger than ${megabytes} MB, which no file of saved looks is.`,
     noLooks: (kind: string): string =>
       `it is no file of saved looks ("kind": "${kind}" and a list "looks" are expected).`,
     noName: (longest: number): string => `a name of 1 to ${longest} characters is missing.`,

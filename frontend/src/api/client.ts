@@ -31,12 +31,15 @@ export class Refused extends Error {
   readonly status: number;
   readonly code: string;
   readonly retryAfter: number | undefined;
+  /** Under which the server's log has it. */
+  readonly id: string | undefined;
 
-  constructor(status: number, code: string, detail: string, retryAfter?: number) {
+  constructor(status: number, code: string, detail: string, retryAfter?: number, id?: string) {
     super(detail);
     this.status = status;
     this.code = code;
     this.retryAfter = retryAfter;
+    this.id = id;
   }
 }
 
@@ -68,7 +71,7 @@ async function refusalOf(answer: Response): Promise<Refused> {
   const after = Number.isFinite(wait) && wait > 0 ? wait : undefined;
   try {
     const problem = (await answer.json()) as Schemas["Problem"];
-    return new Refused(answer.status, problem.code, problem.detail, after);
+    return new Refused(answer.status, problem.code, problem.detail, after, problem.request_id);
   } catch {
     return new Refused(answer.status, "unknown", answer.statusText, after);
   }

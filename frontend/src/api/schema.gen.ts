@@ -580,6 +580,8 @@ export interface components {
             code: string;
             /** Detail */
             detail: string;
+            /** Id */
+            id: string;
             /** Seq */
             seq: number | null;
             /**
@@ -1154,6 +1156,8 @@ export interface components {
             position: number | null;
             /** Problem */
             problem: string | null;
+            /** Problem Id */
+            problem_id?: string | null;
             /** Sound */
             sound: boolean;
             /**

@@ -36,6 +36,8 @@ export interface LiveState {
   lostOutputs: readonly OutputKind[];
   /** What is heard with the picture; it is never played here, only sent on and recorded. */
   sound: Sound;
+  /** Which microphone is heard; empty where none is or the browser does not say. */
+  microphone: string;
   muted: boolean;
   /** Lets an overlay watch this session; null while there is none. */
   viewer: Viewer | null;
@@ -59,7 +61,7 @@ export interface StyleLink {
 export const IDLE: LiveState = {
   phase: { state: "idle" }, source: null, sourceProblem: null, output: null, stats: null, size: null,
   resizing: false, sizeProblem: null, engine: "running", outputs: [], lostOutputs: [], sound: "off",
-  muted: false, viewer: null, roundTrip: null, retryAt: null,
+  microphone: "", muted: false, viewer: null, roundTrip: null, retryAt: null,
 };
 
 /** Say whether an output still goes, or tries to. */

@@ -94,12 +94,13 @@ const style: StyleLink = {
 };
 
 /** A track as far as a call needs it; `end` is what a browser does when somebody unplugs it. */
-const newTrack = () => {
+const newTrack = (deviceId = "") => {
   let ended = nothing;
   const listen = (_: string, run: () => void): void => {
     ended = run;
   };
-  return { addEventListener: listen, stop: vi.fn(), enabled: true, end: () => ended() };
+  const getSettings = (): MediaTrackSettings => ({ deviceId });
+  return { addEventListener: listen, stop: vi.fn(), enabled: true, getSettings, end: () => ended() };
 };
 
 function newSource(kind: Source["kind"], voice?: object) {
@@ -268,6 +269,26 @@ describe("Live", () => {
     await live.use(() => Promise.resolve(newSource("screen", newTrack()).source));
     expect(live.get().sound).toBe("source");
     expect(voice.stop).toHaveBeenCalledTimes(2);
+  });
+
+  it("takes another microphone in place of one, and keeps the one that was where there is no other", async () => {
+    const live = await goLive();
+    const [first, second] = [newTrack("first"), newTrack("second")];
+    const given = (voice: object): object => ({ getAudioTracks: () => [voice], getTracks: () => [voice] });
+    const ask = vi.fn().mockResolvedValueOnce(given(first)).mockResolvedValueOnce(given(second));
+    vi.stubGlobal("navigator", { mediaDevices: { getUserMedia: ask } });
+    await live.hear("microphone");
+    await live.hear("microphone", "first"); // it is that one: nobody is asked
+    await live.hear("microphone", "second");
+    expect(ask.mock.calls).toEqual([[{ audio: true }], [{ audio: { deviceId: { exact: "second" } } }]]);
+    expect(first.stop).toHaveBeenCalledTimes(1);
+    expect(live.get().microphone).toBe("second");
+    expect(last().sent.at(-1)).toBe(second);
+
+    ask.mockRejectedValueOnce(new DOMException("unplugged", "OverconstrainedError"));
+    await expect(live.hear("microphone", "third")).rejects.toThrow("unplugged");
+    expect(second.stop).not.toHaveBeenCalled();
+    expect(live.get()).toMatchObject({ sound: "microphone", microphone: "second" });
   });
 
   it("keeps what brings a session back when an older offer is answered late", async () => {

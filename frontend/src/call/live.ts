@@ -87,11 +87,11 @@ export class Live extends Store<LiveState> {
     } else await this.connect();
   }
 
-  /** Choose what is heard with the picture. Throws what the browser says of a microphone. */
-  async hear(sound: Sound): Promise<void> {
+  /** Choose what is heard with the picture, and of microphones which. Throws what the browser says of one. */
+  async hear(sound: Sound, deviceId?: string): Promise<void> {
     if (sound !== "microphone") this.microphone.drop();
-    else if (!(await this.microphone.open())) return;
-    this.set({ sound });
+    else if (!(await this.microphone.open(deviceId))) return;
+    this.set({ sound, microphone: this.microphone.deviceId });
     await this.sendSound();
   }
 

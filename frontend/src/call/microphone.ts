@@ -7,19 +7,31 @@ export class Microphone {
     return this.stream?.getAudioTracks()[0] ?? null;
   }
 
-  /** Resolves to whether it is still wanted once the person has answered. Throws what the browser says. */
-  async open(): Promise<boolean> {
+  /** Which one it is; empty where there is none or the browser does not say. */
+  get deviceId(): string {
+    return this.track?.getSettings().deviceId ?? "";
+  }
+
+  /**
+   * Ask for one, by name or whichever the browser gives; one that is open goes on until another is there.
+   * Resolves to whether it is still wanted once the person has answered. Throws what the browser says.
+   */
+  async open(deviceId?: string): Promise<boolean> {
     const asked = ++this.asked;
-    if (this.stream) return true;
+    if (this.stream && (deviceId === undefined || deviceId === this.deviceId)) return true;
     let stream: MediaStream;
     try {
-      stream = await navigator.mediaDevices.getUserMedia({ audio: true });
+      const audio = deviceId === undefined ? true : { deviceId: { exact: deviceId } };
+      stream = await navigator.mediaDevices.getUserMedia({ audio });
     } catch (error) {
       if (asked === this.asked) throw error;
       return false;
     }
-    if (asked === this.asked) this.stream = stream;
-    else release(stream);
+    if (asked !== this.asked) release(stream);
+    else {
+      if (this.stream) release(this.stream);
+      this.stream = stream;
+    }
     return asked === this.asked;
   }
 

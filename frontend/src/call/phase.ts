@@ -6,8 +6,10 @@ export type MediaProblem = "refused" | "missing" | "busy" | "system";
 /** Why a call is made again: nobody answers, media does not get through, or no frames came from here. */
 export type Gone = "server" | "media" | "idle";
 
-/** What the page is doing, for the person in front of it. */
-export type Phase =
+/** What the page is doing, for the person in front of it. `id`: of a refusal, in the server's log. */
+export type Phase = { id?: string | undefined } & Doing;
+
+type Doing =
   | { state: "idle" }
   | { state: "asking" }
   | { state: "denied"; reason: MediaProblem }
@@ -45,6 +47,11 @@ export interface Retry {
 
 /** What a refused offer means, and whether to try again. */
 export function afterRefusal(refused: Refused, attempt: number): Retry {
+  const { phase, after } = meaning(refused, attempt);
+  return { phase: { ...phase, id: refused.id }, after };
+}
+
+function meaning(refused: Refused, attempt: number): Retry {
   const wait = refused.retryAfter === undefined ? backoff(attempt) : refused.retryAfter * 1000;
   if (refused.status === 401) return { phase: { state: "unauthorised" }, after: null };
   if (refused.code === "engine_failed") {

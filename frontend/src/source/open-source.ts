@@ -94,11 +94,6 @@ export async function openFile(file: File): Promise<Source> {
   };
 }
 
-export async function listCameras(): Promise<MediaDeviceInfo[]> {
-  const devices = await navigator.mediaDevices.enumerateDevices();
-  return devices.filter((device) => device.kind === "videoinput" && device.deviceId !== "");
-}
-
 function fromStream(kind: "camera" | "screen", stream: MediaStream): Source {
   return { kind, stream, stop: () => stopTracks(stream) };
 }

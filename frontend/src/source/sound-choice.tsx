@@ -6,13 +6,15 @@ import { STRINGS } from "@/strings";
 import { Button, INPUT } from "@/ui/controls";
 import { Icon } from "@/ui/icons";
 
+import { DeviceChoice } from "./device-choice";
+
 /** What is heard with the picture, and a switch that silences it. */
 export function SoundChoice({ live, state }: { live: Live; state: LiveState }) {
   const [refused, setRefused] = useState(false);
   const given = (state.source?.stream.getAudioTracks().length ?? 0) > 0;
-  const choose = async (sound: Sound): Promise<void> => {
+  const choose = async (sound: Sound, deviceId?: string): Promise<void> => {
     try {
-      await live.hear(sound);
+      await live.hear(sound, deviceId);
       setRefused(false);
     } catch {
       setRefused(true); // nothing changed
@@ -32,6 +34,15 @@ export function SoundChoice({ live, state }: { live: Live; state: LiveState }) {
         <option value="microphone">{STRINGS.sounds.microphone}</option>
         {given && <option value="source">{STRINGS.sounds.source}</option>}
       </select>
+      {state.sound === "microphone" && (
+        <DeviceChoice
+          kind="audioinput"
+          label={STRINGS.chooseMicrophone}
+          testId="microphone-device"
+          value={state.microphone}
+          onChoose={(deviceId) => void choose("microphone", deviceId)}
+        />
+      )}
       {state.sound !== "off" && (
         <Button
           data-testid="mute"

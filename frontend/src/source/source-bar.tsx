@@ -1,11 +1,12 @@
-import { useEffect, useRef, useState } from "react";
+import { useRef } from "react";
 
 import type { Source } from "@/call/live-state";
 import { STRINGS } from "@/strings";
-import { Button, INPUT } from "@/ui/controls";
+import { Button } from "@/ui/controls";
 import { Icon } from "@/ui/icons";
 
-import { canShareScreen, listCameras, openCamera, openFile, openScreen } from "./open-source";
+import { DeviceChoice } from "./device-choice";
+import { canShareScreen, openCamera, openFile, openScreen } from "./open-source";
 
 type Open = (open: () => Promise<Source>) => void;
 
@@ -58,31 +59,15 @@ export function SourceButtons({ onOpen, active, large = false }: SourceButtonsPr
   );
 }
 
-/** Which camera, once the browser tells their names. */
+/** Which camera, where there are several. */
 export function CameraChoice({ source, onOpen }: { source: Source; onOpen: Open }) {
-  const [cameras, setCameras] = useState<MediaDeviceInfo[]>([]);
-  useEffect(() => {
-    const update = (): void => void listCameras().then(setCameras, () => undefined);
-    update();
-    navigator.mediaDevices.addEventListener("devicechange", update);
-    return () => navigator.mediaDevices.removeEventListener("devicechange", update);
-  }, [source]);
-  if (cameras.length < 2) return null;
   return (
-    <select
-      aria-label={STRINGS.chooseCamera}
-      className={`${INPUT} !w-24 text-sm`}
+    <DeviceChoice
+      kind="videoinput"
+      label={STRINGS.chooseCamera}
+      testId="camera-device"
       value={source.stream.getVideoTracks()[0]?.getSettings().deviceId ?? ""}
-      onChange={(event) => {
-        const { value } = event.target;
-        onOpen(() => openCamera(value));
-      }}
-    >
-      {cameras.map(({ deviceId, label }) => (
-        <option key={deviceId} value={deviceId}>
-          {label}
-        </option>
-      ))}
-    </select>
+      onChoose={(deviceId) => onOpen(() => openCamera(deviceId))}
+    />
   );
 }

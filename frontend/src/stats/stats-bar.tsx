@@ -13,17 +13,22 @@ const COLOURS: Record<string, string> = {
 /** Live figures, twice a second. */
 export function StatsBar({ stats, roundTrip }: { stats: Stats | null; roundTrip: number | null }) {
   if (!stats) return null;
-  const age = stats.age_ms.p50;
-  const latency = age === null ? null : age + (roundTrip ?? 0);
+  const latency = (age: number | null): string => (age === null ? "–" : (age + (roundTrip ?? 0)).toFixed(0));
   return (
     <div className="flex flex-wrap items-center gap-x-6 gap-y-2 text-sm text-muted tabular-nums">
       <Figure testId="fps-in" value={stats.fps_in.toFixed(0)} label={`${STRINGS.fps} ${STRINGS.fpsIn}`} />
       <Figure testId="fps-out" value={stats.fps_out.toFixed(0)} label={`${STRINGS.fps} ${STRINGS.fpsOut}`} />
       <Figure
         testId="latency"
-        value={latency === null ? "–" : latency.toFixed(0)}
+        value={latency(stats.age_ms.p50)}
         label={`ms ${STRINGS.latency}`}
         hint={STRINGS.latencyHint}
+      />
+      <Figure
+        testId="latency-p95"
+        value={latency(stats.age_ms.p95)}
+        label={`ms ${STRINGS.latencyP95}`}
+        hint={STRINGS.latencyP95Hint}
       />
       <Figure
         testId="dropped"

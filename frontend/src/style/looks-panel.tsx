@@ -6,7 +6,7 @@ import { Button, INPUT } from "@/ui/controls";
 import { download } from "@/ui/download";
 
 import { Chip } from "./history-list";
-import { LONGEST_NAME, savedLooks as looks, parseLooks, put, writeLooks } from "./looks";
+import { LONGEST_NAME, savedLooks as looks, put, readLooks, writeLooks } from "./looks";
 
 interface LooksPanelProps {
   style: Style;
@@ -27,7 +27,7 @@ export function LooksPanel({ style, onPick }: LooksPanelProps) {
   };
   const read = async (file: File): Promise<void> => {
     try {
-      const read = parseLooks(await file.text());
+      const read = await readLooks(file);
       looks.set(read.reduce(put, looks.get()));
       setMessage(STRINGS.looksRead(read.length));
     } catch (error) {

@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from "vitest";
 
-import { type Look, newLooks, parseLooks, put, writeLooks } from "./looks";
+import { type Look, newLooks, parseLooks, put, readLooks, writeLooks } from "./looks";
 import { DEFAULTS } from "./style-store";
 
 const INK: Look = { name: "Ink", style: { ...DEFAULTS, prompt: "ink", steps: 2 } };
@@ -12,6 +12,12 @@ describe("looks", () => {
 
   it("come back from the file they were written to", () => {
     expect(parseLooks(writeLooks([INK, NEON]))).toEqual([INK, NEON]);
+  });
+
+  it("are not read from a file that is too large", async () => {
+    const padded = (bytes: number): File => new File([writeLooks([INK]).padEnd(bytes)], "looks.json");
+    await expect(readLooks(padded(1_000_000))).resolves.toEqual([INK]);
+    await expect(readLooks(padded(1_000_001))).rejects.toThrow(/larger than 1 MB/);
   });
 
   it("are sorted, and a name is there once", () => {

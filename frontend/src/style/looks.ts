@@ -13,6 +13,7 @@ export interface Look {
 
 const KIND = "restyle-looks";
 export const LONGEST_NAME = 60;
+const LARGEST = 1_000_000; // bytes: over a thousand looks
 
 export const newLooks = (): KeptList<Look> => new KeptList("restyle.looks", isLook);
 
@@ -26,7 +27,13 @@ export function put(looks: readonly Look[], look: Look): readonly Look[] {
 export const writeLooks = (looks: readonly Look[]): string =>
   JSON.stringify({ kind: KIND, version: 1, looks }, null, 2);
 
-/** Read a file of looks; all or nothing. Throws NoStyle, which says what is wrong and where. */
+/** Read a file that somebody chose. Throws NoStyle, before it reads one that is too large. */
+export async function readLooks(file: File): Promise<readonly Look[]> {
+  if (file.size > LARGEST) throw new NoStyle(STRINGS.wrong.tooLarge(LARGEST / 1e6));
+  return parseLooks(await file.text());
+}
+
+/** Read the text of such a file; all or nothing. Throws NoStyle, which says what is wrong and where. */
 export function parseLooks(text: string): readonly Look[] {
   let file: unknown;
   try {

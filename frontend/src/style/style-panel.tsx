@@ -14,12 +14,13 @@ import { styleLink } from "./style-link";
 import type { StyleStore } from "./style-store";
 
 const SEEDS = 2 ** 31;
-const SIMILAR = 0.98; // cosine similarity; the default of StreamDiffusion
+const SIMILAR = 0.98; // cosine similarity, once it is switched on; the default of StreamDiffusion
 
 export function StylePanel({ store, info }: { store: StyleStore; info: Info | null }) {
   const { style, pending, frame, hint, problem, defaults } = useSyncExternalStore(store.subscribe, store.get);
   const back = (key: keyof Style): (() => void) | undefined =>
     style[key] === defaults[key] ? undefined : () => store.resetOne(key);
+  const likeness = defaults.similarity_filter || SIMILAR;
   return (
     <section aria-label={STRINGS.prompt} className="flex flex-col gap-5">
       <PromptBox
@@ -69,7 +70,7 @@ export function StylePanel({ store, info }: { store: StyleStore; info: Info | nu
           onChange={(steps) => store.change({ steps })}
         />
       </div>
-      <Field label={STRINGS.negative}>
+      <Field label={STRINGS.negative} testId="negative" onReset={back("negative_prompt")}>
         {(id) => (
           <input
             id={id}
@@ -84,7 +85,7 @@ export function StylePanel({ store, info }: { store: StyleStore; info: Info | nu
       </Field>
       <div className="flex items-end gap-2">
         <div className="grow">
-          <Field label={STRINGS.seed}>
+          <Field label={STRINGS.seed} testId="seed" onReset={back("seed")}>
             {(id) => (
               <SeedInput
                 id={id}
@@ -132,7 +133,7 @@ export function StylePanel({ store, info }: { store: StyleStore; info: Info | nu
             onChange={(seed_blend) => store.change({ seed_blend })}
           />
           {style.seed_blend > 0 && (
-            <Field label={STRINGS.blendSeed}>
+            <Field label={STRINGS.blendSeed} testId="blend-seed" onReset={back("blend_seed")}>
               {(id) => (
                 <SeedInput
                   id={id}
@@ -160,6 +161,7 @@ export function StylePanel({ store, info }: { store: StyleStore; info: Info | nu
               hint={STRINGS.searchHint}
               testId="deflicker-search"
               checked={style.deflicker_search}
+              onReset={back("deflicker_search")}
               onChange={(deflicker_search) => store.change({ deflicker_search })}
             />
           )}
@@ -179,6 +181,7 @@ export function StylePanel({ store, info }: { store: StyleStore; info: Info | nu
             names={STRINGS.noises}
             value={style.noise}
             testId="noise"
+            onReset={back("noise")}
             onChange={(noise) => store.change({ noise })}
           />
           {style.noise === "warped" && (
@@ -199,7 +202,8 @@ export function StylePanel({ store, info }: { store: StyleStore; info: Info | nu
             hint={STRINGS.similarHint}
             testId="similarity-filter"
             checked={style.similarity_filter > 0}
-            onChange={(on) => store.change({ similarity_filter: on ? SIMILAR : 0 })}
+            onReset={back("similarity_filter")}
+            onChange={(on) => store.change({ similarity_filter: on ? likeness : 0 })}
           />
           {style.similarity_filter > 0 && (
             <Slider
@@ -207,6 +211,11 @@ export function StylePanel({ store, info }: { store: StyleStore; info: Info | nu
               hint={STRINGS.similarAtHint}
               testId="similarity"
               value={style.similarity_filter}
+              onReset={
+                style.similarity_filter === likeness
+                  ? undefined
+                  : () => store.change({ similarity_filter: likeness })
+              }
               min={0.9}
               max={1}
               step={0.005}

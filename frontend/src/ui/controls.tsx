@@ -27,7 +27,14 @@ export function Button({ look = "plain", pressed, className = "", ...rest }: But
   );
 }
 
-interface SliderProps {
+interface Resettable {
+  /** Given while the value is not the default: puts it back. */
+  onReset?: (() => void) | undefined;
+}
+
+const NAMED = "mb-1 flex items-center gap-1.5 text-sm"; // the line above an input
+
+interface SliderProps extends Resettable {
   label: string;
   hint: string;
   value: number;
@@ -36,17 +43,15 @@ interface SliderProps {
   step: number;
   testId: string;
   onChange: (value: number) => void;
-  /** Given while the value is not the default: puts it back. */
-  onReset?: (() => void) | undefined;
 }
 
 export function Slider({ label, hint, value, testId, onChange, onReset, ...range }: SliderProps) {
   const id = useId();
   return (
     <div title={hint}>
-      <div className="mb-1 flex items-center gap-1.5 text-sm">
+      <div className={NAMED}>
         <label htmlFor={id}>{label}</label>
-        {onReset && <ResetButton label={label} testId={testId} onClick={onReset} />}
+        <ResetButton label={label} testId={testId} onReset={onReset} />
         <output htmlFor={id} className="ml-auto text-muted tabular-nums">
           {value}
         </output>
@@ -64,7 +69,7 @@ export function Slider({ label, hint, value, testId, onChange, onReset, ...range
   );
 }
 
-interface CheckboxProps {
+interface CheckboxProps extends Resettable {
   label: string;
   hint: string;
   testId: string;
@@ -72,29 +77,32 @@ interface CheckboxProps {
   onChange: (on: boolean) => void;
 }
 
-export function Checkbox({ label, hint, testId, checked, onChange }: CheckboxProps) {
+export function Checkbox({ label, hint, testId, checked, onChange, onReset }: CheckboxProps) {
   return (
-    <label className="flex items-center gap-3 text-sm" title={hint}>
-      <input
-        type="checkbox"
-        data-testid={testId}
-        className="size-4 accent-accent"
-        checked={checked}
-        onChange={(event) => onChange(event.target.checked)}
-      />
-      {label}
-    </label>
+    <div className="flex items-center gap-1.5 text-sm" title={hint}>
+      <label className="flex items-center gap-3">
+        <input
+          type="checkbox"
+          data-testid={testId}
+          className="size-4 accent-accent"
+          checked={checked}
+          onChange={(event) => onChange(event.target.checked)}
+        />
+        {label}
+      </label>
+      <ResetButton label={label} testId={testId} onReset={onReset} />
+    </div>
   );
 }
 
-interface ResetProps {
+interface ResetProps extends Resettable {
   label: string;
   testId: string;
-  onClick: () => void;
 }
 
-/** Puts one control back to its default. */
-export function ResetButton({ label, testId, onClick }: ResetProps) {
+/** Puts one control back to its default; nothing while it has it. */
+function ResetButton({ label, testId, onReset }: ResetProps) {
+  if (!onReset) return null;
   const text = STRINGS.resetOne(label);
   return (
     <button
@@ -102,27 +110,35 @@ export function ResetButton({ label, testId, onClick }: ResetProps) {
       data-testid={`reset-${testId}`}
       aria-label={text}
       title={text}
-      onClick={onClick}
-      className="grid size-6 place-items-center rounded-full text-muted transition hover:bg-line/50 hover:text-ink"
+      onClick={onReset}
+      className="-my-0.5 grid size-6 place-items-center rounded-full text-muted transition hover:bg-line/50 hover:text-ink"
     >
       <Icon name="undo" size={14} />
     </button>
   );
 }
 
-export function Field({ label, children }: { label: string; children: (id: string) => ReactNode }) {
+interface FieldProps extends Resettable {
+  label: string;
+  /** Of what is in it; a field without has no reset. */
+  testId?: string;
+  children: (id: string) => ReactNode;
+}
+
+export function Field({ label, testId = "", children, onReset }: FieldProps) {
   const id = useId();
   return (
     <div>
-      <label htmlFor={id} className="mb-1 block text-sm">
-        {label}
-      </label>
+      <div className={NAMED}>
+        <label htmlFor={id}>{label}</label>
+        <ResetButton label={label} testId={testId} onReset={onReset} />
+      </div>
       {children(id)}
     </div>
   );
 }
 
-interface ChoiceProps<Name extends string> {
+interface ChoiceProps<Name extends string> extends Resettable {
   label: string;
   /** What each is called, in the order in which they stand. */
   names: Readonly<Record<Name, string>>;
@@ -132,9 +148,10 @@ interface ChoiceProps<Name extends string> {
 }
 
 /** One of a few, by name. */
-export function Choice<Name extends string>({ label, names, value, testId, onChange }: ChoiceProps<Name>) {
+export function Choice<Name extends string>(props: ChoiceProps<Name>) {
+  const { label, names, value, testId, onChange, onReset } = props;
   return (
-    <Field label={label}>
+    <Field label={label} testId={testId} onReset={onReset}>
       {(id) => (
         <select
           id={id}

@@ -31,6 +31,7 @@ _SERVE = (
     ("--sessions", int, "how many at once; 0: from the measured speed"),
     ("--viewers", int, "how many may watch one session over WHEP"),
     ("--recordings", Path, "folder that sessions may record into; without it none is recorded"),
+    ("--recordings-days", int, "days until recordings are removed; 0: they are kept (default)"),
     ("--stream-targets", str, "servers that sessions may stream to, rtmp[s]://host/path, by comma"),
     ("--stream-kbps", int, "bitrate of a stream to such a server"),
     ("--virtual-camera", str, "device of the virtual camera; default: the first that is free"),
@@ -107,6 +108,10 @@ def parser() -> argparse.ArgumentParser:
     consistency.add_argument("input", type=Path)
     consistency.add_argument("stylized", type=Path)
     consistency.add_argument("--json", action="store_true")
+    consistency.add_argument(
+        "--baseline", type=Path, help="the same film unsmoothed: is the result as sharp and lively?"
+    )
+    consistency.add_argument("--plot", type=Path, help="a PNG file: the figures of every frame")
     bench = commands.add_parser("bench", help="measure on this machine, as JSON")
     _add_bench(bench.add_subparsers(dest="subject", required=True))
     top = commands.add_parser("top", help="show the sessions of a running server")
@@ -184,7 +189,7 @@ def _run(command: str, given: dict[str, Any]) -> int:
         from server.consistency import consistency
 
         return consistency(
-            Path(str(given["input"])), Path(str(given["stylized"])), bool(given["json"])
+            given["input"], given["stylized"], given["json"], given["baseline"], given["plot"]
         )
     if command == "bench" and given.pop("subject") == "latency":
         from server.asking import Asking

@@ -6,12 +6,11 @@ from collections import Counter
 from collections.abc import MutableMapping
 from typing import Any
 
-from server.errors import new_request_id
+from server.errors import METHODS, new_request_id
 from server.guard import App, Receive, Scope, Send
 from server.logs import of_request
 
 logger = logging.getLogger(__name__)
-_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 Answers = Counter[tuple[str, int]]  # (method, status): how often
 
@@ -43,7 +42,7 @@ class Access:
                 raise
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
-        method = scope["method"] if scope["method"] in _METHODS else "other"
+        method = scope["method"] if scope["method"] in METHODS else "other"
         self._answers[method, status] += 1
         # the template, not the path: what a stranger asks for may hold anything
         route = getattr(scope.get("route"), "path", "-")

@@ -3,11 +3,12 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from socket import socket
+from typing import Any
 
 from aiortc import RTCIceServer
 from fastapi import FastAPI, Request
@@ -18,6 +19,7 @@ from server import errors
 from server.access import Access
 from server.auth import Codes, Guesses, load_token
 from server.guard import Guard
+from server.kept_recordings import remove_old
 from server.logs import set_up
 from server.osc import Osc
 from server.routes import (
@@ -77,15 +79,16 @@ def create_app(
         worker.start()
         media.start()
         here.sessions.start()
-        watching = asyncio.create_task(lag.watch())
+        beside = [asyncio.create_task(each) for each in (lag.watch(), *_housekeeping(settings))]
         hearing = await _hear_osc(here, osc) if osc else None
         try:
             yield
         finally:
             if hearing:
                 hearing.close()
-            watching.cancel()
-            await asyncio.gather(watching, return_exceptions=True)
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
             await here.sessions.close()
             await media.close()
             await asyncio.to_thread(worker.close)
@@ -110,6 +113,13 @@ def create_app(
     app.state.answers = Counter()
     app.add_middleware(Access, answers=app.state.answers)  # the last added is outermost
     return app
+
+
+def _housekeeping(settings: Settings) -> list[Coroutine[Any, Any, None]]:
+    """Give what a server does now and then for as long as it runs."""
+    if settings.recordings is None or not settings.recordings_days:
+        return []
+    return [remove_old(settings.recordings, settings.recordings_days)]
 
 
 def _media(settings: Settings) -> tuple[MediaProcesses, OpenRoom]:

@@ -3,7 +3,7 @@
 uvicorn waits for the rest of a request for ever, so a few silent sockets could hold everything.
 """
 
-from typing import Any
+from typing import Any, cast
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -76,7 +76,13 @@ class Connection(H11Protocol):
 
     def _refuse(self) -> None:
         detail = f"more than {self._most} connections from here"
-        answer = problem("too_many_connections", detail, new_request_id(), _RETRY)
+        app = cast(Any, self.config.app)
+        request_id = app.state.refusals.note(
+            "too_many_connections",
+            "a connection was refused with 429: too_many_connections",
+            new_request_id(),
+        )
+        answer = problem("too_many_connections", detail, request_id, _RETRY)
         headers = [*answer.raw_headers, (b"connection", b"close")]
         events = (
             h11.Response(status_code=answer.status_code, headers=headers),

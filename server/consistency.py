@@ -1,45 +1,150 @@
-"""`restyle consistency`: how still a stylized video holds, beside its input."""
+"""`restyle consistency`: how still a stylized video holds, beside its input and unsmoothed."""
 
 import json
+from collections import deque
+from collections.abc import Iterator
+from contextlib import ExitStack
 from itertools import zip_longest
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
-from pipeline.metrics import Consistency
+from pipeline.metrics import Consistency, Motion, flicker, motion_between, sharpness, warp_error
+from pipeline.results import Image
+from server.plots import draw_frames, load_pyplot
 from streams.convert import to_rgb
-from streams.errors import SourceError
+from streams.errors import SinkError, SourceError
 from streams.sources.file import FileSource
 
 _SIDE = 256  # pixels of both videos' longer side: motion is found there, and strokes still show
+# blur and freezing look steady, too: from where on a steadier result is no win (design decision)
+LEAST_SHARPNESS = 0.9  # of the baseline's
+MOTION = (0.85, 1.15)  # times the baseline's
+_REMEMBERED = 8  # pairs of frames whose motion is known: more than one frame asks for
 
 
-def consistency(source_path: Path, stylized_path: Path, as_json: bool) -> int:
-    """Print the figures. Raises SourceError, also for videos of different lengths."""
-    source, stylized = FileSource(source_path), FileSource(stylized_path)
-    found = Consistency()
-    try:
-        pairs = zip_longest(source, stylized)
-        for one, other in tqdm(pairs, total=source.info.frames or None, unit="frame", disable=None):
-            if one is None or other is None:
-                shorter = stylized_path if other is None else source_path
-                raise SourceError(f"{shorter}: ends after {found.frames} frames, the other goes on")
-            width, height = _size(other.width, other.height)
-            found.add(to_rgb(one, width, height), to_rgb(other, width, height))
-    finally:
-        source.close()
-        stylized.close()
-    if not found.frames:
-        raise SourceError(f"{source_path}: there is no frame in it")
-    figures = {"frames": found.frames, **found.figures()}
+def consistency(
+    source: Path, stylized: Path, as_json: bool, baseline: Path | None, plot: Path | None
+) -> int:
+    """Print the figures. Raises SourceError, also for videos of different lengths.
+
+    `baseline` is the same film without what makes it steady, to see by what the steadiness was
+    bought. `plot` is where to draw the figures of every frame as PNG.
+    """
+    if plot is not None:
+        load_pyplot()  # what is missing is said before minutes of measuring
+        if not plot.absolute().parent.is_dir():
+            raise SinkError(f"{plot}: there is no such folder")
+    films = {"result": stylized} | ({} if baseline is None else {"baseline": baseline})
+    motion = _RecentMotion()
+    found = {name: Consistency(motion) for name in films}
+    series = {name: _Series(motion) for name in ("input", *films)}
+    for given, *others in _frames([source, *films.values()]):
+        series["input"].add(given, given)
+        for name, picture in zip(films, others, strict=True):
+            found[name].add(given, picture)
+            series[name].add(given, picture)
+    if not found["result"].frames:
+        raise SourceError(f"{source}: there is no frame in it")
+    figures: dict[str, Any] = {"frames": found["result"].frames, **found["result"].figures()}
+    if baseline is not None:
+        figures |= beside(found["result"].figures(), found["baseline"].figures())
     if as_json:
         print(json.dumps(figures, indent=2))
     else:
         for name, value in figures.items():
-            print(f"{name:<22}{value}")
+            shown = "; ".join(value) or "none" if isinstance(value, list) else value
+            print(f"{name:<22}{shown}")
+    if plot is not None:
+        draw_frames({name: one.figures for name, one in series.items()}, plot)
     return 0
+
+
+def beside(found: dict[str, float], baseline: dict[str, float]) -> dict[str, Any]:
+    """Compare a film's figures with those of the same film unsmoothed.
+
+    sharpness_to_baseline   ratio; None where the baseline has nothing of it, as with the others
+    motion_to_baseline      of all pixels: a boiling film moves more
+    moving_to_baseline      where the input surely moves: a freezing film moves less. Elsewhere
+                            what moves is found in noise, and a steadier film has less of that
+    flags                   sentences: where they leave what is allowed
+    """
+    sharp = _ratio(found, baseline, "sharpness")
+    motion, moving = (_ratio(found, baseline, f"{name}_ratio") for name in ("motion", "moving"))
+    flags = []
+    if sharp is not None and sharp < LEAST_SHARPNESS:
+        flags.append(f"softer than the baseline: sharpness {sharp:.3f}, under {LEAST_SHARPNESS}")
+    if moving is not None and moving < MOTION[0]:
+        flags.append(f"moves less than the baseline: {moving:.3f}, under {MOTION[0]}")
+    if motion is not None and motion > MOTION[1]:
+        flags.append(f"moves more than the baseline: {motion:.3f}, over {MOTION[1]}")
+    return {
+        "sharpness_to_baseline": sharp, "motion_to_baseline": motion,
+        "moving_to_baseline": moving, "flags": flags,
+    }  # fmt: skip
+
+
+def _ratio(found: dict[str, float], baseline: dict[str, float], name: str) -> float | None:
+    return round(found[name] / baseline[name], 4) if baseline.get(name) else None
+
+
+def _frames(paths: list[Path]) -> Iterator[list[Image]]:
+    """Give the frames of several videos side by side, in the size of the second one."""
+    with ExitStack() as opened:
+        films = []
+        for path in paths:
+            films.append(FileSource(path))
+            opened.callback(films[-1].close)
+        total = films[0].info.frames or None
+        frames = zip_longest(*films)
+        for count, pictures in enumerate(tqdm(frames, total=total, unit="frame", disable=None)):
+            for path, picture in zip(paths, pictures, strict=True):
+                if picture is None:
+                    raise SourceError(f"{path}: ends after {count} frames, another goes on")
+            width, height = _size(pictures[1].width, pictures[1].height)
+            yield [to_rgb(picture, width, height) for picture in pictures]
 
 
 def _size(width: int, height: int) -> tuple[int, int]:
     scale = min(1.0, _SIDE / max(width, height))
     return tuple(max(2, 2 * round(side * scale / 2)) for side in (width, height))  # type: ignore[return-value]  # two
+
+
+class _RecentMotion:
+    """Finds the motion of the input, each pair of frames once for all who ask for it soon."""
+
+    def __init__(self) -> None:
+        self._known: deque[tuple[Image, Image, Motion]] = deque(maxlen=_REMEMBERED)
+
+    def __call__(self, frame: Image, other: Image) -> Motion:
+        for one, another, motion in self._known:
+            if one is frame and another is other:
+                return motion
+        self._known.append((frame, other, motion_between(frame, other)))
+        return self._known[-1][2]
+
+
+class _Series:
+    """Figures of every frame of one film; those that look ahead or back lack at its ends."""
+
+    def __init__(self, motion: _RecentMotion) -> None:
+        self._motion = motion
+        self._inputs: deque[Image] = deque(maxlen=3)
+        self._outputs: deque[Image] = deque(maxlen=3)
+        self.figures: dict[str, list[float]] = {"warp_error": [], "flicker": [], "sharpness": []}
+
+    def add(self, given: Image, shown: Image) -> None:
+        """Take the next frame of the input and of the film."""
+        self._inputs.append(given)
+        self._outputs.append(shown)
+        self.figures["sharpness"].append(sharpness(shown))
+        if len(self._inputs) > 1:
+            motion = self._motion(given, self._inputs[-2])
+            error = warp_error(shown, self._outputs[-2], motion)
+            self.figures["warp_error"].append(255 * error**0.5)
+        if len(self._inputs) > 2:
+            before, here, after = self._inputs
+            back, ahead = self._motion(here, before), self._motion(here, after)
+            earlier, its, later = self._outputs
+            self.figures["flicker"].append(1e4 * flicker(earlier, its, later, back, ahead))

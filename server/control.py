@@ -10,7 +10,8 @@ from pydantic import ValidationError
 from pipeline.config import Size
 from pipeline.errors import ConfigError
 from server.aside import aside
-from server.errors import ApiError, code_of, describe
+from server.errors import ApiError, code_of, describe, new_request_id
+from server.refusals import Refusals
 from server.schema.channel import (
     Applied,
     ErrorMessage,
@@ -56,6 +57,7 @@ class Control:
         self._applying: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._allowance = _Allowance(messages_per_second)
+        self._refusals = Refusals()  # its own: a page that floods takes no line from another
         self._closed = False
 
     async def change(self, patch: StylePatch) -> tuple[Style, int]:
@@ -81,13 +83,12 @@ class Control:
         """Take a message of the data channel; answers go to its peer."""
         if not self._allowance.take():
             seq = _seq_of(text) if len(text) < _LONGEST else None
-            _send(room, ErrorMessage(seq=seq, code="too_fast", detail="too many messages"))
+            self._refuse(room, seq, "too_fast", "too many messages")
             return
         try:
             message = parse_client_message(text)
         except ValidationError as error:
-            detail = describe(error.errors())
-            _send(room, ErrorMessage(seq=_seq_of(text), code="invalid", detail=detail))
+            self._refuse(room, _seq_of(text), "invalid", describe(error.errors()))
             return
         if isinstance(message, Ping):
             _send(room, Pong(seq=message.seq))
@@ -117,7 +118,7 @@ class Control:
             style, frame = await self.change(patch)
         except Exception:  # noqa: BLE001  # it stands in the log
             detail = "the style could not be changed; the log has more"
-            _send(room, ErrorMessage(seq=seq, code="internal", detail=detail))
+            self._refuse(room, seq, "internal", detail)
             return
         _send(room, Applied(seq=seq, frame=frame, style=style, hint=self.hint))
 
@@ -125,9 +126,18 @@ class Control:
         try:
             (width, height), frame = await self.sizing.change((message.width, message.height))
         except (ConfigError, EngineAway) as error:
-            _send(room, ErrorMessage(seq=message.seq, code=code_of(error), detail=str(error)))
+            self._refuse(room, message.seq, code_of(error), str(error))
+        except ApiError as error:
+            self._refuse(room, message.seq, error.code, error.detail)
         else:
             _send(room, Resized(seq=message.seq, frame=frame, width=width, height=height))
+
+    def _refuse(self, room: Room, seq: int | None, code: str, detail: str) -> None:
+        """Tell the peer; of the detail, which may quote a prompt, nothing stands in the log."""
+        id = self._refusals.note(
+            code, f"a control message was refused: {code}", new_request_id(), self._session
+        )
+        _send(room, ErrorMessage(seq=seq, code=code, detail=detail, id=id))
 
     async def _apply(self) -> None:
         try:

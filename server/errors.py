@@ -2,7 +2,7 @@
 
 import logging
 import secrets
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from pipeline.errors import ConfigError, NoRoom
+from server.refusals import Refusals
 from server.schema.service import Problem
 from streams.errors import EngineAway, MalformedOffer, MediaAway, OfferRefused, SourceError
 
@@ -44,6 +45,8 @@ STATUS: dict[str, int] = {
     "invalid": 422,
     "source_failed": 422,
     "too_many_pending": 429,
+    "too_many_joins": 429,
+    "too_fast": 429,
     "too_many_bad_tokens": 429,
     "too_many_connections": 429,
     "headers_too_large": 431,
@@ -88,6 +91,38 @@ def problem(
     return JSONResponse(body.model_dump(), status, headers, media_type="application/problem+json")
 
 
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+# what players, pages and probes are told until they may, and ask again by themselves
+_WAIT = ("loading", "draining", "not_live", "no_picture")
+
+
+def refusal(
+    scope: MutableMapping[str, Any],
+    code: str,
+    detail: str,
+    retry_after: int | None = None,
+    status: int = 0,
+) -> JSONResponse:
+    """Make the answer of a refused request, with an id that stands in the log.
+
+    Strangers share one allowance of lines for each code, whatever they ask for, so that theirs
+    are few; who has shown a token has one for each code and route.
+    """
+    refusals: Refusals = scope["app"].state.refusals
+    method = scope["method"] if scope["method"] in METHODS else "other"
+    # the template, not the path: what a stranger asks for may hold anything
+    where = f"{method} {getattr(scope.get('route'), 'path', '-')}"
+    said = code if code.isidentifier() else "unknown"  # a media process may have made it up
+    status = status or STATUS[code]
+    scope["request_id"] = refusals.note(
+        f"{said} {where if scope.get('known') else ''}",
+        f"{where} was refused with {status}: {said}",
+        scope["request_id"],
+        rarely=said in _WAIT,
+    )
+    return problem(code, detail, scope["request_id"], retry_after, status)
+
+
 def code_of(error: ConfigError | EngineAway) -> str:
     """Give the code of a change that the engine refused."""
     if isinstance(error, EngineAway):
@@ -115,46 +150,44 @@ def new_request_id() -> str:
 
 def install(app: FastAPI) -> None:
     """Turn every exception into its answer."""
-
-    def id_of(request: Request) -> str:
-        return str(request.scope.get("request_id", ""))
+    app.state.refusals = Refusals()
 
     @app.exception_handler(ApiError)
     async def _api(request: Request, error: ApiError) -> JSONResponse:
-        return problem(error.code, error.detail, id_of(request), error.retry_after)
+        return refusal(request.scope, error.code, error.detail, error.retry_after)
 
     @app.exception_handler(MalformedOffer)
     async def _malformed(request: Request, error: MalformedOffer) -> JSONResponse:
-        return problem("malformed_sdp", str(error), id_of(request))
+        return refusal(request.scope, "malformed_sdp", str(error))
 
     @app.exception_handler(SourceError)
     async def _source(request: Request, error: SourceError) -> JSONResponse:
-        return problem("source_failed", str(error), id_of(request))
+        return refusal(request.scope, "source_failed", str(error))
 
     @app.exception_handler(OfferRefused)
     async def _refused(request: Request, error: OfferRefused) -> JSONResponse:
-        return problem(error.code, error.detail, id_of(request), status=422)
+        return refusal(request.scope, error.code, error.detail, status=422)
 
     @app.exception_handler(MediaAway)
     async def _media(request: Request, error: MediaAway) -> JSONResponse:
-        return problem("media_away", str(error), id_of(request), retry_after=1)
+        return refusal(request.scope, "media_away", str(error), retry_after=1)
 
     @app.exception_handler(ConfigError)
     @app.exception_handler(EngineAway)
     async def _engine(request: Request, error: ConfigError | EngineAway) -> JSONResponse:
-        return problem(code_of(error), str(error), id_of(request))
+        return refusal(request.scope, code_of(error), str(error))
 
     @app.exception_handler(ClientDisconnect)
     async def _left(request: Request, error: ClientDisconnect) -> JSONResponse:
         # nobody hears it; it is counted, and not as a fault of ours
-        return problem("too_slow", "the connection ended within the body", id_of(request))
+        return refusal(request.scope, "too_slow", "the connection ended within the body")
 
     @app.exception_handler(RequestValidationError)
     async def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
         errors = error.errors()
         if errors and errors[0]["type"] == "json_invalid":
-            return problem("malformed_json", "the body is not JSON", id_of(request))
-        return problem("invalid", describe(errors), id_of(request))
+            return refusal(request.scope, "malformed_json", "the body is not JSON")
+        return refusal(request.scope, "invalid", describe(errors))
 
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> JSONResponse:
@@ -165,12 +198,13 @@ def install(app: FastAPI) -> None:
             400: "malformed_json",
         }
         code = codes.get(error.status_code, "internal")
-        answer = problem(code, str(error.detail), id_of(request), status=error.status_code)
+        answer = refusal(request.scope, code, str(error.detail), status=error.status_code)
         answer.headers.update(error.headers or {})
         return answer
 
     @app.exception_handler(Exception)
     async def _unforeseen(request: Request, error: Exception) -> JSONResponse:
-        its = id_of(request)
+        answer = refusal(request.scope, "internal", "something failed here; the log has more")
+        its = request.scope["request_id"]
         logger.error("request %s failed", its, exc_info=error, extra={"request_id": its})
-        return problem("internal", "something failed here; the log has more", id_of(request))
+        return answer

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from starlette.exceptions import HTTPException
 
 from server.cross_origin import body_type, cross_origin
-from server.errors import problem
+from server.errors import refusal
 from server.settings import Settings
 
 Scope = MutableMapping[str, Any]
@@ -38,14 +38,12 @@ class Guard:
         self._app, self._settings = app, settings
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Refuse, or pass on with a request id."""
+        """Refuse, or pass on; the answer says the request's id."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = scope["request_id"]  # server/access.py gave it
         policy = _PAGE_POLICY if scope["path"] == "/" else _POLICY
         extra = [
-            (b"x-request-id", request_id.encode()),
             (b"content-security-policy", policy.encode()),
             *_HEADERS,
         ]
@@ -62,13 +60,14 @@ class Guard:
 
         async def send_with_headers(message: MutableMapping[str, Any]) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), *extra]
+                # server/access.py gave it; of a flood of refusals some share one
+                its = (b"x-request-id", scope["request_id"].encode())
+                message["headers"] = [*message.get("headers", ()), its, *extra]
             await send(message)
 
-        refusal = self._refusal(scope)
-        if refusal is not None:
-            answer = problem(*refusal, request_id)
-            await answer(scope, receive, send_with_headers)
+        why = self._refusal(scope)
+        if why is not None:
+            await refusal(scope, *why)(scope, receive, send_with_headers)
             return
         await self._app(scope, self._limited(receive), send_with_headers)
 

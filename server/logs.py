@@ -102,6 +102,10 @@ class _OncePerSecond(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         if record.levelno < logging.WARNING:
             return True
+        counted = getattr(record, "repeated", None)
+        if counted is not None:  # its sender sees to that: server/refusals.py
+            record.again = counted
+            return True
         kind = (record.name, str(record.msg))
         at, again = self._last.get(kind, (-1.0, 0))
         if record.created - at < 1:

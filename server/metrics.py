@@ -4,11 +4,14 @@ No label names a session: labels live as long as the database, sessions for minu
 session: GET /api/sessions, or `restyle top`.
 """
 
+import asyncio
+import multiprocessing
 import os
 import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import product
+from pathlib import Path
 from statistics import fmean
 from typing import Any, get_args
 
@@ -26,6 +29,7 @@ from server.schema.sessions import Stats
 from server.version import VERSION
 
 _STATES = ("connecting", "live", "stalled", "closed")
+_CHILDREN = ("engine", "media")  # names of processes: streams/engine_handle.py, media_handle.py
 _OUTPUT_STATES = ("starting", "live", "retrying", "failed")
 _OUTPUT_COUNTS: dict[Count, tuple[str, str]] = {
     "frames": ("frames", "Pictures written to outputs"),
@@ -146,6 +150,7 @@ def _process(here: Context, answers: Answers) -> Iterator[Metric]:
         "restyle_loop_lag_seconds", "Lateness of the event loop, last minute", labels=("quantile",)
     )
     lag.add_metric(("0.99",), here.loop_lag.p99_ms() / 1000)
+    lag.add_metric(("1",), here.loop_lag.max_ms() / 1000)
     yield lag
     its = "Lateness of the media process's loop that is latest, last minute"
     yield _gauge("media_loop_lag_p99_seconds", its, here.media.lag_p99_ms() / 1000)
@@ -153,12 +158,45 @@ def _process(here: Context, answers: Answers) -> Iterator[Metric]:
     yield _counter("media_losses", "Media processes that died or were killed", here.media.losses)
     yield _counters("osc_messages", "OSC messages", "result", here.osc)
     yield _gauge("threads", "Threads of the process, those of libraries too", _threads())
+    yield _gauge("tasks", "Tasks of the event loop", len(asyncio.all_tasks()))
+    peers = "Peer connections in this process; of sessions that are just closing one each"
+    yield _gauge("peers", peers, _peers(here))
+    yield _children()
     told = CounterMetricFamily(
         "restyle_http_answers", "Answered requests", labels=("method", "status")
     )
     for (method, status), count in sorted(answers.items()):
         told.add_metric((method, str(status)), count)
     yield told
+
+
+def _peers(here: Context) -> int:
+    if here.settings.media_processes:
+        return 0
+    sessions = list(here.sessions)
+    sent = sum(session.source is None for session in sessions)
+    return sent + sum(len(session.viewers) for session in sessions) + here.sessions.closing
+
+
+def _children() -> Metric:
+    """Give the memory of the engine's process and of media processes; on Linux alone."""
+    held = Counter(dict.fromkeys(_CHILDREN, 0))
+    for child in multiprocessing.active_children():
+        if child.name in _CHILDREN and child.pid is not None:
+            held[child.name] += _resident(child.pid)
+    text = "Memory of the processes of a kind"
+    family = GaugeMetricFamily("restyle_child_resident_bytes", text, labels=("kind",))
+    for kind, size in held.items():
+        family.add_metric((kind,), size)
+    return family
+
+
+def _resident(pid: int) -> int:
+    try:
+        pages = Path(f"/proc/{pid}/statm").read_text().split()[1]
+        return int(pages) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, IndexError):  # no Linux, or it has just ended
+        return 0
 
 
 def _threads() -> int:

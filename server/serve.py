@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import resource
 import signal
 import socket
 import sys
@@ -35,15 +36,9 @@ def serve(settings: Settings) -> int:
     open_folder(config)  # a wrong model is told now, not when the first page opens
     listener = _listen(settings)
     osc = bind(settings.osc)
-    addresses = tuple(settings.ice_addresses) or (settings.host,)
-    everywhere = addresses in (("0.0.0.0",), ("::",))  # nosec B104 - compared, not bound
-    install(
-        TransportSettings(
-            ice_addresses=None
-            if everywhere
-            else tuple("127.0.0.1" if a == "localhost" else a for a in addresses)
-        )
-    )
+    # for this process and those that it starts: a core file would hold pictures, prompts and tokens
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    install(_transport(settings))
     apart = EngineProcess(partial(build, config), _say_step) if settings.engine_process else None
     alone = partial(build, config, _say_step)
     worker = Worker(apart.start, apart.end) if apart else Worker(alone)
@@ -56,6 +51,15 @@ def serve(settings: Settings) -> int:
         if apart:
             apart.end()
     return server.exit_status
+
+
+def _transport(settings: Settings) -> TransportSettings:
+    addresses = tuple(settings.ice_addresses) or (settings.host,)
+    everywhere = addresses in (("0.0.0.0",), ("::",))  # nosec B104 - compared, not bound
+    named = tuple("127.0.0.1" if a == "localhost" else a for a in addresses)
+    return TransportSettings(
+        ice_addresses=None if everywhere else named, behind_proxy=bool(settings.trusted_proxies)
+    )
 
 
 _FORCED = 130  # exit status, as after Ctrl-C

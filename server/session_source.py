@@ -3,7 +3,8 @@
 from collections.abc import Callable
 
 from server.aside import aside
-from server.errors import ApiError
+from server.errors import ApiError, new_request_id
+from server.refusals import Refusals
 from server.schema.sources import SourcePatch, SourceState
 from streams.frame import Frame
 from streams.sound import Sound
@@ -22,6 +23,8 @@ class SessionSource:
     ) -> None:
         """All are called from threads."""
         self._switch = SourceSwitch(put, hear, ended)
+        self._refusals = Refusals()
+        self._told: tuple[str | None, str | None] = None, None  # the last problem and its id
 
     async def open(self, place: Place, loop: bool, begin: float) -> None:
         """Take pictures from there, and no longer from where they came. Raises SourceError."""
@@ -52,7 +55,16 @@ class SessionSource:
             state=source.state,
             losses=source.losses,
             problem=source.problem,
+            problem_id=self._id_of(source.problem),
         )
+
+    def _id_of(self, problem: str | None) -> str | None:
+        """Give a problem the id of a line in the log, once; where it was is not said there."""
+        if problem is not None and problem != self._told[0]:
+            kind = self._switch.source.place.kind
+            said = f"people are told of a source of kind {kind} that was lost"
+            self._told = problem, self._refusals.note("lost", said, new_request_id())
+        return None if problem is None else self._told[1]
 
     @property
     def is_away(self) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 
 from server.aside import aside
 from server.errors import ApiError
+from server.joins import Joins
 from server.logs import of_session
 from server.past import Past
 from server.resume import Identity, Lost
@@ -38,6 +39,7 @@ class Sessions:
         self.draining = False
         self.lost = Lost(settings.resume_s, settings.resumable)
         self._empty = asyncio.Event()  # while draining: the last session left
+        self._joins = Joins(settings.joins_per_minute)
 
     def start(self) -> None:
         """Begin to watch deadlines."""
@@ -64,6 +66,11 @@ class Sessions:
 
     def __len__(self) -> int:
         return len(self._open)
+
+    @property
+    def closing(self) -> int:
+        """Count those that are over and whose connections are not given back yet."""
+        return len(self._closing)
 
     def __iter__(self) -> Iterator[Session]:
         return iter(list(self._open.values()))
@@ -120,6 +127,9 @@ class Sessions:
             self._give_up(resume)
         self.admit(address)
         found = None if resume is None else self.lost.take(resume)
+        if found is None:  # who comes back has joined before
+            self._joins.check(address)
+            self._joins.note(address)
         identity, style = found or (identity, Style())
         style = patch.apply(style)
         session = self._make(style, address, sends, identity)
@@ -151,6 +161,8 @@ class Sessions:
         Raises ApiError, SourceError; nothing stays open then.
         """
         self.admit(address)
+        self._joins.check(address)
+        self._joins.note(address)
         session = self._make(style, address, sends=False, identity=identity)
         async with self._begun(session, style):
             await session.open_source(place, loop, begin)

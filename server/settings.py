@@ -68,6 +68,7 @@ class Settings(BaseSettings):
 
     # where pictures may go besides the page and viewers
     recordings: Path | None = None  # the folder of recordings; None: none are made
+    recordings_days: int = Field(default=0, ge=0)  # until they are removed; 0: they are kept
     stream_targets: Annotated[
         list[str], NoDecode
     ] = []  # rtmp[s]://host[:port][/path] and below, srt://host:port
@@ -87,6 +88,7 @@ class Settings(BaseSettings):
     drain_s: float = Field(default=30, ge=0)
     pending_per_peer: int = Field(default=4, ge=1)
     pending: int = Field(default=16, ge=1)
+    joins_per_minute: int = Field(default=30, ge=0)  # of one address but loopback; 0: any number
     bad_tokens_per_minute: int = Field(default=10, ge=1)
     messages_per_second: int = Field(default=100, ge=1)
     token_s: float = Field(default=12 * 3600, gt=0)  # life of what a printed link is exchanged for

@@ -1,6 +1,7 @@
 """The picture size of one session: the old one serves until the new one is warm."""
 
 import asyncio
+import time
 
 from pipeline.config import Size
 from server.aside import aside
@@ -8,27 +9,45 @@ from server.errors import ApiError
 from streams.frame import SessionId
 from streams.worker import Worker
 
+_APART = 0.5  # seconds: making a size ready takes time from everybody's pictures
+_MOST = 16  # changes that wait at once
+
 
 class Sizing:
-    """Changes a session's size, one change at a time; of several that wait, the last wins."""
+    """Changes a session's size, twice a second at most; of several that wait, the last wins."""
 
     def __init__(self, session: SessionId, size: Size, worker: Worker) -> None:
         self.size = size  # in force
         self._session, self._worker = session, worker
         self._wanted = size
         self._one = asyncio.Lock()
+        self._waiting = 0
+        self._next = 0.0  # when another one may begin
         self._closed = False
 
     async def change(self, size: Size) -> tuple[Size, int]:
         """Change the size; give what is in force then, and from which input frame on.
 
-        Raises ConfigError, NoRoom, EngineAway, and ApiError 404 when the session ends meanwhile;
-        the size stays as it was then.
+        Raises ConfigError, NoRoom, EngineAway, ApiError 404 when the session ends meanwhile, and
+        429 when too many wait; the size stays as it was then.
         """
+        if self._waiting >= _MOST:
+            raise ApiError("too_fast", f"{_MOST} changes of the size wait already", 1)
+        self._waiting += 1
+        try:
+            return await self._change(size)
+        finally:
+            self._waiting -= 1
+
+    async def _change(self, size: Size) -> tuple[Size, int]:
         self._wanted = size
         async with self._one:
             while self.size != self._wanted:
+                await asyncio.sleep(max(0.0, self._next - time.monotonic()))
+                if self._closed:
+                    break
                 size = self._wanted
+                self._next = time.monotonic() + _APART
                 try:
                     await aside(self._worker.prepare_size, self._session, size)
                 except BaseException:

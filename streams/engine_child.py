@@ -2,6 +2,7 @@
 
 import math
 import os
+import resource
 import signal
 import threading
 from collections.abc import Callable
@@ -29,6 +30,7 @@ _FATAL = ("OutOfMemoryError", "MemoryError", "AcceleratorError")
 
 def run(build: Build, calls: Connection, prompts: Connection, sizes: Connection) -> None:
     """Build the engine and answer calls until the pipe closes or the parent is gone."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # one would hold pictures and prompts
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C: the parent ends this process
     threading.Thread(target=_die_with_parent, daemon=True).start()
     try:

@@ -18,6 +18,10 @@ class LoopLag:
         ordered = sorted(self._late_ms)
         return round(ordered[int(0.99 * (len(ordered) - 1))], 2) if ordered else 0.0
 
+    def max_ms(self) -> float:
+        """Give the longest of the last minute."""
+        return round(max(self._late_ms, default=0.0), 2)
+
     async def watch(self) -> None:
         """Run until cancelled."""
         loop = asyncio.get_running_loop()

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import resource
 import signal
 import socket
 from collections.abc import Callable, Coroutine, Sequence
@@ -34,6 +35,7 @@ class MediaSettings:
 
 def run(settings: MediaSettings, end: socket.socket) -> None:
     """Hold connections until the server's end closes."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # one would hold pictures and keys
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C: the server ends this process
     settings.set_up()
     install(settings.transport)

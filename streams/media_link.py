@@ -57,7 +57,10 @@ class Link:
             data = await self._reader.readexactly(tail)
         except (asyncio.IncompleteReadError, OSError) as error:
             raise EOFError from error
-        message = json.loads(text)
+        try:
+            message = json.loads(text)
+        except RecursionError as error:
+            raise ValueError("a message too deep") from error
         if not isinstance(message, dict):
             raise ValueError("a message that is no object")
         return message, data

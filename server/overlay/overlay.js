@@ -1,5 +1,5 @@
 // Plays one session over WHEP, for a Browser Source: no controls, and it comes back by itself.
-// /overlay/SESSION?fit=cover|contain&bg=transparent|%23rrggbb#token=VIEWER_TOKEN
+// /overlay/SESSION?fit=cover|contain&bg=transparent|%23rrggbb&chroma=%23rrggbb&fps=1..60#token=VIEWER_TOKEN
 import { pairDrawer } from "/overlay/pair.js";
 
 const FIRST_WAIT = 500; // ms before the second try; doubles with each
@@ -23,6 +23,10 @@ function dress() {
   else console.error(`fit=${fit}: cover or contain`);
   if (/^(transparent|#[0-9a-f]{6})$/i.test(background)) document.body.style.background = background;
   else console.error(`bg=${background}: transparent or %23rrggbb`);
+  const chroma = query.get("chroma"); // for who keys it out: never transparent
+  if (chroma === null) return;
+  if (/^#[0-9a-f]{6}$/i.test(chroma)) document.body.style.background = chroma;
+  else console.error(`chroma=${chroma}: %23rrggbb`);
 }
 
 // Each picture through the shader, which finds those that carry a matte. Without WebGL the video
@@ -34,14 +38,34 @@ function draw() {
     return;
   }
   document.body.classList.add("drawn");
+  const isDue = pace();
   const next = () => {
-    drawNow();
+    if (isDue(performance.now())) drawNow();
     onFrame(next);
   };
   onFrame(next);
   video.addEventListener("emptied", drawNow);
   new ResizeObserver(drawNow).observe(canvas);
   canvas.addEventListener("webglcontextlost", () => location.reload());
+}
+
+// Says of a moment whether a picture is due: of more than `fps` a second, some are left out. One that
+// is late takes nothing from the next, so an uneven stream below the limit is drawn in full.
+function pace() {
+  const given = query.get("fps");
+  if (given === null) return () => true;
+  const fps = Number(given);
+  if (!(/^\d+$/.test(given) && fps >= 1 && fps <= 60)) {
+    console.error(`fps=${given}: 1 to 60`);
+    return () => true;
+  }
+  const period = 1000 / fps;
+  let due = 0;
+  return (now) => {
+    if (now < due) return false;
+    due = Math.max(due, now - period) + period;
+    return true;
+  };
 }
 
 // At the next picture; at the next repaint where a browser cannot tell.

@@ -75,6 +75,7 @@ async def session_of(id: str, request: Request, here: Here) -> Session:
         return found
     for session in here.sessions:
         if same(token, session.token):
+            request.scope["known"] = True
             if session.id != id:
                 raise ApiError("not_found", "no such session")
             return session
@@ -85,6 +86,7 @@ async def watched_session(id: str, request: Request, here: Here) -> Session:
     """Let a session's viewer token through too."""
     here.guesses.check(address(request))
     watched = _watched(request, here)
+    request.scope["known"] = bool(watched)
     if not watched:
         if here.sessions.lost.has_viewer(bearer(request)):
             raise ApiError("not_live", "the stream's connection was lost; it may come back", 2)
@@ -104,6 +106,7 @@ def _is_owner(request: Request, here: Context) -> bool:
     if verdict == "expired":
         request.app.state.print_link()
         raise ApiError("token_expired", "this token has ended; the terminal shows a new link")
+    request.scope["known"] = verdict == "good"  # for the log: server/errors.py
     return verdict == "good"
 
 

@@ -52,9 +52,14 @@ def sdp_answer(sdp: str, location: str, ice_servers: Sequence[IceServer]) -> Sdp
     return answer
 
 
-def describe_endpoint() -> Response:
+def describe_endpoint(allowed: str) -> Response:
     """Answer OPTIONS: what may be posted. A preflight's CORS headers come from the guard."""
-    return Response(headers={"Accept-Post": SDP, "Allow": "GET, OPTIONS, POST"})
+    return Response(headers={"Accept-Post": SDP, "Allow": allowed})
+
+
+def describe_resource(allowed: str) -> Response:
+    """Answer OPTIONS of what an offer made: browsers ask before they DELETE from another origin."""
+    return Response(headers={"Allow": allowed})
 
 
 def refuse_patch(request: Request) -> None:

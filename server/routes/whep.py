@@ -8,6 +8,7 @@ from server.routes.signalling import (
     SdpAnswer,
     codec_refusal,
     describe_endpoint,
+    describe_resource,
     refuse_patch,
     sdp_answer,
     sdp_offer,
@@ -32,7 +33,19 @@ async def watch(request: Request, session: Watched, here: Here) -> Response:
 @router.options("/{id}")
 async def options(id: str) -> Response:
     """Say what may be posted."""
-    return describe_endpoint()
+    return describe_endpoint("GET, HEAD, OPTIONS, POST")
+
+
+@router.head("/{id}", include_in_schema=False, response_class=SdpAnswer)
+async def content_type(id: str) -> Response:
+    """Say what is spoken here, as the draft has it; nothing of whether there is such a session."""
+    return SdpAnswer()
+
+
+@router.options("/{id}/relays", include_in_schema=False)
+async def relays_options(id: str) -> Response:
+    """Let pages of configured origins ask."""
+    return describe_resource("GET, OPTIONS")
 
 
 @router.get("/{id}/relays")
@@ -46,6 +59,12 @@ async def relays(session: Watched, here: Here) -> list[IceServer]:
 @router.get("/{id}", status_code=204)
 async def nothing(id: str) -> None:
     """Give no content; says nothing of whether there is such a session."""
+
+
+@router.options("/{id}/{viewer}", include_in_schema=False)
+async def viewer_options(id: str, viewer: str) -> Response:
+    """Let pages of configured origins go on; says nothing of whether there is such a viewer."""
+    return describe_resource("DELETE, OPTIONS, PATCH")
 
 
 @router.patch("/{id}/{viewer}", status_code=405)

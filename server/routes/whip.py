@@ -1,7 +1,8 @@
 """WHIP (RFC 9725): OBS and others publish here; what they make is a session like any other."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 from fastapi import APIRouter, Request, Response
 from pydantic import ValidationError
@@ -13,6 +14,7 @@ from server.routes.signalling import (
     SdpAnswer,
     codec_refusal,
     describe_endpoint,
+    describe_resource,
     refuse_patch,
     sdp_answer,
     sdp_offer,
@@ -23,6 +25,9 @@ from server.turn import ice_servers
 from streams.errors import StreamError
 
 router = APIRouter(prefix="/whip", tags=["whip"])
+
+_ANSWER_IN = 7.0  # seconds: OBS gives up after 8, and would leave a place taken that it never uses
+_RETRY = 3  # seconds that a refused publisher should wait
 
 
 # typed by hand, an address often ends with a slash
@@ -37,9 +42,10 @@ async def publish(request: Request, here: Here) -> Response:
         offer = await sdp_offer(request)
         if name is not None:
             here.sessions.take_over(name)
-        session, sdp = await here.sessions.create(
-            offer, style, address(request), sends=False, identity=here.identity(name)
-        )
+        async with _in_time(here.settings.setup_s):
+            session, sdp = await here.sessions.create(
+                offer, style, address(request), sends=False, identity=here.identity(name)
+            )
     place = session.name or session.id
     watch = f"{here.settings.url}/overlay/{place}#token={session.viewer_token}"
     request.app.state.say(f"A stream came in. Watch it at {watch}")
@@ -50,12 +56,18 @@ async def publish(request: Request, here: Here) -> Response:
 @router.options("")
 async def options() -> Response:
     """Say what may be posted."""
-    return describe_endpoint()
+    return describe_endpoint("GET, OPTIONS, POST")
 
 
 @router.get("", status_code=204)
 async def nothing() -> None:
     """Give no content, as the RFC has it."""
+
+
+@router.options("/{id}", include_in_schema=False)
+async def resource_options(id: str) -> Response:
+    """Let pages of configured origins go on; says nothing of whether there is such a session."""
+    return describe_resource("DELETE, OPTIONS, PATCH")
 
 
 @router.patch("/{id}", status_code=405)
@@ -68,6 +80,16 @@ async def trickle(request: Request, session: Owned) -> None:
 async def end(session: Owned, here: Here) -> None:
     """End the session."""
     here.sessions.end(session, "deleted")
+
+
+@asynccontextmanager
+async def _in_time(setup_s: float) -> AsyncIterator[None]:
+    """End what a publisher would no longer wait for. Raises ApiError 503; nothing is left then."""
+    try:
+        async with asyncio.timeout(min(setup_s, _ANSWER_IN)):
+            yield
+    except TimeoutError as error:
+        raise ApiError("busy", "no answer to the offer in time", _RETRY) from error
 
 
 @contextmanager

@@ -100,6 +100,7 @@ class ErrorMessage(Message):
     seq: int | None
     code: str
     detail: str
+    id: str  # in the log, as a refusal's request_id is
 
 
 class Ended(Message):

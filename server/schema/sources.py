@@ -47,3 +47,4 @@ class SourceState(Message):
     state: Literal["live", "retrying", "ended"]
     losses: int  # how often it broke off, or was not there when it was tried
     problem: str | None  # what went wrong last
+    problem_id: str | None = None  # in the log

@@ -7,9 +7,16 @@ package fails, so that somebody looks at it again.
 from importlib.metadata import version
 
 import aioice.ice
-from aiortc import RTCDtlsTransport, RTCRtpSender, rtcrtpreceiver, rtcrtpsender
+from aiortc import (
+    RTCDtlsTransport,
+    RTCRtpSender,
+    RTCSctpTransport,
+    rtcrtpreceiver,
+    rtcrtpsender,
+    rtcsctptransport,
+)
 
-from streams.aiortc_patches import ice, identity, receiving, sending
+from streams.aiortc_patches import association, ice, identity, receiving, sending
 from streams.aiortc_patches.settings import TransportSettings, use
 from streams.jitter import MarkerJitterBuffer, PatientNackGenerator
 
@@ -34,6 +41,15 @@ def install(settings: TransportSettings) -> None:
     vars(rtcrtpsender)["get_encoder"] = sending.make_encoder
     setattr(RTCRtpSender, "_handle_rtcp_packet", sending.handle_feedback)  # noqa: B010 - a method of aiortc
     setattr(RTCDtlsTransport, "_validate_peer_identity", identity.validate_peer)  # noqa: B010 - the same
+    setattr(RTCDtlsTransport, "_handle_rtp_data", receiving.take_rtp)  # noqa: B010 - the same
+    setattr(RTCDtlsTransport, "_handle_rtcp_data", receiving.take_rtcp)  # noqa: B010 - the same
+    vars(rtcsctptransport)["LOCAL_MAX_MESSAGE_SIZE"] = association.LONGEST_MESSAGE
+    vars(rtcsctptransport)["parse_packet"] = association.parse_packet
+    vars(rtcsctptransport)["decode_params"] = association.decode_params
+    setattr(RTCSctpTransport, "_handle_data", association.take_packet)  # noqa: B010 - the same
+    setattr(RTCSctpTransport, "_receive", association.deliver)  # noqa: B010 - the same
+    setattr(RTCSctpTransport, "_receive_sack_chunk", association.take_sack)  # noqa: B010 - the same
     aioice.ice.get_host_addresses = ice.host_addresses
+    aioice.ice.Connection._add_remote_candidate = ice.add_remote_candidate
     aioice.ice.get_or_create_mdns_protocol = ice.find_names
     aioice.ice.StunProtocol.datagram_received = ice.receive_datagram

@@ -1,8 +1,10 @@
-"""Connecting: which addresses are listened on, and whose datagrams pass."""
+"""Connecting: which addresses are listened on or knocked at, and whose datagrams pass."""
 
+import ipaddress
 import logging
 from typing import Any
 
+import aioice
 import aioice.ice
 import aioice.stun
 
@@ -40,13 +42,54 @@ async def find_names(subscriber: object) -> Any:
     multicast socket on every interface, and where nobody answers there the offer waits a second.
     A browser's own checks tell its address anyway.
     """
-    allowed = settings().ice_addresses
-    if allowed is not None and _LOOPBACK.issuperset(allowed):
-        return _NoNames()
-    return await _find_names(subscriber)
+    return _NoNames() if _only_here() else await _find_names(subscriber)
 
 
 _find_names = aioice.ice.get_or_create_mdns_protocol
+
+
+_METADATA = frozenset(  # of clouds, beside the link-local ones
+    map(ipaddress.ip_address, ("100.100.100.200", "168.63.129.16", "fd00:ec2::254"))
+)
+_NOBODY = ipaddress.ip_network("0.0.0.0/8")  # Linux takes 0.0.0.0 for this machine
+
+
+def may_be_checked(address: str) -> bool:
+    """Say whether connectivity checks may go to an address that the other side names.
+
+    An offer must not make this server knock at doors that only it reaches. Who is really there
+    loses nothing: its own checks tell its address. Private addresses pass, most peers have one.
+    """
+    try:
+        given = ipaddress.ip_address(address)
+    except ValueError:
+        return True  # aioice refuses it, and says so
+    inner = given.ipv4_mapped if isinstance(given, ipaddress.IPv6Address) else given
+    found = inner or given
+    if found.is_loopback:  # a peer here, unless a proxy here passes on what comes from elsewhere
+        return _only_here() and not settings().behind_proxy
+    if found.is_link_local or found.is_multicast or found.is_unspecified or found in _METADATA:
+        return False
+    return found.version == 6 or not (found in _NOBODY or found.is_reserved)
+
+
+def _only_here() -> bool:
+    """Say whether this machine alone is listened on."""
+    allowed = settings().ice_addresses
+    return allowed is not None and _LOOPBACK.issuperset(allowed)
+
+
+def add_remote_candidate(
+    self: aioice.ice.Connection, candidate: aioice.Candidate, address: str
+) -> None:
+    """Add a candidate at its address, which of a .local name is what it was resolved to."""
+    if may_be_checked(address):
+        _add_remote_candidate(self, candidate, address)
+    else:
+        logger.debug("a candidate at %s was dropped", address)
+
+
+_add_remote_candidate = aioice.ice.Connection._add_remote_candidate
 
 
 def receive_datagram(self: aioice.ice.StunProtocol, data: bytes, addr: tuple[Any, ...]) -> None:

@@ -8,6 +8,7 @@ from fractions import Fraction
 from typing import Any, cast
 
 import av
+from aiortc import RTCDtlsTransport
 from aiortc.codecs import get_decoder
 from aiortc.codecs.base import Decoder
 from aiortc.jitterbuffer import JitterFrame
@@ -46,9 +47,41 @@ class FlooredEstimator(RemoteBitrateEstimator):
         return max(estimate[0], settings().remb_floor), estimate[1]
 
 
+_handle_rtp, _handle_rtcp = RTCDtlsTransport._handle_rtp_data, RTCDtlsTransport._handle_rtcp_data
+_MOST_SOURCES = 31  # that aiortc remembers; a receiver report has no room for more
+
+
+async def take_rtp(self: RTCDtlsTransport, data: bytes, arrival_time_ms: int) -> None:
+    """Take a packet of media in place of aiortc's method; one that breaks it is dropped.
+
+    Raises ConnectionError, which closes the connection, when the other side sends under ever new
+    names: aiortc remembers each, and its reports break.
+    """
+    try:
+        await _handle_rtp(self, data, arrival_time_ms)
+    except ConnectionError:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever a hostile packet makes it raise
+        logger.warning("a packet of media was dropped: %s", type(error).__name__)
+    if len(self._rtp_router.ssrc_table) > _MOST_SOURCES:
+        logger.warning("a connection is closed: more than %d sources of media", _MOST_SOURCES)
+        raise ConnectionError
+
+
+async def take_rtcp(self: RTCDtlsTransport, data: bytes) -> None:
+    """Take a report on media in place of aiortc's method; one that breaks it is dropped."""
+    try:
+        await _handle_rtcp(self, data)
+    except ConnectionError:
+        raise
+    except Exception as error:  # noqa: BLE001 - struct.error and others
+        logger.warning("a report on media was dropped: %s", type(error).__name__)
+
+
 _MOST_WAITING = 4  # encoded frames before the decoder; more means that it is too slow
 _MOST_DECODED = 2  # pictures before a reader that drains at once
 _MOST_SOUND = 50  # packets of sound, a second
+_MOST_FAILURES = 10  # frames in a row that a decoder fails at before there is a new one
 
 
 def decode_frames(
@@ -60,10 +93,11 @@ def decode_frames(
     """Run as the decoder thread of a track, in place of aiortc's.
 
     Empty frames are skipped (one would end the codec), too large pictures are dropped
-    before they are decoded, no exception ends the thread, neither queue grows, and
-    closing waits for one frame at most. `decode_error` makes aiortc ask for a key frame.
+    before they are decoded, no exception ends the thread, a decoder that keeps failing is made
+    anew, neither queue grows, and closing waits for one frame at most. `decode_error` makes aiortc
+    ask for a key frame.
     """
-    codec_name, decoder = "", None
+    decoder = _Decoding()
     while (task := encoded.get()) is not None:
         if encoded.qsize() > _MOST_WAITING:
             if _drop_waiting(encoded):
@@ -78,12 +112,7 @@ def decode_frames(
             if not frame.data or is_too_large(codec.name, frame.data):
                 continue
             try:
-                if decoder is None or codec.name != codec_name:
-                    codec_name, decoder = codec.name, _make_decoder(codec)
-                pictures = [
-                    plain(picture) if isinstance(picture, av.VideoFrame) else picture
-                    for picture in decoder.decode(frame)
-                ]
+                pictures = decoder.decode(codec, frame)
             except Exception as error:  # noqa: BLE001 - whatever a hostile bitstream makes it raise
                 logger.debug("a frame was not decoded: %s", error)
                 decode_error.set()
@@ -91,6 +120,33 @@ def decode_frames(
             for picture in pictures:
                 _call(loop, _replace_oldest, decoded, picture, _MOST_DECODED)
     _call(loop, decoded.put_nowait, None)
+
+
+class _Decoding:
+    """A decoder for the codec in use, made anew when it keeps failing."""
+
+    def __init__(self) -> None:
+        self._codec_name = ""
+        self._decoder: Decoder | None = None
+        self._failures = 0  # in a row
+
+    def decode(self, codec: RTCRtpCodecParameters, frame: JitterFrame) -> list[Any]:
+        """Give the pictures of a frame. Raises whatever decoders raise."""
+        if self._decoder is None or codec.name != self._codec_name:
+            self._codec_name, self._decoder = codec.name, _make_decoder(codec)
+            self._failures = 0
+        try:
+            pictures = [
+                plain(picture) if isinstance(picture, av.VideoFrame) else picture
+                for picture in self._decoder.decode(frame)
+            ]
+        except Exception:
+            self._failures += 1
+            if self._failures == _MOST_FAILURES:
+                self._decoder = None
+            raise
+        self._failures = 0
+        return pictures
 
 
 def _drop_waiting(encoded: "queue.Queue[Any]") -> bool:

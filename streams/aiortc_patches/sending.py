@@ -11,12 +11,13 @@ from aiortc.codecs.base import Encoder
 from aiortc.codecs.h264 import H264Encoder
 from aiortc.codecs.vpx import Vp8Encoder, VpxPayloadDescriptor
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters
-from aiortc.rtp import RtcpRrPacket, RtcpSrPacket
+from aiortc.rtp import RtcpRrPacket, RtcpRtpfbPacket, RtcpSrPacket
 from av.video.codeccontext import VideoCodecContext
 
 from streams.aiortc_patches.settings import settings
 from streams.frame import Encoded
 
+_MOST_REPAIRS = 128  # packets that one request gets again; aiortc keeps no more
 _STEP = 0.25  # change of bitrate that is worth a new encoder, and so a key frame
 
 
@@ -66,7 +67,12 @@ _handle_feedback = RTCRtpSender._handle_rtcp_packet
 
 
 async def handle_feedback(self: RTCRtpSender, packet: Any) -> None:
-    """Heed loss reports, then do as aiortc does."""
+    """Heed loss reports, then do as aiortc does, which would send a packet as often as it is named.
+
+    One request may name 6,000, each of them again and again.
+    """
+    if isinstance(packet, RtcpRtpfbPacket):
+        packet.lost = list(dict.fromkeys(packet.lost))[:_MOST_REPAIRS]
     encoder = vars(self).get("_RTCRtpSender__encoder")
     if isinstance(encoder, _LiveEncoder) and isinstance(packet, RtcpRrPacket | RtcpSrPacket):
         for report in packet.reports:

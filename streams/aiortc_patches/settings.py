@@ -8,6 +8,7 @@ class TransportSettings:
     """What the patches are set to. Bitrates in bits per second."""
 
     ice_addresses: tuple[str, ...] | None = ("127.0.0.1",)  # None: every address of the host
+    behind_proxy: bool = False  # peers may be elsewhere, whatever is listened on
     start_bitrate: int = 2_000_000
     min_bitrate: int = 250_000
     max_bitrate: int = 8_000_000

@@ -9,6 +9,7 @@ Out: lines of JSON, {"live": true} once, {"bytes": n} now and then, {"error": te
 """
 
 import json
+import resource
 import signal
 import struct
 import sys
@@ -51,6 +52,7 @@ class SrtStart(TypedDict):
 
 def main() -> int:
     """Send until stdin ends; give 1 after an error was told."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # one would hold the stream key
     start: Start = json.loads(sys.stdin.buffer.readline())
     signal.setitimer(signal.ITIMER_REAL, start["deadline"])
     try:

@@ -2,17 +2,26 @@
 
 import asyncio
 import json
+import queue
 import re
 import shutil
 import socket
+import struct
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import av
 import httpx
 import torch
 import uvicorn
+from aiortc import RTCRtpCodecParameters, RTCRtpSender, RTCSctpTransport, rtcsctptransport
+from aiortc.codecs import depayload
+from aiortc.jitterbuffer import JitterFrame
+from aiortc.rtcrtpparameters import RTCRtpHeaderExtensionParameters, RTCRtpParameters
+from aiortc.rtp import HeaderExtensionsMap, RtcpPacket, RtpPacket
 from pydantic import ValidationError
 
 from pipeline.config import EngineConfig
@@ -24,22 +33,46 @@ from pipeline.prompts import Prompts, TextEncoder
 from server.app import create_app
 from server.control import Control
 from server.errors import describe
+from server.osc import OscError, parse_packet, style_change
 from server.schema.style import Style, StylePatch
 from server.serve import _uvicorn_config
 from server.settings import Settings
 from streams.aiortc_patches import TransportSettings, install
+from streams.aiortc_patches.ice import receive_datagram
+from streams.aiortc_patches.receiving import decode_frames
+from streams.aiortc_patches.sending import FastH264Encoder, handle_feedback
 from streams.errors import MalformedOffer, OfferRefused
 from streams.frame import SessionId
+from streams.jitter import Frames, MarkerJitterBuffer, PatientNackGenerator
+from streams.media_link import Link
 from streams.peer import check_offer
 from streams.worker import Worker
 from tests.server.conftest import TOKEN, Served
 from tests.streams.fakes import FakeEngine
+from tests.streams.test_datagrams import STRANGER, port
 
 _MODEL_FILES = (
     "model_index.json", "styles.json", "scheduler/scheduler_config.json", "unet/config.json",
     "vae/config.json", "text_encoder/config.json", "unet/diffusion_pytorch_model.safetensors",
     "vae/diffusion_pytorch_model.safetensors", "text_encoder/model.safetensors",
 )  # fmt: skip
+
+
+_VP8 = RTCRtpCodecParameters("video/VP8", clockRate=90000, payloadType=97)
+_H264 = RTCRtpCodecParameters("video/H264", clockRate=90000, payloadType=99)
+_EXTENSIONS = HeaderExtensionsMap()
+_EXTENSIONS.configure(
+    RTCRtpParameters(
+        headerExtensions=[
+            RTCRtpHeaderExtensionParameters(id=1, uri="urn:ietf:params:rtp-hdrext:sdes:mid"),
+            RTCRtpHeaderExtensionParameters(
+                id=2, uri="http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time"
+            ),
+        ]
+    )
+)
+# what aiortc raises of a packet that is none: it is dropped (aiortc_patches/receiving.py)
+_NO_PACKET = (ValueError, struct.error)
 
 
 class Crash(AssertionError):
@@ -189,6 +222,123 @@ async def model(data: bytes, on: Ground) -> None:
         _ = found.sees_source, found.words_shape, found.scaling_factor, found.files()
 
 
+async def rtp(data: bytes, on: Ground) -> None:
+    """Packets of a camera: parsed, unpacked, put in order, asked for again."""
+    buffer, asking = MarkerJitterBuffer(512, is_video=True), PatientNackGenerator()
+    for piece in _pieces(data):
+        try:
+            packet = RtpPacket.parse(piece, _EXTENSIONS)
+            codec = _H264 if packet.payload_type == _H264.payloadType else _VP8
+            unpacked = depayload(codec, packet.payload) if packet.payload else b""
+        except _NO_PACKET:
+            continue
+        packet._data = unpacked  # type: ignore[attr-defined]  # aiortc's
+        asking.add(packet)
+        _, frame = buffer.add(packet)
+        if isinstance(frame, Frames):
+            frame.all()
+
+
+async def rtcp(data: bytes, on: Ground) -> None:
+    """What the other side reports of what it gets."""
+    sender = RTCRtpSender("video", _Wire())
+    vars(sender)["_RTCRtpSender__encoder"] = encoder = FastH264Encoder()
+    for piece in _pieces(data):
+        with suppress(*_NO_PACKET):
+            for packet in RtcpPacket.parse(piece):
+                for one in getattr(packet, "reports", ()):
+                    one.ssrc = sender._ssrc
+                await handle_feedback(sender, packet)
+    if not TransportSettings().min_bitrate <= encoder.target_bitrate <= 8_000_000:
+        raise Crash(f"{encoder.target_bitrate} bits a second")
+
+
+async def sctp(data: bytes, on: Ground) -> None:
+    """Chunks of a data channel's association; what is too much ends it."""
+    association = RTCSctpTransport(_Wire())  # type: ignore[arg-type]  # a part
+    association._association_state = association.State.ESTABLISHED
+    association._last_received_tsn = association._remote_port = 0
+    head = struct.pack("!HHL", 5000, 5000, association._local_verification_tag)
+    with suppress(ConnectionError):
+        for piece in _pieces(data):
+            checksum = rtcsctptransport.crc32c(head + bytes(4) + piece)
+            await association._handle_data(head + struct.pack("<L", checksum) + piece)
+    await association.stop()
+
+
+async def datagram(data: bytes, on: Ground) -> None:
+    """What a stranger sends to a session's port: nothing of it passes, nothing of it raises."""
+    socket, passed, _ = port()
+    for piece in _pieces(data):
+        receive_datagram(socket, piece, STRANGER)
+    if passed:
+        raise Crash(f"passed: {passed}")
+
+
+async def vp8(data: bytes, on: Ground) -> None:
+    """Frames of VP8: pictures or none."""
+    await _decode(_VP8, data)
+
+
+async def h264(data: bytes, on: Ground) -> None:
+    """Frames of H.264: pictures or none."""
+    await _decode(_H264, data)
+
+
+async def _decode(codec: RTCRtpCodecParameters, data: bytes) -> None:
+    encoded: queue.Queue[tuple[RTCRtpCodecParameters, JitterFrame] | None] = queue.Queue()
+    decoded: asyncio.Queue[av.VideoFrame | None] = asyncio.Queue()
+    for index, piece in enumerate(_pieces(data)[:4]):  # more would count as a backlog
+        encoded.put((codec, JitterFrame(piece, index * 3000)))
+    encoded.put(None)
+    loop = asyncio.get_running_loop()
+    await asyncio.to_thread(decode_frames, loop, encoded, decoded, threading.Event())
+    while (picture := await asyncio.wait_for(decoded.get(), 5)) is not None:
+        if picture.width * picture.height > 1920 * 1088 or picture.format.name != "yuv420p":
+            raise Crash(f"{picture}")
+
+
+async def osc(data: bytes, on: Ground) -> None:
+    """A packet of style changes."""
+    with suppress(OscError):
+        for address, arguments in parse_packet(data):
+            style_change(address, arguments)
+
+
+async def link(data: bytes, on: Ground) -> None:
+    """What a media process says to the server: messages, or nonsense that is told as such."""
+    reader = asyncio.StreamReader()
+    reader.feed_data(data)
+    reader.feed_eof()
+    talk = Link(reader, None)  # type: ignore[arg-type]  # nothing is sent
+    with suppress(EOFError, ValueError):
+        while True:
+            message, _ = await talk.receive()
+            json.dumps(message)
+
+
+class _Wire:
+    """A DTLS transport that is only an end."""
+
+    state, _role, _stats_id = "connected", "server", "wire"
+
+    async def _send_data(self, data: bytes) -> None: ...
+
+    async def _send_rtp(self, data: bytes) -> None: ...
+
+    def _unregister_data_receiver(self, receiver: object) -> None: ...
+
+
+def _pieces(data: bytes) -> list[bytes]:
+    """Take several pieces out of one input: each after two bytes that say how long it is."""
+    found = []
+    while len(data) > 2:
+        end = 2 + int.from_bytes(data[:2], "big")
+        found.append(data[2:end])
+        data = data[end:]
+    return found
+
+
 def _check(answer: httpx.Response, expected: set[int]) -> None:
     if answer.status_code not in expected:
         raise Crash(f"answered {answer.status_code}: {answer.text}")
@@ -196,7 +346,8 @@ def _check(answer: httpx.Response, expected: set[int]) -> None:
 
 TARGETS: dict[str, Target] = {
     "offer_check": offer_check, "offer": offer, "style": style, "message": message,
-    "prompt": prompt, "body": body, "http": http, "model": model,
+    "prompt": prompt, "body": body, "http": http, "model": model, "rtp": rtp, "rtcp": rtcp,
+    "sctp": sctp, "datagram": datagram, "vp8": vp8, "h264": h264, "osc": osc, "link": link,
 }  # fmt: skip
 CORPUS = Path(__file__).parent / "corpus"
 # the same samples serve two targets

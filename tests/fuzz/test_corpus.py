@@ -9,7 +9,7 @@ from tests.fuzz.mutation import mutate
 from tests.fuzz.targets import FOLDER, TARGETS, ground
 
 SAMPLES = {name: sorted(FOLDER[name].iterdir()) for name in TARGETS}
-MUTATED = {"offer": 20, "model": 100, "http": 100, "body": 100}
+MUTATED = {"offer": 20, "model": 100, "http": 100, "body": 100, "vp8": 100, "h264": 100}
 
 
 @pytest.mark.parametrize("target", TARGETS)

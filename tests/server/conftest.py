@@ -1,10 +1,13 @@
 """The real application over HTTP in memory, with an engine that inverts pictures."""
 
 import asyncio
+import io
+import json
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -75,6 +78,23 @@ def logging_as_it_was() -> Iterator[None]:
     root.setLevel(level)
     for name, was in levels.items():
         logging.getLogger(name).setLevel(was)
+
+
+@pytest.fixture
+def log(logging_as_it_was: None) -> Callable[..., io.StringIO]:
+    """Set real logging up, on a stream; then as it was."""
+
+    def begin(at: str = "debug") -> io.StringIO:
+        stream = io.StringIO()
+        logs.set_up(at, "json", stream)
+        return stream
+
+    return begin
+
+
+def lines(stream: io.StringIO) -> list[dict[str, Any]]:
+    """Read what was logged."""
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
 @pytest.fixture

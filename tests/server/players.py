@@ -1,9 +1,17 @@
-"""A publisher (WHIP) and a player (WHEP), played by aiortc."""
+"""A publisher (WHIP) and a player (WHEP), played by aiortc.
+
+python -m tests.server.players URL SESSION TOKEN: a player that prints a line for each picture
+"""
 
 import asyncio
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import av
 import httpx
+import uvicorn
 from aiortc import (
     MediaStreamTrack,
     RTCConfiguration,
@@ -11,6 +19,7 @@ from aiortc import (
     RTCRtpSender,
     RTCSessionDescription,
 )
+from fastapi import FastAPI
 
 from tests.server.client import Camera, collect
 
@@ -104,3 +113,33 @@ async def live(http: httpx.AsyncClient, session: str) -> dict[str, str]:
             await asyncio.sleep(0.05)
     found: dict[str, str] = state
     return found
+
+
+@asynccontextmanager
+async def listening(app: FastAPI) -> AsyncIterator[str]:
+    """Serve a running application on a port, for clients that are programs; give its URL."""
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    listener.listen()  # they may be there before the server
+    server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_config=None, ws="none"))
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        await serving
+
+
+async def _play(url: str, session: str, token: str) -> None:
+    player = Player()
+    async with httpx.AsyncClient(base_url=url) as http:
+        answer = await player.watch(http, session, token)
+    answer.raise_for_status()
+    while True:
+        picture = await player.pictures.get()
+        sys.stdout.write(f"{picture.width}x{picture.height}\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    asyncio.run(_play(*sys.argv[1:]))

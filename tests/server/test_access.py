@@ -1,11 +1,16 @@
 """Which request passes, beyond the matrix of test_matrix.py: other origins, guesses, codes."""
 
+import ast
 import asyncio
+import re
+import secrets
 import time
+from pathlib import Path
 
 import httpx
 import pytest
 
+from server import auth
 from server.auth import judge
 from tests.server.client import Browser
 from tests.server.conftest import TOKEN, Serve, Served
@@ -112,3 +117,37 @@ async def test_a_page_token_ends_and_a_changed_one_is_unknown(serve: Serve) -> N
 
 async def ask(served: Served, token: str) -> httpx.Response:
     return await served.http.get("/api/info", headers={"Authorization": f"Bearer {token}"})
+
+
+def _is_secret(node: ast.expr) -> bool:
+    """Say whether an expression is a token, a code or a signature, by its name."""
+    name = node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
+    return bool(re.search(r"token|secret|signature|resume|passphrase|password", name))
+
+
+def test_no_token_is_compared_with_equals() -> None:
+    """`==` ends at the first character that is wrong, so its time tells how much is right."""
+    wrong = []
+    for path in sorted(Path(auth.__file__).parent.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.Compare):
+                continue
+            sides = [node.left, *node.comparators]
+            equal = any(isinstance(op, ast.Eq | ast.NotEq | ast.In | ast.NotIn) for op in node.ops)
+            if equal and any(_is_secret(side) for side in sides):
+                wrong.append(f"{path.name}:{node.lineno}: {ast.unparse(node)}")
+    assert wrong == []
+
+
+def test_tokens_are_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared = []
+    compare = secrets.compare_digest
+
+    def note(one: bytes, other: bytes) -> bool:
+        compared.append((one, other))
+        return compare(one, other)
+
+    monkeypatch.setattr(auth.secrets, "compare_digest", note)
+    assert auth.same("käse", "käse")
+    assert not auth.same("one", "other")
+    assert compared == [("käse".encode(), "käse".encode()), (b"one", b"other")]

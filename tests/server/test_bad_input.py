@@ -1,7 +1,9 @@
 """Each wrong input gets one clear answer, and nothing is created by it."""
 
 import asyncio
+import gzip
 import logging
+import time
 from collections.abc import AsyncIterator
 
 import pytest
@@ -31,7 +33,9 @@ def style(**values: object) -> dict[str, object]:
         ({"sdp": "nonsense", "type": "offer"}, 400, "malformed_sdp", ("sdp",)),
         ({"sdp": "v=0" + "\n" * 3000, "type": "offer"}, 422, "sdp_too_long", ("2000",)),
         ({"sdp": "x" * 70_000, "type": "offer"}, 422, "invalid", ("sdp", "65536")),
+        ({"sdp": "v=0" + "\n" * 100_000, "type": "offer"}, 422, "invalid", ("sdp", "65536")),
         ({"sdp": "x" * 300_000, "type": "offer"}, 413, "too_large", ()),
+        ({"sdp": "v=0", "type": "offer", "more": ["x" * 100] * 100_000}, 413, "too_large", ()),
     ],
 )
 async def test_a_bad_offer_is_refused_with_its_reason(
@@ -71,15 +75,17 @@ async def test_an_offer_that_lacks_something_names_it(
     await browser.close()
 
 
-async def test_too_many_candidates_are_refused(served: Served) -> None:
+@pytest.mark.parametrize("count", [21, 1000])
+async def test_too_many_candidates_are_refused(count: int, served: Served) -> None:
     browser = Browser()
     sdp = await browser.offer()
     line = "a=candidate:1 1 udp 1 10.0.0.1 9 typ host\r\n"
     answer = await served.http.post(
         "/api/sessions",
-        json={"sdp": sdp.replace("a=mid:0\r\n", "a=mid:0\r\n" + line * 21), "type": "offer"},
+        json={"sdp": sdp.replace("a=mid:0\r\n", "a=mid:0\r\n" + line * count), "type": "offer"},
     )
     assert (answer.status_code, answer.json()["code"]) == (422, "too_many_candidates")
+    assert served.sessions == 0
     await browser.close()
 
 
@@ -89,6 +95,18 @@ async def test_what_is_no_json_and_what_claims_to_be_something_else(served: Serv
     assert (broken.status_code, broken.json()["code"]) == (400, "malformed_json")
     form = await served.http.post("/api/sessions", data={"sdp": "v=0"})
     assert (form.status_code, form.json()["code"]) == (415, "wrong_content_type")
+
+
+async def test_a_packed_body_is_not_unpacked(served: Served) -> None:
+    """A small one may hold gigabytes."""
+    packed = gzip.compress(b'{"sdp": "v=0", "type": "offer"}' + b" " * 50_000_000)
+    assert len(packed) < 100_000
+    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    began = time.monotonic()
+    answer = await served.http.post("/api/sessions", content=packed, headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (400, "malformed_json")
+    assert time.monotonic() - began < 1
+    assert served.sessions == 0
 
 
 async def test_a_body_in_chunks_is_counted(served: Served) -> None:

@@ -1,6 +1,10 @@
 """The Python client against the real application, with an engine that inverts pictures."""
 
 import asyncio
+import os
+import re
+import sys
+import textwrap
 import time
 from fractions import Fraction
 from pathlib import Path
@@ -13,7 +17,10 @@ from server.client import Client, Refused
 from streams.errors import SourceError
 from streams.sinks.recorder import Recorder
 from tests.server.conftest import TOKEN, Serve, Served
+from tests.server.players import listening
 from tests.streams.pictures import frame
+
+ROOT = Path(__file__).parents[2]
 
 
 def client_of(served: Served, token: str = TOKEN) -> Client:
@@ -119,3 +126,40 @@ async def test_a_server_that_is_gone_leaves_nothing_open_and_its_own_error(serve
             await program()
         assert client._connection.connectionState == "closed"
         assert client._http.is_closed
+
+
+def example_of_readme() -> str:
+    """Give the Python program of README.md."""
+    text = (ROOT / "README.md").read_text()
+    (program,) = [
+        block
+        for block in re.findall(r"\n\n((?:    .*\n|\n)+)", text)
+        if "from server.client import Client" in block
+    ]
+    return textwrap.dedent(program)
+
+
+@pytest.mark.slow
+async def test_the_program_of_the_readme_sees_pictures(served: Served, tmp_path: Path) -> None:
+    program = example_of_readme()
+    recorder = Recorder(tmp_path / "in.mp4", Fraction(25))
+    for number in range(50):
+        recorder.write(frame(number, 60).picture)
+    recorder.close()
+    token = tmp_path / ".local/state/restyle/token"
+    token.parent.mkdir(parents=True)
+    token.write_text(TOKEN)
+    async with listening(served.app) as url:
+        assert "http://127.0.0.1:8000" in program
+        run = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", program.replace("http://127.0.0.1:8000", url), cwd=tmp_path,
+            env=os.environ | {"HOME": str(tmp_path), "PYTHONPATH": str(ROOT)},
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        said, complaints = await asyncio.wait_for(run.communicate(), 60)
+    assert run.returncode == 0, complaints.decode()
+    lines = said.decode().splitlines()
+    assert len(lines) > 10
+    assert all(line.startswith("(64, 64, 3) ") for line in lines)
+    assert float(lines[-1].rpartition(" ")[2]) == pytest.approx(195, abs=8)  # inverted
+    assert served.sessions == 0

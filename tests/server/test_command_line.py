@@ -6,6 +6,7 @@ others call `main`, which gives the exit status.
 
 import json
 import pickle
+import resource
 import signal
 import socket
 import statistics
@@ -21,7 +22,7 @@ import psutil
 import pytest
 
 from server.__main__ import main
-from tests.e2e.serving import TOKEN, Server, free_port, serving
+from tests.e2e.serving import LIGHT, TOKEN, Server, free_port, serving
 from tests.e2e.serving import status as http_status
 
 ROOT = Path(__file__).parents[2]
@@ -172,6 +173,32 @@ def test_the_server_listens_on_loopback_only(running: Server) -> None:
     found = psutil.Process(running.pid).net_connections()
     assert {c.laddr.ip for c in found if c.laddr} == {"127.0.0.1"}
     assert http_status(f"{running.url}/readyz") == 200
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_no_process_of_it_leaves_a_core_file(tmp_path: Path) -> None:
+    """One would hold camera pictures, prompts and tokens."""
+    most = resource.getrlimit(resource.RLIMIT_CORE)[1]
+    if most == 0:
+        pytest.skip("core files are off for everything here")
+    allowed = ("sh", "-c", f'ulimit -S -c {"unlimited" if most < 0 else most}; exec "$@"', "sh")
+    server = Server(
+        free_port(), "--media-processes", "1", state=tmp_path, within=allowed, module=LIGHT
+    )
+    try:
+        server.wait_ready()
+        here = psutil.Process(server.pid)
+        found = {each.pid: core_limits(each.pid) for each in (here, *here.children(recursive=True))}
+        assert len(found) >= 3  # the server's, the engine's, one for media
+        assert set(found.values()) == {("0", "0")}, found
+    finally:
+        server.stop()
+
+
+def core_limits(pid: int) -> tuple[str, ...]:
+    lines = Path(f"/proc/{pid}/limits").read_text().splitlines()
+    line = next(line for line in lines if line.startswith("Max core file size"))
+    return tuple(line.split()[4:6])
 
 
 def test_answers_on_a_kept_connection_wait_for_no_acknowledgement(running: Server) -> None:

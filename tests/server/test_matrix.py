@@ -1,9 +1,9 @@
 """Every route × credential × Origin × Host, as found in the running application.
 
-A new route: add a row to ROUTES: (method, path template), and what each credential gets, in the
-order of CREDENTIALS, when Origin and Host are the server's own. Foreign Hosts get 400 and foreign
-Origins of writes 403 everywhere; that needs no row. A route that takes a body gets a harmless one
-in BODIES. Fields of the template are filled in from `fields`; {id} is a live session.
+A new route: add a row to ROUTES: (method, path template), and what each credential gets when
+Origin and Host are the server's own. Foreign Hosts get 400 and foreign Origins of writes 403
+everywhere; that needs no row. A route that takes a body gets a harmless one in BODIES. Fields of
+the template are filled in from `fields`; {id} is a live session.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,60 +13,84 @@ from typing import Any
 import httpx
 import pytest
 
+from server.auth import issue
 from tests.server.client import Browser
 from tests.server.conftest import TOKEN, Serve, Served
 
-CREDENTIALS = ("none", "wrong", "other session", "own session", "main")
+CREDENTIALS = (
+    "none", "wrong", "expired", "viewer", "other session", "own session", "main",
+)  # fmt: skip
 OWN, FOREIGN = "127.0.0.1", "evil.example"
 ORIGINS = {"own": f"http://{OWN}", "foreign": f"http://{FOREIGN}", "null": "null", "none": None}
 HOSTS = {"own": OWN, "foreign": FOREIGN, "split": f"{FOREIGN}/{OWN}?x"}
 WRITES = ("POST", "PUT", "PATCH", "DELETE")
 
-OPEN = (200, 200, 200, 200, 200)
-OWNER = (401, 401, 401, 401, 200)
-SESSION = (401, 401, 404, 200, 200)
-ROUTES: dict[tuple[str, str], tuple[int, int, int, int, int]] = {
+
+Expected = tuple[int, ...]  # in the order of CREDENTIALS
+
+
+def anybody(status: int) -> Expected:
+    return (status,) * 7
+
+
+def main_only(status: int) -> Expected:
+    return (401, 401, 401, 403, 401, 401, status)
+
+
+def session(status: int) -> Expected:
+    return (401, 401, 401, 403, 404, status, status)
+
+
+def viewer_too(status: int) -> Expected:
+    return (401, 401, 401, status, 404, status, status)
+
+
+OPEN, OWNER, SESSION = anybody(200), main_only(200), session(200)
+ROUTES: dict[tuple[str, str], Expected] = {
     ("GET", "/healthz"): OPEN,
     ("GET", "/readyz"): OPEN,
     ("GET", "/metrics"): OWNER,
     ("GET", "/api/info"): OWNER,
-    ("POST", "/api/engine/restart"): (401, 401, 401, 401, 204),
-    ("POST", "/api/token"): (401, 401, 401, 401, 401),  # the code is wrong, whoever asks
+    ("POST", "/api/engine/restart"): main_only(204),
+    ("POST", "/api/token"): anybody(401),  # the code is wrong, whoever asks
     ("GET", "/api/sessions"): OWNER,
-    ("POST", "/api/sessions"): (401, 401, 401, 401, 400),  # the offer is nonsense
+    ("POST", "/api/sessions"): main_only(400),  # the offer is nonsense
     ("GET", "/api/sessions/{id}"): SESSION,
     ("PATCH", "/api/sessions/{id}"): SESSION,
     ("DELETE", "/api/sessions/{id}"): SESSION,
     ("GET", "/api/sessions/{id}/outputs"): SESSION,
-    ("POST", "/api/sessions/{id}/outputs"): (401, 401, 404, 403, 403),  # off until it is set
-    ("DELETE", "/api/sessions/{id}/outputs/{output}"): (401, 401, 404, 404, 404),
+    ("POST", "/api/sessions/{id}/outputs"): session(403),  # off until it is set
+    ("DELETE", "/api/sessions/{id}/outputs/{output}"): session(404),
     ("GET", "/api/sessions/{id}/snapshot"): SESSION,
     ("PUT", "/api/sessions/{id}/name"): OWNER,
-    ("PUT", "/api/sessions/{id}/size"): (401, 401, 404, 422, 422),  # no multiple of the step
+    ("PUT", "/api/sessions/{id}/size"): session(422),  # no multiple of the step
     ("PUT", "/api/sessions/{id}/sound"): SESSION,
     ("PUT", "/api/sessions/{id}/matte"): SESSION,
-    ("POST", "/api/sources"): (401, 401, 401, 401, 403),  # no setting allows it
+    ("POST", "/api/sources"): main_only(403),  # no setting allows it
     # owner only, and the pictures of this one come from its page
-    ("PUT", "/api/sessions/{id}/source"): (401, 401, 401, 401, 409),
-    ("PATCH", "/api/sessions/{id}/source"): (401, 401, 404, 409, 409),
-    ("POST", "/whip"): (401, 401, 401, 401, 415),  # no offer
+    ("PUT", "/api/sessions/{id}/source"): main_only(409),
+    ("PATCH", "/api/sessions/{id}/source"): session(409),
+    ("POST", "/whip"): main_only(415),  # no offer
     ("OPTIONS", "/whip"): OPEN,
-    ("POST", "/whip/"): (401, 401, 401, 401, 415),
+    ("POST", "/whip/"): main_only(415),
     ("OPTIONS", "/whip/"): OPEN,
-    ("GET", "/whip"): (204, 204, 204, 204, 204),
-    ("PATCH", "/whip/{id}"): (401, 401, 404, 415, 415),
+    ("GET", "/whip"): anybody(204),
+    ("PATCH", "/whip/{id}"): session(415),
     ("DELETE", "/whip/{id}"): SESSION,
-    ("POST", "/whep/{id}"): (401, 401, 404, 415, 415),
+    ("OPTIONS", "/whip/{id}"): OPEN,
+    ("POST", "/whep/{id}"): viewer_too(415),
     ("OPTIONS", "/whep/{id}"): OPEN,
-    ("GET", "/whep/{id}"): (204, 204, 204, 204, 204),
-    ("GET", "/whep/{id}/relays"): (401, 401, 404, 200, 200),
-    ("PATCH", "/whep/{id}/{viewer}"): (401, 401, 404, 415, 415),
-    ("DELETE", "/whep/{id}/{viewer}"): (401, 401, 404, 404, 404),
+    ("GET", "/whep/{id}"): anybody(204),
+    ("GET", "/whep/{id}/relays"): viewer_too(200),
+    ("OPTIONS", "/whep/{id}/relays"): OPEN,
+    ("PATCH", "/whep/{id}/{viewer}"): viewer_too(415),
+    ("OPTIONS", "/whep/{id}/{viewer}"): OPEN,
+    ("DELETE", "/whep/{id}/{viewer}"): viewer_too(404),
     ("GET", "/overlay/{id}"): OPEN,  # its token stands in the fragment
     ("GET", "/overlay.js"): OPEN,
     ("GET", "/overlay/pair.js"): OPEN,
     ("GET", "/overlay.css"): OPEN,
-    ("GET", "/"): (503, 503, 503, 503, 503),  # no page is built in these tests
+    ("GET", "/"): anybody(503),  # no page is built in these tests
 }
 BODIES: dict[tuple[str, str], dict[str, object]] = {
     ("POST", "/api/token"): {"code": "wrong"},
@@ -118,7 +142,13 @@ async def test_each_gets_what_it_may(serve: Serve) -> None:
         mine, other = [(await b.connect(served.http)).json() for b in browsers]
         await browsers[0].level()  # there is something to take a snapshot of
         fields = {"id": mine["id"], "viewer": "nobody", "output": "none"}
-        tokens = ("", "wrong-wrong-wrong-wrong", other["token"], mine["token"], TOKEN)
+        # under the name that its row gives it again, which would change the viewer token
+        named = ("PUT", "/api/sessions/{id}/name")
+        answer = await served.http.put(named[1].format(**fields), json=BODIES[named])
+        tokens = (
+            "", "wrong-wrong-wrong-wrong", issue(TOKEN, -1), answer.json()["viewer_token"],
+            other["token"], mine["token"], TOKEN,
+        )  # fmt: skip
         del served.http.headers["Authorization"]
         wrong = [fault for r in ROUTES for fault in await faults(served.http, r, fields, tokens)]
         assert served.sessions == 2  # nothing that was refused had an effect

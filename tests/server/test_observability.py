@@ -1,42 +1,23 @@
 """What operators see: figures, logs, `restyle top`."""
 
 import asyncio
-import io
 import json
 import logging
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from server import logs
 from server.asking import Asking, AskingError
 from server.settings import Settings
 from server.top import table, top
 from tests.server.client import Browser
-from tests.server.conftest import TOKEN, Serve, Served
+from tests.server.conftest import TOKEN, Serve, Served, lines
 from tests.streams.test_live_stream import KEY, free_port
 
 CANARY = "canary-prompt-of-this-test"
-
-
-@pytest.fixture
-def log(logging_as_it_was: None) -> Callable[..., io.StringIO]:
-    """Set real logging up, on a stream; then as it was."""
-
-    def begin(at: str = "debug") -> io.StringIO:
-        stream = io.StringIO()
-        logs.set_up(at, "json", stream)
-        return stream
-
-    return begin
-
-
-def lines(stream: io.StringIO) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
 async def scrape(served: Served) -> dict[tuple[str, tuple[str, ...]], float]:
@@ -120,7 +101,25 @@ async def test_process_figures_are_there(served: Served) -> None:
     assert found["restyle_threads", ()] >= 2
     assert found["process_resident_memory_bytes", ()] > 1e6
     assert found["process_open_fds", ()] > 3
-    assert ("restyle_loop_lag_seconds", ("0.99",)) in found
+    p99, longest = (found["restyle_loop_lag_seconds", (each,)] for each in ("0.99", "1"))
+    assert 0 <= p99 <= longest
+    assert found["restyle_child_resident_bytes", ("engine",)] == 0  # here it is in the process
+    assert found["restyle_tasks", ()] >= 3  # deadlines, the loop's lateness, this request
+
+
+async def test_peer_connections_are_counted_until_they_are_given_back(served: Served) -> None:
+    browser = Browser()
+    location = (await browser.connect(served.http)).headers["location"]
+    await browser.level()
+    live = await scrape(served)
+    await served.http.delete(location)
+    closing = await scrape(served)
+    await asyncio.gather(*served.app.state.context.sessions._closing)
+    after = await scrape(served)
+    await browser.close()
+    assert [each["restyle_peers", ()] for each in (live, after)] == [1, 0]
+    assert closing["restyle_peers", ()] <= 1
+    assert after["restyle_tasks", ()] <= live["restyle_tasks", ()]
 
 
 async def test_each_line_names_its_request_and_session(served: Served, log: Any) -> None:

@@ -2,6 +2,8 @@
 
 import asyncio
 import io
+import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 
 from tests.server.client import Browser
 from tests.server.conftest import Serve, Served
+from tests.server.players import listening
 from tests.streams.pictures import level_of
 from tests.streams.test_live_stream import KEY, ffmpeg, free_port, silent_server
 from tests.streams.test_output import Memory
@@ -237,16 +240,56 @@ async def test_a_silent_server_leaves_the_picture_its_rate(
             location = (await browser.connect(served.http)).headers["location"]
             await browser.level()
             wanted = {"kind": "rtmp", "url": f"rtmp://127.0.0.1:{port}/live"}
-            before = (await served.http.get(location)).json()["stats"]
+            before = await figures_of(served, location)
             await served.http.post(f"{location}/outputs", json=wanted)
             longest = await longest_freeze(4)
-            after = (await served.http.get(location)).json()["stats"]
-            # of what came in: the machine, and with it the camera, may be slow for its own reasons
-            came, went = (after[name] - before[name] for name in ("frames_in", "frames_out"))
+            kept_its_rate(before, await figures_of(served, location))
             assert longest < 1
-            assert came > 20
-            assert went >= 0.98 * came - 2  # two may be on their way
             await browser.close()
+
+
+@pytest.mark.slow
+async def test_a_viewer_that_hangs_leaves_the_picture_its_rate(served: Served) -> None:
+    browser = Browser()
+    made = await browser.connect(served.http)
+    location, state = made.headers["location"], made.json()
+    await browser.level()
+    async with listening(served.app) as url:
+        given = (url, state["id"], state["viewer_token"])
+        viewer = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "tests.server.players", *given, stdout=asyncio.subprocess.PIPE
+        )
+        try:
+            assert viewer.stdout is not None
+            for _ in range(10):  # it watches
+                line = await asyncio.wait_for(viewer.stdout.readline(), 20)
+                assert line == b"64x64\n"
+            viewer.send_signal(signal.SIGSTOP)
+            before = await figures_of(served, location)
+            longest = await longest_freeze(4)
+            kept_its_rate(before, await figures_of(served, location))
+            assert longest < 1
+            assert (await served.http.get(location)).json()["viewers"] == 1  # it did not end
+        finally:
+            viewer.kill()
+            await viewer.communicate()
+    await browser.close()
+
+
+async def figures_of(served: Served, location: str) -> dict[str, int]:
+    """Give a session's figures."""
+    found: dict[str, int] = (await served.http.get(location)).json()["stats"]
+    return found
+
+
+def kept_its_rate(before: dict[str, int], after: dict[str, int]) -> None:
+    """Fail where less went out than came in, but for the two pictures that may be on their way.
+
+    The machine, and with it the camera, may be slow for its own reasons.
+    """
+    came, went = (after[name] - before[name] for name in ("frames_in", "frames_out"))
+    assert came > 20
+    assert went >= 0.98 * came - 2
 
 
 async def longest_freeze(seconds: float) -> float:

@@ -5,11 +5,14 @@ import threading
 import time
 from dataclasses import replace
 
+import httpx
 import psutil
 import pytest
 
 from pipeline.params import StyleParams
 from pipeline.results import EngineInfo, EngineResult
+from server.errors import ApiError
+from server.joins import Joins
 from streams.worker import Worker
 from tests.server.client import Browser
 from tests.server.conftest import Serve, Served
@@ -128,6 +131,95 @@ async def test_a_deleted_session_tells_its_page_and_is_gone(served: Served) -> N
     assert (await browser.hear("ended"))["reason"] == "deleted"
     assert (await served.http.delete(location)).status_code == 404
     await browser.close()
+
+
+async def test_a_session_has_a_longest_life_and_is_told_when_it_is_over(serve: Serve) -> None:
+    async with serve(session_s=1) as served:
+        browser = Browser()
+        await browser.connect(served.http)
+        await browser.level()
+        assert (await browser.hear("ended"))["reason"] == "lifetime"
+        assert served.sessions == 0
+        await browser.close()
+
+
+async def test_an_offer_with_three_media_is_refused_and_makes_nothing(served: Served) -> None:
+    browser = Browser()
+    for kind in ("audio", "video", "video"):  # its camera takes the first of these
+        browser.connection.addTransceiver(kind)
+    answer = await browser.connect(served.http)
+    assert (answer.status_code, answer.json()["code"]) == (422, "too_many_media")
+    assert served.sessions == 0
+    await browser.close()
+
+
+async def test_unfinished_offers_are_limited_for_all_addresses_together(serve: Serve) -> None:
+    async with serve(pending=2) as served:
+        browsers = [Browser() for _ in range(3)]
+        bodies = [{"sdp": await each.offer(), "type": "offer"} for each in browsers]
+        answers = []
+        for number, body in enumerate(bodies):
+            async with from_address(served, f"192.0.2.{number}") as http:
+                answers.append(await http.post("/api/sessions", json=body))
+        assert [answer.status_code for answer in answers] == [201, 201, 503]
+        refused = answers[2]
+        assert refused.json()["detail"] == "too many unfinished offers"
+        assert int(refused.headers["retry-after"]) >= 1
+        for each in browsers:
+            await each.close()
+
+
+def from_address(served: Served, address: str) -> httpx.AsyncClient:
+    """Make a client that seems to be elsewhere."""
+    return httpx.AsyncClient(
+        transport=httpx.ASGITransport(served.app, client=(address, 5000)),
+        base_url="http://127.0.0.1",
+        headers=served.http.headers,
+    )
+
+
+async def test_an_address_begins_so_many_sessions_a_minute_and_loopback_any_number(
+    serve: Serve,
+) -> None:
+    async def codes(http: httpx.AsyncClient) -> list[str]:
+        body = {"sdp": "nonsense", "type": "offer"}
+        answers = [await http.post("/api/sessions", json=body) for _ in range(4)]
+        late = answers[-1]
+        assert late.status_code == 400 or 1 <= int(late.headers["retry-after"]) <= 61
+        return [answer.json()["code"] for answer in answers]
+
+    async with serve(joins_per_minute=3) as served:
+        async with from_address(served, "192.0.2.1") as http:
+            assert await codes(http) == ["malformed_sdp"] * 3 + ["too_many_joins"]
+        async with from_address(served, "192.0.2.2") as http:
+            assert (await codes(http))[0] == "malformed_sdp"
+        assert await codes(served.http) == ["malformed_sdp"] * 4
+
+
+def test_an_address_may_begin_again_when_its_minute_is_over() -> None:
+    now = 0.0
+    joins = Joins(2, lambda: now)
+    for at in (0.0, 30.0):
+        now = at
+        joins.check("192.0.2.1")
+        joins.note("192.0.2.1")
+    with pytest.raises(ApiError) as refused:
+        joins.check("192.0.2.1")
+    assert refused.value.retry_after == 31
+    now = 60.0
+    joins.check("192.0.2.1")
+
+
+async def test_a_publisher_that_finds_no_place_is_told_when_to_come_back(serve: Serve) -> None:
+    async with serve(sessions=1) as served:
+        browser, other = Browser(), Browser()
+        await browser.connect(served.http)
+        headers = {"Content-Type": "application/sdp"}
+        answer = await served.http.post("/whip", content=await other.offer(), headers=headers)
+        assert (answer.status_code, answer.json()["code"]) == (503, "full")
+        assert int(answer.headers["retry-after"]) >= 1
+        await browser.close()
+        await other.close()
 
 
 async def test_an_offer_that_never_connects_is_ended(serve: Serve) -> None:

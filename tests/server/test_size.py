@@ -3,9 +3,15 @@
 import asyncio
 import itertools
 import time
+from pathlib import Path
 
 import av
+import httpx
+import pytest
 
+from tests.bench.client import Pictures
+from tests.bench.scenarios import webcam
+from tests.e2e.serving import TOKEN, serving
 from tests.server.client import Browser
 from tests.server.conftest import Serve, Served
 from tests.streams.fakes import FakeEngine
@@ -25,31 +31,32 @@ async def pictures_of(browser: Browser, seconds: float) -> list[tuple[float, av.
     return found
 
 
+@pytest.mark.parametrize(("width", "height"), [(512, 256), (1024, 256), (256, 1024)])
 async def test_the_old_size_serves_until_the_new_one_is_there_and_no_picture_is_wrong(
-    served: Served,
+    width: int, height: int, served: Served
 ) -> None:
     browser = Browser()
     location = (await browser.connect(served.http)).headers["location"]
     await browser.level()
     reading = asyncio.create_task(pictures_of(browser, 1.5))
     began = time.monotonic()
-    browser.say(type="size", seq=7, width=512, height=256)
+    browser.say(type="size", seq=7, width=width, height=height)
     answer = await browser.hear("resized")
     took = time.monotonic() - began
     shown = await reading
 
-    assert (answer["seq"], answer["width"], answer["height"]) == (7, 512, 256)
+    assert (answer["seq"], answer["width"], answer["height"]) == (7, width, height)
     sizes = [(picture.width, picture.height) for _, picture in shown]
-    turn = sizes.index((512, 256))
+    turn = sizes.index((width, height))
     assert set(sizes[:turn]) == {(64, 64)}
-    assert set(sizes[turn:]) == {(512, 256)}
+    assert set(sizes[turn:]) == {(width, height)}
     assert sum(at < began + took for at, _ in shown[:turn]) >= 2  # the old one served meanwhile
     times = [at for at, _ in shown]
     assert max(b - a for a, b in itertools.pairwise(times)) < _LONGEST
     for _, picture in shown:
         assert abs(picture.to_ndarray(format="rgb24").mean() - 195) < 8
     state = (await served.http.get(location)).json()
-    assert (state["width"], state["height"]) == (512, 256)
+    assert (state["width"], state["height"]) == (width, height)
     await browser.close()
 
 
@@ -103,3 +110,34 @@ async def test_a_size_that_is_asked_for_while_the_session_ends_harms_nobody(serv
         await asyncio.sleep(0.3)
         assert served.sessions == 0
         await browser.close()
+
+
+async def sized(browser: Browser, width: int, height: int) -> None:
+    """Wait for a picture of this size."""
+    async with asyncio.timeout(60):
+        while True:
+            picture = await browser.pictures.get()
+            if (picture.width, picture.height) == (width, height):
+                return
+
+
+@pytest.mark.long
+async def test_the_real_model_shows_tall_pictures(tmp_path: Path) -> None:
+    film = webcam(256, 30)
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    with serving(tmp_path) as server:
+        async with httpx.AsyncClient(base_url=server.url, headers=headers, timeout=120) as http:
+            browser = Browser()
+            browser.camera = Pictures(lambda number: film[number % len(film)])  # type: ignore[assignment]  # a camera, too
+            made = await browser.connect(http, prompt="a pencil drawing")
+            location = made.headers["location"]
+            await browser.level()
+            wanted = {"width": 768, "height": 1024}
+            put = await http.put(f"{location}/size", json=wanted)
+            assert put.status_code == 200, put.text
+            for _ in range(5):
+                await sized(browser, 768, 1024)
+            state = (await http.get(location)).json()
+            await browser.close()
+    assert (state["width"], state["height"]) == (768, 1024)
+    assert state["stats"]["stages_ms"]["unet"] > 0  # they went through the model

@@ -1,9 +1,10 @@
 """A source that breaks off is opened again, and its session waits for it."""
 
 import asyncio
+import io
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.server.conftest import Serve
+from tests.server.conftest import Serve, lines
 from tests.streams.clicks import film
 from tests.streams.test_live_stream import free_port
 
@@ -59,8 +60,9 @@ async def state(http: httpx.AsyncClient, path: str, wanted: str) -> dict[str, An
 
 @pytest.mark.slow
 async def test_a_camera_that_goes_and_comes_back_keeps_its_session(
-    serve: Serve, tmp_path: Path
+    serve: Serve, tmp_path: Path, log: Callable[..., io.StringIO]
 ) -> None:
+    stream = log("warning")
     film(tmp_path / "live.ts", 20, keys=10)
     port = free_port()
     url = f"http://127.0.0.1:{port}/"
@@ -76,6 +78,8 @@ async def test_a_camera_that_goes_and_comes_back_keeps_its_session(
         away = await state(served.http, path, "retrying")
         assert away["source"]["problem"].startswith("http://127.0.0.1/live.ts: it ")
         assert "secret" not in away["source"]["problem"]
+        ids = [line.get("request_id") for line in lines(stream)]
+        assert away["source"]["problem_id"] in ids
         await asyncio.sleep(1.5)  # longer than one without a source may be silent
         assert served.sessions == 1
         with camera(tmp_path / "live.ts", port, 20):

@@ -109,7 +109,13 @@ async def test_another_source_keeps_style_viewers_and_outputs(folder: Path, serv
 
         wanted = {"kind": "image", "at": "bright.png"}
         answer = await served.http.put(f"{path}/source", json=wanted)
-        nothing = {"position": None, "duration": None, "loop": None, "problem": None}
+        nothing = {
+            "position": None,
+            "duration": None,
+            "loop": None,
+            "problem": None,
+            "problem_id": None,
+        }
         assert answer.json() == wanted | nothing | {"sound": False, "state": "live", "losses": 0}
         assert [t.name for t in threading.enumerate()].count("source") == 1  # the old one is gone
         await sees(player, 55)
@@ -168,9 +174,22 @@ async def test_what_is_no_file_cannot_be_sought_in(folder: Path, serve: Serve) -
 
 
 @contextmanager
-def http_camera(folder: Path) -> Iterator[str]:
+def http_camera(folder: Path, asked: list[str] | None = None) -> Iterator[str]:
+    """Serve a folder. /moved/FILE leads to /FILE; `asked` takes the paths that were asked for."""
+
     class Quiet(SimpleHTTPRequestHandler):
         def log_message(self, *_: object) -> None: ...
+
+        def do_GET(self) -> None:
+            if asked is not None:
+                asked.append(self.path)
+            if not self.path.startswith("/moved/"):
+                super().do_GET()
+                return
+            self.send_response(302)
+            self.send_header("Location", self.path.removeprefix("/moved"))
+            self.send_header("Content-Length", "0")
+            self.end_headers()
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
     thread = threading.Thread(target=server.serve_forever)
@@ -195,6 +214,18 @@ async def test_an_address_that_is_allowed_is_pulled_and_its_end_ends_the_session
                     await asyncio.sleep(0.1)
             assert session.stats.frames_in == 25
             assert time.monotonic() - began > 0.8  # the film has a second, however fast it comes
+
+
+async def test_a_redirect_is_not_followed(folder: Path, serve: Serve) -> None:
+    """Not even to what is allowed: an address is checked once, before anything is asked."""
+    asked: list[str] = []
+    with http_camera(folder, asked) as url:
+        async with serve(source_urls=[url]) as served:
+            answer = await open_source(served.http, "url", f"{url}/moved/film.mp4")
+            assert (answer.status_code, answer.json()["code"]) == (422, "source_failed")
+            assert "not reached" in answer.json()["detail"]
+            assert served.sessions == 0
+    assert set(asked) == {"/moved/film.mp4"}
 
 
 @pytest.mark.parametrize(

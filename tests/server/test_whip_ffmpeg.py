@@ -1,46 +1,38 @@
 """A publisher that is not ours: FFmpeg's WHIP muxer, where imageio-ffmpeg is installed."""
 
 import asyncio
-import socket
 
 import pytest
-import uvicorn
 
+from streams.aiortc_patches import TransportSettings, install
+from tests.bench.whip import measure
 from tests.server.conftest import TOKEN, Served
-from tests.server.players import Player
+from tests.server.players import Player, listening
 
 imageio_ffmpeg = pytest.importorskip("imageio_ffmpeg")
 
 
 @pytest.mark.slow
 async def test_ffmpeg_publishes_and_a_player_sees_it_restyled(served: Served) -> None:
-    listener = socket.socket()
-    listener.bind(("127.0.0.1", 0))
-    listener.listen()  # FFmpeg may be there before the server
-    config = uvicorn.Config(served.app, lifespan="off", log_config=None, ws="none")
-    server = uvicorn.Server(config)
-    serving = asyncio.create_task(server.serve(sockets=[listener]))
-    url = f"http://127.0.0.1:{listener.getsockname()[1]}/whip?prompt=ink"
-    ffmpeg = await asyncio.create_subprocess_exec(
-        imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-re",
-        "-f", "lavfi", "-i", "color=c=0x3c3c3c:size=64x64:rate=30",
-        "-c:v", "libx264", "-profile:v", "baseline", "-tune", "zerolatency", "-g", "30",
-        "-pix_fmt", "yuv420p", "-authorization", TOKEN, "-f", "whip", url,
-        stdin=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    player = Player()
-    try:
-        state = await published(served, ffmpeg)
-        assert state["style"]["prompt"] == "ink"
-        await player.watch(served.http, state["id"], state["viewer_token"])
-        assert all(abs(level - 195) < 8 for level in await player.levels(10))
-    finally:
-        if ffmpeg.returncode is None:
-            ffmpeg.kill()
-        await ffmpeg.communicate()
-        await player.close()
-        server.should_exit = True
-        await serving
+    async with listening(served.app) as url:
+        ffmpeg = await asyncio.create_subprocess_exec(
+            imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-re",
+            "-f", "lavfi", "-i", "color=c=0x3c3c3c:size=64x64:rate=30",
+            "-c:v", "libx264", "-profile:v", "baseline", "-tune", "zerolatency", "-g", "30",
+            "-pix_fmt", "yuv420p", "-authorization", TOKEN, "-f", "whip", f"{url}/whip?prompt=ink",
+            stdin=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        player = Player()
+        try:
+            state = await published(served, ffmpeg)
+            assert state["style"]["prompt"] == "ink"
+            await player.watch(served.http, state["id"], state["viewer_token"])
+            assert all(abs(level - 195) < 8 for level in await player.levels(10))
+        finally:
+            if ffmpeg.returncode is None:
+                ffmpeg.kill()
+            await ffmpeg.communicate()
+            await player.close()
 
 
 async def published(served: Served, ffmpeg: asyncio.subprocess.Process) -> dict[str, object]:
@@ -54,3 +46,12 @@ async def published(served: Served, ffmpeg: asyncio.subprocess.Process) -> dict[
                 _, said = await ffmpeg.communicate()
                 pytest.fail(f"ffmpeg ended: {said.decode()}")
             await asyncio.sleep(0.05)
+
+
+@pytest.mark.slow
+async def test_of_what_ffmpeg_publishes_players_and_streams_lose_at_most_a_hundredth() -> None:
+    install(TransportSettings())
+    figures = await measure(5)
+    for receiver in ("whep", "rtmp"):
+        assert figures[receiver]["sent"] > 100, figures
+        assert figures[receiver]["lost_percent"] <= 1, figures

@@ -13,9 +13,12 @@ from OpenSSL import SSL, crypto
 
 from server.schema.sessions import IceServer
 from streams.aiortc_patches.sending import WideVp8Encoder
+from streams.room import LocalRoom
 from tests.server.client import Browser
 from tests.server.conftest import TOKEN, Serve, Served
 from tests.server.players import SDP, Player, Publisher, session_of
+
+_TAKEN = "one of video/VP8, video/H264 is needed"  # OBS shows none of it; who reads the log does
 
 
 @pytest.mark.parametrize("codec", ["VP8", "H264"])
@@ -273,7 +276,7 @@ async def test_viewers_have_a_limit_and_wait_for_a_live_stream(serve: Serve) -> 
     [
         ("", "application/json", None, 415, "wrong_content_type", "application/sdp"),
         ("", "application/sdp", ("v=0", "nonsense"), 400, "malformed_sdp", "v=0"),
-        ("", "application/sdp", (" H264/", " H265/"), 406, "unsupported_codec", "H265"),
+        ("", "application/sdp", (" H264/", " H265/"), 406, "unsupported_codec", _TAKEN),
         ("", "application/sdp", ("sendonly", "recvonly"), 422, "wrong_direction", "recvonly"),
         ("?strength=7", "application/sdp", None, 422, "invalid", "strength"),
         ("?colour=red", "application/sdp", None, 422, "invalid", "colour"),
@@ -293,6 +296,8 @@ async def test_a_bad_publication_is_refused_with_its_reason(
     )
     assert (answer.status_code, answer.json()["code"]) == (status, code), answer.text
     assert words in answer.json()["detail"]
+    if status == 406:
+        assert "H265" in answer.json()["detail"]
     assert served.sessions == 0
     await publisher.close()
 
@@ -305,8 +310,42 @@ async def test_a_player_that_speaks_no_codec_of_ours_is_told(served: Served) -> 
     answer = await served.http.post(f"/whep/{session}", content=sdp, headers=SDP)
     assert (answer.status_code, answer.json()["code"]) == (406, "unsupported_codec")
     assert "AV1" in answer.json()["detail"]
+    assert _TAKEN in answer.json()["detail"]
     await browser.close()
     await player.close()
+
+
+class _Slow(LocalRoom):
+    """A room that takes longer than anyone waits."""
+
+    async def accept(self, offer: str, sends: bool = True) -> str:
+        await asyncio.sleep(60)
+        return await super().accept(offer, sends)
+
+
+@pytest.mark.parametrize(
+    ("setup_s", "longest"), [(0.3, 0.3), pytest.param(10, 7, marks=pytest.mark.slow)]
+)
+async def test_a_publisher_hears_before_obs_gives_up_and_its_place_is_free(
+    setup_s: float, longest: float, serve: Serve
+) -> None:
+    async with serve(sessions=1, setup_s=setup_s) as served:
+        sessions = served.app.state.context.sessions
+        quick, sessions._open_room = sessions._open_room, _Slow
+        publisher, again = Publisher(), Publisher()
+        began = time.monotonic()
+        refused = await publisher.publish(served.http)
+        took = time.monotonic() - began
+        assert (refused.status_code, refused.json()["code"]) == (503, "busy")
+        assert int(refused.headers["retry-after"]) >= 1
+        assert longest <= took < longest + 0.9
+        assert served.lines[-1] == "A stream was refused: no answer to the offer in time"
+        assert served.sessions == 0
+
+        sessions._open_room = quick
+        assert (await again.publish(served.http)).status_code == 201
+        await publisher.close()
+        await again.close()
 
 
 async def test_a_browsers_hidden_address_is_not_waited_for(
@@ -358,14 +397,64 @@ async def test_ice_servers_and_what_may_be_posted_stand_in_headers(serve: Serve)
             assert (await served.http.get(path)).status_code == 204
 
 
-async def test_only_configured_origins_may_read_answers(serve: Serve) -> None:
+async def test_head_says_what_a_player_may_speak_here(served: Served) -> None:
+    told = await served.http.head("/whep/any")
+    assert (told.status_code, told.headers["content-type"]) == (200, "application/sdp")
+    assert told.content == b""
+
+
+# what a page asks its browser for, by path; the browser asks the server before
+_ASKED = [
+    ("/whip", "POST"), ("/whip/", "POST"), ("/whip/any", "PATCH"), ("/whip/any", "DELETE"),
+    ("/whep/any", "POST"), ("/whep/any/relays", "GET"),
+    ("/whep/any/one", "PATCH"), ("/whep/any/one", "DELETE"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("path", "method"), _ASKED)
+async def test_only_configured_origins_may_ask_and_read_answers(
+    path: str, method: str, serve: Serve
+) -> None:
     async with serve(origins=["http://friend.example"]) as served:
-        friend = await served.http.options("/whip", headers={"Origin": "http://friend.example"})
-        evil = await served.http.options("/whip", headers={"Origin": "http://evil.example"})
+        asks = {
+            "Access-Control-Request-Method": method,
+            "Access-Control-Request-Headers": "authorization,content-type",
+        }
+        del served.http.headers["Authorization"]  # a preflight has none
+        friend, evil = [
+            await served.http.options(path, headers={"Origin": origin} | asks)
+            for origin in ("http://friend.example", "http://evil.example")
+        ]
+        read = await served.http.request(
+            method, path, headers={"Origin": "http://friend.example"} | SDP
+        )
+    assert friend.status_code == 200
     assert friend.headers["access-control-allow-origin"] == "http://friend.example"
+    assert method in friend.headers["access-control-allow-methods"].split(", ")
+    assert method in friend.headers["allow"].split(", ")
+    may_send = friend.headers["access-control-allow-headers"].lower().split(", ")
+    assert {"authorization", "content-type"} <= set(may_send)
     exposed = friend.headers["access-control-expose-headers"].split(", ")
     assert {"Location", "Link", "ETag"} <= set(exposed)
     assert not any(name.startswith("access-control") for name in evil.headers)
+    assert read.status_code == 401  # the page is told why
+    assert read.headers["access-control-allow-origin"] == "http://friend.example"
+
+
+async def test_a_page_of_a_configured_origin_ends_what_it_began(serve: Serve) -> None:
+    origin = {"Origin": "http://friend.example"}
+    async with serve(origins=["http://friend.example"]) as served:
+        publisher, player = Publisher(), Player()
+        made = await publisher.publish(served.http)
+        state = await session_of(served.http, made)
+        seen = await player.watch(served.http, state["id"], state["viewer_token"])
+        for path in (seen.headers["location"], made.headers["location"]):
+            evil = await served.http.delete(path, headers={"Origin": "http://evil.example"})
+            assert (evil.status_code, evil.json()["code"]) == (403, "foreign_origin")
+            assert (await served.http.delete(path, headers=origin)).status_code == 200
+        assert served.sessions == 0
+        await publisher.close()
+        await player.close()
 
 
 async def test_the_overlay_page_needs_nothing_from_elsewhere_and_nothing_inline(

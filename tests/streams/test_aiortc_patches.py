@@ -1,8 +1,10 @@
 import asyncio
 import queue
 import random
+import struct
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,14 +12,21 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from aiortc import RTCRtpCodecParameters, RTCRtpSender
+from aiortc import RTCDtlsTransport, RTCRtpCodecParameters, RTCRtpSender
+from aiortc.codecs import get_decoder
 from aiortc.codecs.h264 import H264Encoder
 from aiortc.codecs.vpx import Vp8Encoder
 from aiortc.jitterbuffer import JitterBuffer, JitterFrame
 from aiortc.rate import RemoteBitrateEstimator
-from aiortc.rtp import RtcpReceiverInfo, RtcpRrPacket, RtpPacket
+from aiortc.rtp import (
+    HeaderExtensionsMap,
+    RtcpReceiverInfo,
+    RtcpRrPacket,
+    RtcpRtpfbPacket,
+    RtpPacket,
+)
 
-from streams.aiortc_patches import TransportSettings, install
+from streams.aiortc_patches import TransportSettings, install, receiving
 from streams.aiortc_patches.answers import with_start_bitrate
 from streams.aiortc_patches.ice import host_addresses
 from streams.aiortc_patches.receiving import FlooredEstimator, decode_frames, is_too_large
@@ -26,9 +35,11 @@ from streams.jitter import Frames, MarkerJitterBuffer
 from streams.peer import Callbacks, Peer
 from streams.sound import LipSync
 from streams.stats import SessionStats
-from tests.streams.pictures import frame
+from tests.fuzz.mutation import mutate
+from tests.streams.pictures import frame, level_of
 
 VP8 = RTCRtpCodecParameters(mimeType="video/VP8", clockRate=90000, payloadType=97)
+H264 = RTCRtpCodecParameters(mimeType="video/H264", clockRate=90000, payloadType=99)
 
 
 def packets(frames: int, most: int, seed: int, markers: bool = True) -> list[RtpPacket]:
@@ -121,7 +132,21 @@ def vp8_frames(count: int) -> list[bytes]:
     return made
 
 
-async def decoded(*data: bytes) -> tuple[list[Any], threading.Event]:
+def h264_frames(count: int, width: int = 64, height: int = 64) -> list[bytes]:
+    codec = av.CodecContext.create("libx264", "w")
+    codec.width, codec.height, codec.pix_fmt = width, height, "yuv420p"
+    codec.time_base = frame(0).time_base
+    codec.options = {"preset": "ultrafast", "tune": "zerolatency"}
+    return [
+        bytes(packet)
+        for number in range(count)
+        for packet in codec.encode(frame(number, 50 + number % 100, width, height).picture)
+    ]
+
+
+async def decoded(
+    *data: bytes, codec: RTCRtpCodecParameters = VP8
+) -> tuple[list[Any], threading.Event]:
     """Run the decoder thread over frames and give what came out, the end mark included."""
     encoded: queue.Queue[Any] = queue.Queue()
     out: asyncio.Queue[Any] = asyncio.Queue()
@@ -132,7 +157,7 @@ async def decoded(*data: bytes) -> tuple[list[Any], threading.Event]:
     )
     thread.start()
     for index, one in enumerate(data):
-        encoded.put((VP8, JitterFrame(one, index * 3000)))
+        encoded.put((codec, JitterFrame(one, index * 3000)))
         while not encoded.empty():  # noqa: ASYNC110 - a thread's queue has no event
             await asyncio.sleep(0.002)
         while not out.empty():
@@ -165,6 +190,80 @@ async def test_a_picture_too_large_is_never_decoded() -> None:
     assert time.monotonic() - started < 0.5
     assert is_too_large("VP8", bomb)
     assert not is_too_large("VP8", vp8_frames(1)[0])
+
+
+@pytest.mark.parametrize("first", [True, False])
+async def test_h264_that_grows_too_large_is_never_decoded(first: bool) -> None:
+    """Its size stands behind a code of variable length: FFmpeg reads it, and stops there."""
+    small, bomb = h264_frames(2), h264_frames(1, 4096, 2304)
+    before = [] if first else small
+    pictures, wrong = await decoded(*before, *bomb, *small, codec=H264)
+    assert wrong.is_set()
+    assert [(each.width, each.height) for each in pictures] == [(64, 64)] * len(before + small)
+
+
+def mutants(samples: list[bytes], count: int) -> list[bytes]:
+    """Break frames; sizes are left alone, for large ones cost time and nothing else."""
+    chance = random.Random(0)
+    made = []
+    while len(made) < count:
+        whole = chance.choice(samples)
+        one = whole[:12] + mutate(whole[12:], samples, chance)
+        if one not in samples:
+            made.append(one)
+    return made
+
+
+@pytest.mark.parametrize(("codec", "make"), [(VP8, vp8_frames), (H264, h264_frames)])
+async def test_after_a_thousand_broken_frames_a_key_frame_is_a_picture_again(
+    codec: RTCRtpCodecParameters, make: Callable[[int], list[bytes]]
+) -> None:
+    good = make(20)
+    encoded: queue.Queue[Any] = queue.Queue()
+    out: asyncio.Queue[Any] = asyncio.Queue()
+    given = (asyncio.get_running_loop(), encoded, out, threading.Event())
+    thread = threading.Thread(target=decode_frames, args=given)
+    thread.start()
+    for index, one in enumerate(mutants(good, 1000)):
+        encoded.put((codec, JitterFrame(one, index * 3000)))
+        while not encoded.empty():  # noqa: ASYNC110 - a thread's queue has no event
+            await asyncio.sleep(0)
+    while not out.empty():
+        out.get_nowait()
+    began = time.monotonic()
+    encoded.put((codec, JitterFrame(good[0], 3_003_000)))
+    async with asyncio.timeout(2):
+        while (shown := await out.get()).pts != 3_003_000:
+            pass
+    assert time.monotonic() - began < 2
+    assert abs(level_of(shown) - 50) <= 4
+    encoded.put(None)
+    while await asyncio.wait_for(out.get(), 5) is not None:
+        pass
+    await asyncio.to_thread(thread.join)
+
+
+async def test_a_decoder_that_keeps_failing_is_made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Any] = []
+
+    class Stuck:
+        """As one that a frame broke for good."""
+
+        def __init__(self, codec: RTCRtpCodecParameters) -> None:
+            self._real = get_decoder(codec)
+            self._broken = not made
+            made.append(self)
+
+        def decode(self, encoded: JitterFrame) -> list[Any]:
+            if self._broken:
+                raise ValueError("as asked")
+            return list(self._real.decode(encoded))
+
+    monkeypatch.setattr(receiving, "get_decoder", Stuck)
+    good = vp8_frames(1)[0]
+    pictures, wrong = await decoded(*[good] * 12)
+    assert wrong.is_set()
+    assert (len(made), len(pictures)) == (2, 2)
 
 
 async def test_a_backlog_is_dropped_and_the_end_behind_it_is_reached_at_once() -> None:
@@ -242,6 +341,49 @@ async def test_loss_reports_reach_the_encoder(monkeypatch: pytest.MonkeyPatch) -
     assert encoder.target_bitrate < 1_000_000
     install(TransportSettings())
     assert RTCRtpSender._handle_rtcp_packet is handle_feedback
+
+
+async def test_a_request_for_packets_gets_each_once_and_few() -> None:
+    sender = RTCRtpSender("video", transport=SimpleNamespace(state="new", _stats_id="t"))
+    asked: list[int] = []
+
+    async def repair(number: int) -> None:
+        asked.append(number)
+
+    vars(sender)["_retransmit"] = repair
+    for lost in ([7] * 6000, list(range(6000))):
+        asked.clear()
+        packet = RtcpRtpfbPacket(fmt=1, ssrc=1, media_ssrc=sender._ssrc)
+        packet.lost = lost
+        await handle_feedback(sender, packet)
+        assert asked == list(dict.fromkeys(lost))[:128]
+
+
+class Router:
+    """Routes packets nowhere, and remembers their sources as aiortc's does."""
+
+    def __init__(self) -> None:
+        self.ssrc_table: dict[int, object] = {}
+
+    def route_rtp(self, packet: RtpPacket) -> None:
+        if packet.payload_type == 1:
+            raise KeyError("as asked")
+        self.ssrc_table[packet.ssrc] = self
+
+    def route_rtcp(self, packet: Any) -> list[object]:
+        raise struct.error("as asked")
+
+
+async def test_packets_that_break_the_library_are_dropped_and_ever_new_sources_end_it() -> None:
+    install(TransportSettings())
+    transport: Any = object.__new__(RTCDtlsTransport)
+    transport._rtp_router, transport._rtp_header_extensions_map = Router(), HeaderExtensionsMap()
+    await transport._handle_rtp_data(RtpPacket(payload_type=1).serialize(), 0)
+    await transport._handle_rtcp_data(bytes(RtcpRrPacket(ssrc=1)))
+    for source in range(31):
+        await transport._handle_rtp_data(RtpPacket(ssrc=source).serialize(), 0)
+    with pytest.raises(ConnectionError):
+        await transport._handle_rtp_data(RtpPacket(ssrc=31).serialize(), 0)
 
 
 def test_h264_gives_a_key_frame_when_asked_and_only_then() -> None:

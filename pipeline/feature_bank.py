@@ -105,7 +105,7 @@ class FeatureBank:
         self._anchored = anchored
         self._shelves: dict[tuple[str, int, int], _Shelf] = {}
         self._replaced: dict[str, Any] = {}
-        self._rows: tuple[Row, ...] = ()
+        self._open: list[_Shelf] = []  # of each row of the call
 
     def inject(self) -> None:
         """Replace the processors of the UNet's self-attention layers."""
@@ -122,16 +122,22 @@ class FeatureBank:
 
     @contextmanager
     def rows(self, rows: Sequence[Row]) -> Iterator[None]:
-        """Say whose rows the UNet calls inside have. A call outside uses and changes no bank."""
-        self._rows = tuple(rows)
-        for row in rows:
-            shelf = self._shelves.get((row.session, row.step, row.part))
-            if shelf is None or shelf.look != row.look:
-                self._shelves[row.session, row.step, row.part] = _Shelf(row.look)
+        """Say whose rows the UNet calls inside have, each session's frames in order.
+
+        A call outside uses and changes no bank.
+        """
+        self._open = [self._shelf(row) for row in rows]
         try:
             yield
         finally:
-            self._rows = ()
+            self._open = []
+
+    def _shelf(self, row: Row) -> _Shelf:
+        key = (row.session, row.step, row.part)
+        shelf = self._shelves.get(key)
+        if shelf is None or shelf.look != row.look:
+            shelf = self._shelves[key] = _Shelf(row.look)
+        return shelf
 
     def forget(self, session: str) -> None:
         """Drop a session's features."""
@@ -151,13 +157,13 @@ class FeatureBank:
 
     def recall(self, layer: str, batch: int) -> list[Kept] | None:
         """Give each row's queue of a layer; None outside of `rows`."""
-        if not self._rows:
+        if not self._open:
             return None
-        if len(self._rows) != batch:
-            raise ValueError(f"{batch} rows in the call, {len(self._rows)} were announced")
-        shelves = [self._shelves[row.session, row.step, row.part] for row in self._rows]
+        if len(self._open) != batch:
+            raise ValueError(f"{batch} rows in the call, {len(self._open)} were announced")
         return [
-            shelf.layers.setdefault(layer, Kept(self._frames, self._anchored)) for shelf in shelves
+            shelf.layers.setdefault(layer, Kept(self._frames, self._anchored))
+            for shelf in self._open
         ]
 
     def fuses(self, layer: str) -> bool:
@@ -191,6 +197,23 @@ class _Extended:
         keys = _heads(attn, attn.to_k(hidden_states), attn.norm_k)
         values = _heads(attn, attn.to_v(hidden_states), None)
         queries = _heads(attn, attn.to_q(hidden_states), attn.norm_q)
+        turns = _turns(queues)
+        if len(turns) == 1:  # a list of rows as index would be waited for
+            output = self._looked_back(attn, queries, keys, values, queues)
+        else:
+            found: dict[int, Tensor] = {}
+            for rows in turns:
+                own = [queues[row] for row in rows]
+                part = self._looked_back(attn, queries[rows], keys[rows], values[rows], own)
+                found |= dict(zip(rows, torch.split(part, 1), strict=True))
+            output = torch.cat([found[row] for row in range(len(queues))])
+        scaled: Tensor = output / attn.rescale_output_factor
+        return scaled
+
+    def _looked_back(
+        self, attn: Any, queries: Tensor, keys: Tensor, values: Tensor, queues: Sequence[Kept]
+    ) -> Float[Tensor, "b t w"]:
+        """Attend to each row's own past, then add the row to it."""
         found = _attend(queries, keys, values, queues)
         output: Tensor = attn.to_out[1](attn.to_out[0](found.transpose(1, 2).flatten(2)))
         fuses = self._bank.fuses(self._layer)
@@ -200,12 +223,23 @@ class _Extended:
             # copies: a view would keep the whole batch alive
             kept = [tensor[i : i + 1].clone() for tensor in (keys, values, output)]
             queue.append(Features(kept[0], kept[1], kept[2] if fuses else None))
-        scaled: Tensor = output / attn.rescale_output_factor
-        return scaled
+        return output
 
     def _fused(self, output: Tensor, queue: Kept) -> Tensor:
         past = [features.output for features in queue if features.output is not None]
         return self._bank.fuse(output, torch.cat(past, 1)) if past else output
+
+
+def _turns(queues: Sequence[Kept]) -> list[list[int]]:
+    """Say which rows attend at once: of two frames with one queue the later sees the earlier."""
+    turns: list[list[int]] = []
+    met: dict[int, int] = {}
+    for row, queue in enumerate(queues):
+        turn = met[id(queue)] = met.get(id(queue), -1) + 1
+        if turn == len(turns):
+            turns.append([])
+        turns[turn].append(row)
+    return turns
 
 
 def _heads(attn: Any, tensor: Tensor, norm: Any) -> Float[Tensor, "b heads t dim"]:

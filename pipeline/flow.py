@@ -15,6 +15,7 @@ from pipeline.backward_warp import agreement, warp
 
 SIDE = 256  # pixels of the longer side at which motion is estimated
 _CUT_RESIDUAL, _CUT_VALID = 0.15, 0.4
+_STANDS = 6.0  # grey levels that differ, averaged over WINDOW: more than a poor camera's noise
 _LEAST_NOISE = 0.5  # grey levels: a camera without any would open the gate for rounding errors
 WINDOW = 9  # pixels a side over which the gate compares
 _AVERAGED = 5  # pixels a side over which the residual of what stands is averaged
@@ -51,12 +52,25 @@ class InputFlow:
         backward = np.asarray(self._search.calc(self.grey, last, None), np.float32)
         residual = np.abs(self.grey.astype(np.float32) - warp(last, backward))
         valid = agreement(forward, backward)
-        self._learn(max(sensor_noise(last, self.grey), _LEAST_NOISE))
-        is_cut = residual.mean() > 255 * _CUT_RESIDUAL or valid.mean() < _CUT_VALID
-        return FrameMotion(forward, backward, valid, residual, bool(is_cut))
+        is_cut = bool(residual.mean() > 255 * _CUT_RESIDUAL) or _is_lost(valid, last, self.grey)
+        # what two scenes differ by is no noise, and a frame that came twice says nothing of it
+        if not is_cut and not np.array_equal(last, self.grey):
+            self._learn(max(sensor_noise(last, self.grey), _LEAST_NOISE))
+        return FrameMotion(forward, backward, valid, residual, is_cut)
 
     def _learn(self, noise: float) -> None:
         self.noise = noise if not self.noise else 0.9 * self.noise + 0.1 * noise
+
+
+def _is_lost(valid: NDArray[np.bool_], last: Grey, grey: Grey) -> bool:
+    """Say whether most of a picture was found nowhere in the last one, in place neither.
+
+    On bare walls what dense search finds in noise agrees with nothing, and the wall stands.
+    """
+    if valid.mean() >= _CUT_VALID:
+        return False
+    stands = cv2.blur(np.abs(grey.astype(np.float32) - last), (WINDOW, WINDOW)) < _STANDS
+    return bool((valid | stands).mean() < _CUT_VALID)
 
 
 def stilled(motion: FrameMotion, last: Grey, grey: Grey, noise: float) -> FrameMotion:
@@ -72,6 +86,8 @@ def stilled(motion: FrameMotion, last: Grey, grey: Grey, noise: float) -> FrameM
     window = (WINDOW, WINDOW)
     gain = cv2.blur(still, window) - cv2.blur(moved, window)
     passes = gain > GATE * max(noise, _LEAST_NOISE)
+    for plane in (motion.backward[..., 0], motion.backward[..., 1]):
+        passes &= np.isfinite(plane)  # one that is no number would stay in what is blended for good
     residual = cv2.blur(np.where(passes, moved, still), (_AVERAGED, _AVERAGED)) - noise
     backward = np.where(passes[..., None], motion.backward, np.float32(0))
     return FrameMotion(

@@ -1,8 +1,8 @@
 """How still a stylized video holds: figures from the motion of its input, never of its output.
 
-Pictures are uint8 RGB [h, w, 3]; errors are means over pixels and channels with colours in 0 .. 1.
-Definitions: algorithms of Lai et al. 2018, arXiv:1808.00449 (warping error); forward-backward check
-after Ruder et al. 2016, arXiv:1604.08610.
+Pictures are RGB [h, w, 3], bytes or floats in 0 .. 1; errors are means over pixels and channels
+with colours in 0 .. 1. Definitions: algorithms of Lai et al. 2018, arXiv:1808.00449 (warping
+error); forward-backward check after Ruder et al. 2016, arXiv:1604.08610.
 """
 
 from collections import deque
@@ -19,6 +19,7 @@ from pipeline.flow import FrameMotion, reduce, sensor_noise, stilled
 
 _MOVES = 0.5  # pixels a frame
 Image = NDArray[np.uint8]
+Picture = Image | NDArray[np.float32]
 Flow = NDArray[np.float32]  # [h, w, 2] in pixels
 
 
@@ -30,10 +31,10 @@ class Motion:
     valid: NDArray[np.bool_]  # [h, w]
 
 
-def motion_between(frame: Image, other: Image) -> Motion:
+def motion_between(frame: Picture, other: Picture) -> Motion:
     """Estimate motion by dense inverse search, both ways, and drop what does not agree."""
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    grey, other_grey = (cv2.cvtColor(x, cv2.COLOR_RGB2GRAY) for x in (frame, other))
+    grey, other_grey = (cv2.cvtColor(_bytes(x), cv2.COLOR_RGB2GRAY) for x in (frame, other))
     flow = np.asarray(search.calc(grey, other_grey, None), np.float32)
     back = np.asarray(search.calc(other_grey, grey, None), np.float32)
     steep = sum(np.square(d).sum(-1) for d in np.gradient(flow, axis=(0, 1)))
@@ -41,7 +42,7 @@ def motion_between(frame: Image, other: Image) -> Motion:
     return Motion(flow, agreement(back, flow) & smooth)
 
 
-def warp_error(image: Image, earlier: Image, motion: Motion) -> float:
+def warp_error(image: Picture, earlier: Picture, motion: Motion) -> float:
     """E_warp of two outputs whose inputs moved by `motion` (from this frame to the earlier one).
 
     The mean squared difference; its root times 255 is in grey levels. NaN where no pixel is valid.
@@ -51,7 +52,7 @@ def warp_error(image: Image, earlier: Image, motion: Motion) -> float:
     return float(squared[motion.valid].mean()) if motion.valid.any() else float("nan")
 
 
-def flicker(before: Image, image: Image, after: Image, back: Motion, ahead: Motion) -> float:
+def flicker(before: Picture, image: Picture, after: Picture, back: Motion, ahead: Motion) -> float:
     """Give the energy of what a frame shows and neither neighbour does, motion compensated."""
     expected = (warp(_unit(before), back.flow) + warp(_unit(after), ahead.flow)) / 2
     squared = np.square(_unit(image) - expected).mean(-1)
@@ -69,13 +70,20 @@ def _moving(frame: Image, earlier: Image, motion: Motion) -> NDArray[np.bool_]:
     return moves
 
 
-def _unit(image: Image) -> NDArray[np.float32]:
-    return image.astype(np.float32) / np.float32(255)
+def _unit(image: Picture) -> NDArray[np.float32]:
+    unit = image.astype(np.float32)
+    return unit / np.float32(255) if image.dtype == np.uint8 else unit
 
 
-def sharpness(image: Image) -> float:
+def _bytes(image: Picture) -> Image:
+    if image.dtype == np.uint8:
+        return np.asarray(image, np.uint8)
+    return np.asarray(np.rint(255 * np.clip(image, 0, 1)), np.uint8)
+
+
+def sharpness(image: Picture) -> float:
     """Give the variance of the Laplacian of a picture's brightness: blur lowers it."""
-    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32) / np.float32(255)
+    grey = cv2.cvtColor(_bytes(image), cv2.COLOR_RGB2GRAY).astype(np.float32) / np.float32(255)
     return float(cv2.Laplacian(grey, cv2.CV_32F).var())
 
 

@@ -14,6 +14,7 @@ weights that also undo uneven splits; persistent children and anchoring are this
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -114,11 +115,13 @@ class NoiseWarp:
         return torch.randn(shape, generator=self._generator).to(self._device)
 
     def _composed(self, forward: Flow, backward: Flow) -> tuple[Flow, Flow]:
-        """Add one frame's motion to that since the anchor."""
-        return (
-            self._ahead + sample(forward, self._ahead),
-            backward + sample(self._back, backward),
-        )
+        """Add one frame's motion to that since the anchor; what leads outside is unknown at once.
+
+        A gate would take what has just left for something that stands still.
+        """
+        ahead = self._ahead + sample(forward, self._ahead)
+        back = backward + sample(self._back, backward)
+        return _within(ahead), _within(back)
 
     def _carried(self, edges: Edges, known: Bool[Tensor, "pixels"]) -> Float[Tensor, "pixels c"]:
         """Split every anchor pixel among its edges, join what meets, fill what nothing reaches.
@@ -200,12 +203,8 @@ def connect(ahead: Flow, back: Flow) -> Edges:
 def sample(field: Float[Tensor, "c h w"], at: Flow) -> Float[Tensor, "c h w"]:
     """Fetch a field at p + at(p), bilinear; not a number outside, and where either is unknown."""
     _, height, width = field.shape
-    y, x = torch.meshgrid(
-        torch.arange(height, device=field.device), torch.arange(width, device=field.device),
-        indexing="ij",
-    )  # fmt: skip
-    x, y = x + at[0], y + at[1]
-    outside = ~((x >= -0.5) & (x <= width - 0.5) & (y >= -0.5) & (y <= height - 0.5))
+    x, y = _places(at)
+    outside = _outside(x, y)
     x, y = x.nan_to_num().clamp(0, width - 1), y.nan_to_num().clamp(0, height - 1)
     left, top = x.floor().clamp(max=max(width - 2, 0)), y.floor().clamp(max=max(height - 2, 0))
     dx, dy = x - left, y - top
@@ -215,20 +214,47 @@ def sample(field: Float[Tensor, "c h w"], at: Flow) -> Float[Tensor, "c h w"]:
     def fetched(offset: int) -> Tensor:
         return flat[:, corner + offset].reshape(-1, height, width)
 
-    upper = fetched(0) * (1 - dx) + fetched(1) * dx
-    lower = fetched(width) * (1 - dx) + fetched(width + 1) * dx
-    found = upper * (1 - dy) + lower * dy
+    upper = _between(fetched(0), fetched(1), dx)
+    lower = _between(fetched(width), fetched(width + 1), dx)
+    found = _between(upper, lower, dy)
     return torch.where(outside, torch.full_like(found, torch.nan), found)
+
+
+def _between(one: Tensor, other: Tensor, share: Float[Tensor, "h w"]) -> Float[Tensor, "c h w"]:
+    """Interpolate; what has no share does not count, or the unknown would spread on its own."""
+    mixed = one * (1 - share) + other * share
+    return torch.where(share == 0, one, torch.where(share == 1, other, mixed))
+
+
+@lru_cache(maxsize=8)
+def _grid(height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Give the x and y of each pixel."""
+    x = torch.arange(width, device=device, dtype=torch.float32)
+    y = torch.arange(height, device=device, dtype=torch.float32)
+    return x.expand(height, width), y[:, None].expand(height, width)
+
+
+def _places(at: Flow) -> tuple[Float[Tensor, "h w"], Float[Tensor, "h w"]]:
+    """Give the x and y that each pixel is led to."""
+    x, y = _grid(*at.shape[1:], at.device)
+    return x + at[0], y + at[1]
+
+
+def _outside(x: Float[Tensor, "h w"], y: Float[Tensor, "h w"]) -> Bool[Tensor, "h w"]:
+    """Say which places lie outside, or are unknown."""
+    height, width = x.shape
+    return ~((x >= -0.5) & (x <= width - 0.5) & (y >= -0.5) & (y <= height - 0.5))
+
+
+def _within(flow: Flow) -> Flow:
+    outside = _outside(*_places(flow))
+    return torch.where(outside, torch.full_like(flow, torch.nan), flow)
 
 
 def _moved(flow: Flow) -> tuple[Int[Tensor, "pixels"], Bool[Tensor, "pixels"]]:
     """Give the nearest pixel that each one is led to, and whether there is one."""
     _, height, width = flow.shape
-    y, x = torch.meshgrid(
-        torch.arange(height, device=flow.device), torch.arange(width, device=flow.device),
-        indexing="ij",
-    )  # fmt: skip
-    x, y = (x + flow[0]).round(), (y + flow[1]).round()
+    x, y = (each.round() for each in _places(flow))
     inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)  # false for what is not a number
     index = torch.where(inside, y * width + x, torch.zeros_like(x)).long()
     return index.flatten(), inside.flatten()

@@ -1,6 +1,6 @@
 """Measure the shipped model on people and rooms that training never saw.
 
-    python -m pipeline.embedded.evaluate [--json] [--sheet styles.png] [--quick]
+    python -m pipeline.embedded.evaluate [--json] [--sheet styles.png] [--quick] [--smoke]
 
 psnr_…          what the autoencoder keeps of webcam frames and of styled pictures, in dB
 identity_psnr   how near an empty prompt comes to the picture itself
@@ -37,10 +37,11 @@ from tqdm import tqdm
 from pipeline import metrics
 from pipeline.config import EngineConfig
 from pipeline.embedded import WEIGHTS, heldout
+from pipeline.embedded.data import synthetic
 from pipeline.embedded.perceptual import Perceptual, gram
 from pipeline.embedded.shading import Image
 from pipeline.embedded.styles import STYLES
-from pipeline.embedded.teachers import halved, render
+from pipeline.embedded.teachers import LARGE, halved, render
 from pipeline.engine import Engine, build_engine
 from pipeline.models.folder import thumbnail_name
 from pipeline.params import StyleParams
@@ -125,7 +126,7 @@ def angles(textures: list[torch.Tensor], teachers: list[torch.Tensor]) -> torch.
 def separability(apart: list[torch.Tensor], among: list[int]) -> float:
     """Give the share of styles, of those among which one has to be found, that are their own."""
     found = [rows[among][:, among].argmin(1) == torch.arange(len(among)) for rows in apart]
-    return _mean(torch.cat(found).tolist())
+    return _mean(torch.cat(found).double().tolist())
 
 
 def contact_sheet(rows: list[list[Image]], columns: int = 4, side: int = 160) -> Image:
@@ -139,6 +140,14 @@ def contact_sheet(rows: list[list[Image]], columns: int = 4, side: int = 160) ->
     blocks += [np.zeros_like(blocks[0])] * (-len(blocks) % columns)
     lines = [np.hstack(blocks[i : i + columns]) for i in range(0, len(blocks), columns)]
     return np.vstack(lines)
+
+
+def made_up(cache: Path) -> list[Image]:
+    """Give a made-up picture, where nothing can be fetched."""
+    cache.mkdir(parents=True, exist_ok=True)
+    synthetic(cache, 1)
+    image = cv2.cvtColor(cv2.imread(str(cache / "synthetic-0000.png")), cv2.COLOR_BGR2RGB)
+    return [cv2.resize(image, (LARGE, LARGE), interpolation=cv2.INTER_CUBIC)]
 
 
 _OFFICER = 2  # of heldout.people; in the public domain, so her picture may ship
@@ -173,7 +182,7 @@ def edge_f1(one: Image, other: Image) -> float:
 
 
 def still_figures(
-    restyle: Restyler, judge: Judge, large: list[Image]
+    restyle: Restyler, judge: Judge, large: list[Image], most_wordings: int | None = None
 ) -> tuple[dict[str, Any], list[list[Image]]]:
     """Give the figures of single pictures, and all results, style by style."""
     small = [halved(x) for x in large]
@@ -207,16 +216,23 @@ def still_figures(
             edge_f1(x, restyle(x, s.prompt, strength=0.5)) for x in small for s in STYLES
         ),
     }  # fmt: skip
-    figures |= wording_figures(restyle, judge, small[0], textures[0])
+    figures |= wording_figures(restyle, judge, small[0], textures[0], most_wordings)
     return figures, [list(row) for row in zip(*results, strict=True)]
 
 
 def wording_figures(
-    restyle: Restyler, judge: Judge, image: Image, teachers: list[torch.Tensor]
+    restyle: Restyler,
+    judge: Judge,
+    image: Image,
+    teachers: list[torch.Tensor],
+    most: int | None = None,
 ) -> dict[str, Any]:
-    """Say how many of the wordings kept apart land on their style, and which do not."""
+    """Say how many of the wordings kept apart land on their style, and which do not.
+
+    Of each style at most `most` are asked.
+    """
     wordings: dict[str, list[str]] = json.loads(heldout.WORDINGS.read_text())
-    asked = [(i, words) for i, spec in enumerate(STYLES) for words in wordings[spec.name]]
+    asked = [(i, words) for i, spec in enumerate(STYLES) for words in wordings[spec.name][:most]]
     found = [
         int(distances(judge.textures([restyle(image, words)]), teachers).argmin())
         for _, words in tqdm(asked, desc="wordings", disable=None)
@@ -309,19 +325,21 @@ def main() -> None:
     parser.add_argument("--sheet", type=Path)
     parser.add_argument("--thumbnails", action="store_true", help="write them beside the weights")
     parser.add_argument("--quick", action="store_true", help="single pictures only")
+    parser.add_argument("--smoke", action="store_true", help="a made-up picture, no network")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     engine = build_engine(EngineConfig(model=arguments.model, threads=arguments.threads))
     restyle = Restyler(engine)
-    people = heldout.people(arguments.cache)
-    judge = Judge(Perceptual(arguments.cache))
-    figures, rows = still_figures(restyle, judge, people)
+    smoke = arguments.smoke
+    people = made_up(arguments.cache / "smoke") if smoke else heldout.people(arguments.cache)
+    judge = Judge(Perceptual(None if smoke else arguments.cache))
+    figures, rows = still_figures(restyle, judge, people, 1 if smoke else None)
     if arguments.sheet:
         cv2.imwrite(str(arguments.sheet), cv2.cvtColor(contact_sheet(rows), cv2.COLOR_RGB2BGR))
-    if arguments.thumbnails:
+    if arguments.thumbnails and not smoke:
         write_thumbnails(WEIGHTS / "thumbnails", rows)
-    if not arguments.quick:
+    if not arguments.quick and not smoke:
         clips = heldout.still_clips(arguments.cache, _CLIP_FRAMES)
         figures |= temporal_figures(restyle, judge, clips)
         figures["fps"] = speed_figures(people[0])

@@ -1,8 +1,10 @@
 """`make bench-consistency`: what each part does for a steady picture, alone and together.
 
-python -m tests.bench.consistency [--frames 60] [--docs docs]
+python -m tests.bench.consistency [--frames 60] [--docs docs] [--only PART …]
 
-Writes build/consistency.json, and into docs: consistency.md, consistency.png, consistency.webp.
+Writes build/consistency.json, and into docs: consistency.md (tables, and the sentences made of
+their figures), consistency.png, consistency.webp. With --only these parts are measured again and
+the others stay as build/consistency.json has them; without any name all is written from it.
 """
 
 import argparse
@@ -11,7 +13,8 @@ import itertools
 import json
 import sys
 import tempfile
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,11 +27,12 @@ from tqdm import tqdm
 from pipeline.config import EngineConfig
 from pipeline.engine import Engine, build_engine
 from pipeline.flicker import FlickerMeter
-from pipeline.metrics import Consistency, Motion, motion_between
+from pipeline.metrics import Consistency, Motion, _moving, motion_between
 from pipeline.params import StyleParams
 from pipeline.patch_blending import Blending
 from pipeline.results import Image
 from pipeline.smoothing import Film
+from server.consistency import LEAST_SHARPNESS, MOTION, beside
 from streams.convert import to_rgb
 from streams.sources.file import FileSource
 from tests.bench.__main__ import machine
@@ -41,17 +45,21 @@ BASELINE, STEADY, EVERYTHING = "fixed noise", "deflicker", "all"
 BLENDED = "blended with both neighbours"
 BLENDED_STEADY = "blended and deflicker"
 LATENTS, PICTURE = "deflicker, latents only", "deflicker, picture only"
+DEFAULT, SEARCH = "deflicker, the default", "deflicker and search"
+WARPED, FRESH, LEVEL, REPEATING = (
+    "warped noise", "fresh noise", "motion-aware noise", "similarity filter",
+)  # fmt: skip
 PARTS: dict[str, StyleParams] = {
     BASELINE: BASE,
-    "warped noise": replace(BASE, noise="warped"),
-    "fresh noise": replace(BASE, noise="fresh"),
+    WARPED: replace(BASE, noise="warped"),
+    FRESH: replace(BASE, noise="fresh"),
     LATENTS: replace(BASE, deflicker=DEFLICKER),
     PICTURE: replace(BASE, deflicker=DEFLICKER),
-    "deflicker, the default": replace(BASE, deflicker=StyleParams().deflicker),
+    DEFAULT: replace(BASE, deflicker=StyleParams().deflicker),
     STEADY: replace(BASE, deflicker=DEFLICKER),
-    "deflicker and search": replace(BASE, deflicker=DEFLICKER, deflicker_search=True),
-    "motion-aware noise": replace(BASE, motion_noise=1.0),
-    "similarity filter": replace(BASE, similarity_filter=FILTER),
+    SEARCH: replace(BASE, deflicker=DEFLICKER, deflicker_search=True),
+    LEVEL: replace(BASE, motion_noise=1.0),
+    REPEATING: replace(BASE, similarity_filter=FILTER),
     EVERYTHING: replace(
         BASE, noise="warped", deflicker=DEFLICKER, deflicker_search=True, motion_noise=1.0
     ),
@@ -59,15 +67,16 @@ PARTS: dict[str, StyleParams] = {
 # part → which of a session's two filters is taken out for it
 WITHOUT = {LATENTS: "picture_filter", PICTURE: "deflicker"}
 # the bank needs the eager backend, so that backend has a baseline of its own
+EAGER = "fixed noise, eager"
 BANKS: dict[str, dict[str, Any]] = {
-    "fixed noise, eager": {"backend": "eager"},
+    EAGER: {"backend": "eager"},
     "feature bank, 1 frame": {"feature_bank": 1},
     "feature bank, 4 frames": {"feature_bank": 4},
     "bank of 1 and anchor": {"feature_bank": 1, "feature_anchor": True},
     "bank of 1 and fusion": {"feature_bank": 1, "feature_fusion": 0.75},
 }
 BANKED = "calm"  # the one clip that the banks are tried on: eager calls take long
-# figure → how a column is named; all but the last three: less is better
+# figure → how a column is named; all but the ratios: less is better
 COLUMNS = {
     "warp_error_1": "warp error, 1 frame",
     "warp_error_5": "5 frames",
@@ -79,12 +88,16 @@ COLUMNS = {
     "motion_ratio": "motion ratio",
     "moving_ratio": "moving parts",
     "sharpness_ratio": "sharpness ratio",
+    "unet_ms": "UNet, ms",
 }
 PLOTTED = {
     "warp_error_1": "warp error, 1 frame",
     "warp_error_30": "warp error, 30 frames",
     "flicker": "flicker",
 }
+FEW = 0.02  # share of moving pixels, below which their motion says nothing
+RESULT = Path("build/consistency.json")
+_NIL = 3  # percent: a change of E_warp that is smaller is none
 _MOST_BYTES = 1_000_000
 _FAR = 100  # percent, where bars are cut off
 _GAIN = 12  # times, that the film shows changes
@@ -156,23 +169,31 @@ def add_sharpness_ratios(parts: dict[str, dict[str, float]]) -> None:
         found["sharpness_ratio"] = round(found["sharpness"] / sharpest, 3)
 
 
+def moving_share(sources: Sequence[Image], motion: InputMotion) -> float:
+    """Give the share of pixels that surely move from one frame of a clip to the next."""
+    pairs = itertools.pairwise(sources)
+    return float(np.mean([_moving(now, last, motion(now, last)) for last, now in pairs]))
+
+
 def measure(
-    frames: int,
+    frames: int, names: Collection[str]
 ) -> tuple[dict[str, Any], dict[str, list[Image]], dict[str, dict[str, list[Image]]]]:
-    """Run every part on every clip; give the figures, the inputs and what came out."""
+    """Run parts on every clip; give the figures, the inputs and what came out."""
     with tempfile.TemporaryDirectory() as cache:
 
         def build(**changes: Any) -> Engine:
             return build_engine(EngineConfig(cache=Path(cache), **changes), lambda step: None)
 
         usual = build()
-        runs = [(name, usual, params) for name, params in PARTS.items()]
-        runs += [(name, build(**changes), BASE) for name, changes in BANKS.items()]
+        runs = [(name, usual, params) for name, params in PARTS.items() if name in names]
+        runs += [(name, build(**how), BASE) for name, how in BANKS.items() if name in names]
         inputs = {clip: read(frames, start, usual.config.width) for clip, start in CLIPS.items()}
         shown: dict[str, dict[str, list[Image]]] = {clip: {} for clip in CLIPS}
         figures: dict[str, dict[str, dict[str, float]]] = {clip: {} for clip in CLIPS}
+        moving = {}
         for clip, sources in inputs.items():
             motion = InputMotion()
+            moving[clip] = round(moving_share(sources, motion), 4)
             for name, engine, params in runs:
                 if name in BANKS and clip != BANKED:
                     continue
@@ -180,13 +201,21 @@ def measure(
                 made, ms = restyle(engine, sources, params, WITHOUT.get(name))
                 shown[clip][name] = made
                 figures[clip][name] = judge(sources, made, motion) | {"unet_ms": round(ms, 2)}
-    for parts in figures.values():
-        add_sharpness_ratios(parts)
     facts = {
         "machine": machine(), "clip": CLIP.name, "frames": frames, "prompt": BASE.prompt,
-        "deflicker": DEFLICKER, "similarity_filter": FILTER, "clips": figures,
+        "deflicker": DEFLICKER, "similarity_filter": FILTER, "moving": moving, "clips": figures,
     }  # fmt: skip
     return facts, inputs, shown
+
+
+def completed(facts: dict[str, Any]) -> dict[str, Any]:
+    """Put parts that were measured again among those that are known. Raises SystemExit."""
+    known = json.loads(RESULT.read_text()) if RESULT.exists() else None
+    same = ("machine", "clip", "frames", "prompt", "deflicker", "similarity_filter")
+    if known is None or any(known[name] != facts[name] for name in same):
+        raise SystemExit(f"{RESULT}: not there, or measured otherwise; measure without --only")
+    clips = {clip: parts | facts["clips"][clip] for clip, parts in known["clips"].items()}
+    return facts | {"clips": clips}
 
 
 def measure_blended(frames: int) -> dict[str, dict[str, float]]:
@@ -215,21 +244,27 @@ def change(found: dict[str, float], base: dict[str, float], column: str) -> floa
     return 100 * ((ratio**2 if column.startswith("warp_error") else ratio) - 1)
 
 
-def table(parts: dict[str, dict[str, float]]) -> str:
+def cell(found: dict[str, float], base: dict[str, float], name: str, moves: bool = True) -> str:
+    """Write one figure, with its change against fixed noise where less is better."""
+    if name not in found:  # nothing stands still
+        return ""
+    if name == "moving_ratio" and not moves:
+        return "nothing moves"
+    if name.endswith("ratio"):
+        return f"{found[name]:.3f}"
+    if name == "unet_ms":
+        return f"{found[name]:.1f}"
+    more = "" if found is base else f" ({change(found, base, name):+.0f}%)"
+    return f"{found[name]:.2f}{more}"
+
+
+def table(parts: dict[str, dict[str, float]], moves: bool = True) -> str:
     """Write a clip's figures as a Markdown table, changes in percent."""
-    base, names = parts[BASELINE], list(COLUMNS)
-    lines = ["| | " + " | ".join(COLUMNS.values()) + " | repeated frames |"]
+    base, names = parts[BASELINE], [name for name in COLUMNS if name in parts[BASELINE]]
+    lines = [f"| | {' | '.join(COLUMNS[name] for name in names)} | repeated frames |"]
     lines.append("|---|" + "---|" * (len(names) + 1))
     for part, found in parts.items():
-        cells = []
-        for name in names:
-            if name not in found:  # nothing stands still
-                cells.append("")
-                continue
-            cell = f"{found[name]:.2f}"
-            if part != BASELINE and not name.endswith("ratio"):
-                cell += f" ({change(found, base, name):+.0f}%)"
-            cells.append(cell)
+        cells = [cell(found, base, name, moves) for name in names]
         lines.append(f"| {part} | {' | '.join(cells)} | {found['repeated_frames']:.0f} |")
     floor = [f"{base[f'{n}_input']:.2f}" if f"{n}_input" in base else "" for n in names]
     lines.append(f"| *the input itself* | {' | '.join(floor)} | |")
@@ -238,10 +273,12 @@ def table(parts: dict[str, dict[str, float]]) -> str:
 
 def tables(facts: dict[str, Any]) -> str:
     """Write one table a clip."""
-    return "\n\n".join(
-        f"**{clip.capitalize()}**, from frame {CLIPS[clip]} on:\n\n{table(parts)}"
-        for clip, parts in facts["clips"].items()
-    )
+    written = []
+    for clip, parts in facts["clips"].items():
+        share = facts["moving"][clip]
+        what = f"from frame {CLIPS[clip]} on; {100 * share:.1f} % of pixels surely move"
+        written.append(f"**{clip.capitalize()}**, {what}:\n\n{table(parts, share >= FEW)}")
+    return "\n\n".join(written)
 
 
 def heading(facts: dict[str, Any]) -> str:
@@ -253,8 +290,102 @@ def heading(facts: dict[str, Any]) -> str:
     )
 
 
+def words(facts: dict[str, Any]) -> str:
+    """Write what the figures say of each part, as a Markdown list."""
+    calm, lively = facts["clips"]["calm"], facts["clips"]["lively"]
+
+    def changes(part: str, column: str = "warp_error_1") -> list[float]:
+        return [change(p[part], p[BASELINE], column) for p in (calm, lively)]
+
+    def both(part: str, column: str = "warp_error_1") -> str:
+        return " and ".join(f"{value:+.0f}" for value in changes(part, column)) + " %"
+
+    def ratios(part: str) -> str:
+        return " and ".join(f"{p[part]['sharpness_ratio']:.3f}" for p in (calm, lively))
+
+    def line(part: str, why: str) -> str:
+        return f"- **{part.capitalize()}: {verdict(changes(part))}** ({both(part)}){why}"
+
+    said = [
+        f"E_warp on the calm and on the lively clip, against {BASELINE}:",
+        f"- **{STEADY.capitalize()}: {verdict(changes(STEADY))}.** At {facts['deflicker']:g}: "
+        f"{both(STEADY)}; flicker {both(STEADY, 'flicker')}, on still parts "
+        f"{both(STEADY, 'flicker_still')}; sharpness ratios {ratios(STEADY)}.",
+        f"- **At {PARTS[DEFAULT].deflicker:g}, the default: {verdict(changes(DEFAULT))}.** "
+        f"{both(DEFAULT)}; flicker {both(DEFAULT, 'flicker')}, on still parts "
+        f"{both(DEFAULT, 'flicker_still')}; sharpness ratios {ratios(DEFAULT)}.",
+        f"- **Its two filters:** the one on latents alone {both(LATENTS)}, the one on the "
+        f"finished picture alone {both(PICTURE)}; on still parts flicker "
+        f"{both(LATENTS, 'flicker_still')}, and {both(PICTURE, 'flicker_still')}.",
+        motion_words(facts),
+        line(SEARCH, f", where the deflicker alone has {both(STEADY)}."),
+        line(LEVEL, f"; sharpness ratios {ratios(LEVEL)}."),
+        line(WARPED, "."),
+        line(FRESH, "."),
+        line(REPEATING, ": what it repeats is wrong by the motion in between."),
+        line(EVERYTHING, f" without that filter; sharpness ratios {ratios(EVERYTHING)}."),
+        bank_words(calm),
+        guard_words(facts),
+    ]
+    return "\n".join([said[0], "", *map(filled, said[1:])])
+
+
+def filled(text: str) -> str:
+    """Break a list's entry into lines, no figure from its percent sign."""
+    whole = text.replace(" %", "\N{NO-BREAK SPACE}%")
+    lines = textwrap.fill(whole, 116, subsequent_indent="  ", break_on_hyphens=False)
+    return lines.replace("\N{NO-BREAK SPACE}", " ")
+
+
+def verdict(changes: Sequence[float]) -> str:
+    """Say in a word what changes of E_warp in percent, one a clip, are worth."""
+    if all(abs(value) < _NIL for value in changes):
+        return "nil"
+    if all(value < _NIL for value in changes):
+        return "steadier"
+    return "less steady" if all(value > -_NIL for value in changes) else "mixed"
+
+
+def motion_words(facts: dict[str, Any]) -> str:
+    """Say how much the output moves where the input surely does."""
+    said = []
+    for clip, parts in facts["clips"].items():
+        share = f"{100 * facts['moving'][clip]:.1f} % of the {clip} clip's pixels surely move"
+        if facts["moving"][clip] < FEW:
+            said.append(f"{share}: nothing to say of")
+            continue
+        ratios = [f"{parts[part]['moving_ratio']:.3f}" for part in (BASELINE, DEFAULT, STEADY)]
+        said.append(f"{share}, and there the output moves {', '.join(ratios)} times as much")
+    names = f"{BASELINE}, at {PARTS[DEFAULT].deflicker:g}, at {DEFLICKER:g}"
+    return f"- **Motion kept** ({names}): {'; '.join(said)}."
+
+
+def bank_words(parts: dict[str, dict[str, float]]) -> str:
+    """Say what the feature bank does, against fixed noise of its own backend."""
+    banks = [name for name in BANKS if name != EAGER]
+    changes = [change(parts[name], parts[EAGER], "warp_error_1") for name in banks]
+    times = [f"{parts[name]['unet_ms']:.0f}" for name in (EAGER, *banks)]
+    return (
+        f"- **Feature bank: {verdict(changes)}** ({', '.join(f'{x:+.1f}' for x in changes)} % on "
+        f"the {BANKED} clip, against the same backend); UNet {', '.join(times)} ms a frame, "
+        "the first without a bank."
+    )
+
+
+def guard_words(facts: dict[str, Any]) -> str:
+    """Name the parts whose steadiness is bought by blur, freezing or boiling."""
+    said = []
+    for clip, parts in facts["clips"].items():
+        frozen = {"moving_ratio": 0.0} if facts["moving"][clip] < FEW else {}  # nothing can freeze
+        for name, found in parts.items():
+            flags = beside(found, parts[BASELINE] | frozen)["flags"]
+            said += [f"{name} on the {clip} clip ({flag})" for flag in flags]
+    limits = f"sharpness at least {LEAST_SHARPNESS}, motion {MOTION[0]} to {MOTION[1]} times"
+    return f"- **Guards** ({limits} that of {BASELINE}) are left by: {'; '.join(said) or 'none'}."
+
+
 def write_between(mark: str, made: str, target: Path) -> None:
-    """Put a text between marks of the document; the words round them stay."""
+    """Put a text between marks of the document; what stands round them stays."""
     before, rest = target.read_text().split(f"<!-- {mark} -->")
     after = rest.split("<!-- end -->", 1)[1]
     target.write_text(f"{before}<!-- {mark} -->\n{made}\n<!-- end -->{after}")
@@ -324,6 +455,7 @@ def main() -> None:
     parser.add_argument(
         "--blended", type=int, metavar="FRAMES", help="instead: what --quality high does to them"
     )
+    parser.add_argument("--only", nargs="*", metavar="PART", help="measure only these again")
     arguments = parser.parse_args()
     document = arguments.docs / "consistency.md"
     if arguments.blended:
@@ -335,13 +467,21 @@ def main() -> None:
         return
     if arguments.frames < 32:
         parser.error(f"--frames {arguments.frames}: at least 32, for the error over 30 frames")
-    facts, inputs, shown = measure(arguments.frames)
-    result = Path("build/consistency.json")
-    result.parent.mkdir(parents=True, exist_ok=True)
-    result.write_text(json.dumps(facts, indent=2) + "\n")
+    everything = [*PARTS, *BANKS]
+    names = everything if arguments.only is None else arguments.only
+    if unknown := set(names) - set(everything):
+        parser.error(f"--only {', '.join(unknown)}: choose from {'; '.join(everything)}")
+    facts, inputs, shown = measure(arguments.frames, names)
+    facts = facts if arguments.only is None else completed(facts)
+    for parts in facts["clips"].values():
+        add_sharpness_ratios(parts)
+    RESULT.parent.mkdir(parents=True, exist_ok=True)
+    RESULT.write_text(json.dumps(facts, indent=2) + "\n")
     write_between("table", f"{heading(facts)}\n\n{tables(facts)}", document)
+    write_between("words", words(facts), document)
     plot(facts, arguments.docs / "consistency.png")
-    compare(shown["lively"], inputs["lively"], arguments.docs / "consistency.webp")
+    if {BASELINE, STEADY} <= shown["lively"].keys():
+        compare(shown["lively"], inputs["lively"], arguments.docs / "consistency.webp")
     print(tables(facts))
 
 

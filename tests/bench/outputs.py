@@ -71,6 +71,14 @@ def receiver(kind: str, port: int) -> subprocess.Popen[bytes]:
     )
 
 
+def note_numbers(process: subprocess.Popen[bytes], came: dict[int, float]) -> None:
+    """Note until its end when each number came to a receiver."""
+    assert process.stdout is not None
+    with process.stdout as pipe:
+        while len(grey := pipe.read(SIZE * SIZE)) == SIZE * SIZE:
+            came.setdefault(number_of(grey), time.monotonic())
+
+
 def measure(kind: str, seconds: float) -> dict[str, Any]:
     port = free_port()
     srt = SrtStart(host="127.0.0.1", port=port, streamid="", passphrase="")
@@ -80,13 +88,7 @@ def measure(kind: str, seconds: float) -> dict[str, Any]:
     )  # fmt: skip
     came: dict[int, float] = {}
     process = receiver(kind, port)
-
-    def read() -> None:
-        assert process.stdout is not None
-        while len(grey := process.stdout.read(SIZE * SIZE)) == SIZE * SIZE:
-            came.setdefault(number_of(grey), time.monotonic())
-
-    reading = threading.Thread(target=read)
+    reading = threading.Thread(target=note_numbers, args=(process, came))
     reading.start()
     output = Output("bench", lambda: LiveStream(start), SIZE, SIZE, room=8)
     while output.figures().state != "live":

@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -27,11 +28,13 @@ from pipeline.backends.eager import EagerNetworks
 from pipeline.config import EngineConfig
 from pipeline.embedded import export
 from pipeline.engine import Engine
+from pipeline.feature_bank import FeatureBank
 from pipeline.models.folder import open_folder
 from pipeline.models.patch_autoencoder import PatchAutoencoder
 from pipeline.models.static_text import StaticTextEncoder
 from pipeline.params import StyleParams
 from pipeline.results import EngineResult, Image
+from pipeline.slots import Slot
 
 SIDE = 64
 TEXT = 24  # width of embeddings
@@ -219,6 +222,10 @@ class Recording:
         self.timesteps: list[list[float]] = []
         self.latents: list[Tensor] = []
 
+    @property
+    def bank(self) -> FeatureBank | None:
+        return self._inner.bank
+
     def sized(self, width: int, height: int) -> "Recording":
         other = copy.copy(self)
         other._inner = self._inner.sized(width, height)
@@ -257,9 +264,12 @@ class Bench:
     def engine(self, family: str = "sd15", **changes: object) -> tuple[Engine, Recording]:
         config = self.config(family, **changes)
         folder = open_folder(config)
-        if family not in self._loaded:
-            self._loaded[family] = EagerNetworks(folder, config, lambda message: None)
-        networks = Recording(self._loaded[family])
+        inner = self._loaded.get(family)
+        if inner is None or config.feature_bank:  # a bank remembers who was there
+            inner = EagerNetworks(folder, config, lambda message: None)
+        if not config.feature_bank:
+            self._loaded[family] = inner
+        networks = Recording(inner)
         return Engine(config, folder, networks), networks
 
 
@@ -282,6 +292,30 @@ def picture(seed: int = 0, side: int = SIDE) -> Image:
     image = np.clip(128 + 100 * waves, 0, 255).astype(np.uint8)
     image[side // 4 : side // 2, side // 4 : side // 2] = generator.integers(0, 255, 3)
     return image
+
+
+def moving(count: int, seed: int = 0, step: int = 2, side: int = SIDE) -> list[Image]:
+    """Frames of a camera with a little noise, before which a texture moves to the left."""
+    generator = np.random.default_rng(seed)
+    wide = side + step * count
+    small = generator.integers(40, 215, (side // 8, wide // 8 + 1, 3), np.uint8)
+    scene = cv2.resize(small, (wide, side), interpolation=cv2.INTER_CUBIC).astype(np.float32)
+    frames = (scene[:, step * n : step * n + side] for n in range(count))
+    noisy = (frame + generator.normal(0, 2, frame.shape) for frame in frames)
+    return [np.clip(frame, 0, 255).astype(np.uint8) for frame in noisy]
+
+
+def noting_latents(monkeypatch: pytest.MonkeyPatch) -> dict[tuple[str, int], Tensor]:
+    """Fill what it gives with each frame's latent as it is decoded, by session and number."""
+    latents: dict[tuple[str, int], Tensor] = {}
+    finished = Slot.finished
+
+    def noted(slot: Slot, shown: Image) -> Image:
+        latents[slot.session, slot.number] = slot.x
+        return finished(slot, shown)
+
+    monkeypatch.setattr(Slot, "finished", noted)
+    return latents
 
 
 def drain(engine: Engine) -> list[EngineResult]:

@@ -10,9 +10,10 @@ import torch
 from diffusers import DDPMScheduler, UNet2DConditionModel
 from torch import Tensor
 
-from pipeline import warm_up
+from pipeline import guidance, scheduler, warm_up
 from pipeline.engine import Engine
 from pipeline.errors import ConfigError
+from pipeline.flow import FrameMotion, InputFlow
 from pipeline.models.folder import open_folder
 from pipeline.models.loader import load_text
 from pipeline.models.patch_autoencoder import PatchAutoencoder
@@ -30,6 +31,8 @@ from tests.pipeline.conftest import (
     apart,
     drain,
     levels_apart,
+    moving,
+    noting_latents,
     picture,
     play,
 )
@@ -255,7 +258,149 @@ def test_frames_side_by_side_are_steadied_in_order(bench: Bench) -> None:
     assert any(levels_apart(a, b.image) > 1 for a, b in zip(shown[2], plain, strict=True))
 
 
-def test_a_session_does_not_see_who_shares_its_batch(bench: Bench) -> None:
+@pytest.mark.parametrize("steps", [1, 2, 3, 4, 5, 6])
+def test_a_stream_batch_of_n_steps_gives_the_frame_of_n_minus_one_ticks_ago(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, steps: int
+) -> None:
+    """T1.1: networks that hand the number of a frame through, which its picture shows."""
+    engine, networks = bench.engine("embedded", schedule="stream-batch")
+    divisor = open_folder(engine.config).source_divisor
+
+    def encode(images: Tensor) -> Tensor:
+        return images[:, :1, :1, :1].float().expand(-1, 4, 8, 8)
+
+    def decode(latents: Tensor) -> Tensor:
+        levels = latents.mean((1, 2, 3)).round().to(torch.uint8)
+        return levels[:, None, None, None].repeat(1, SIDE, SIDE, 3)
+
+    monkeypatch.setattr(networks, "encode", encode)
+    monkeypatch.setattr(networks, "denoise", lambda rows, *_: rows[:, 4:] * divisor)
+    monkeypatch.setattr(networks, "decode", decode)
+    engine.open("ann")
+    params = StyleParams(steps=steps, guidance_scale=1.0, deflicker=0.0)
+    came: list[list[int]] = []
+    for number in range(12):
+        assert engine.wants("ann", steps)
+        engine.submit("ann", number, np.full((SIDE, SIDE, 3), number, np.uint8), params)
+        came.append([int(result.image[0, 0, 0]) for result in engine.tick()])
+
+    assert came == [[]] * (steps - 1) + [[number] for number in range(12 - steps + 1)]
+
+
+BACKWARD = StyleParams(
+    prompt="ink", negative_prompt="oil", steps=3, guidance_scale=1.5, noise="warped", deflicker=1.0
+)  # everything in it that looks back
+
+
+def test_all_schedules_give_the_same_pictures_whatever_looks_back(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """T1b.2: with bank, carried noise and deflicker."""
+    latents = noting_latents(monkeypatch)
+    images, found, most = moving(6), {}, {}
+    for case in (
+        ("step-major", "alone"), ("step-major", "in bursts"), ("auto", "in bursts"),
+        ("stream-batch", "in bursts"), ("stream-batch", "one a tick"),
+    ):  # fmt: skip
+        schedule, come = case
+        engine, networks = bench.engine(schedule=schedule, feature_bank=2)
+        engine._cost = scheduler.Load(1.0, 0.0)  # so that batches pay
+        engine.open("ann")
+        latents.clear()
+        for number, image in enumerate(images):
+            while not engine.wants("ann", BACKWARD.steps):
+                engine.tick()
+            engine.submit("ann", number, image, BACKWARD)
+            if come == "one a tick":
+                engine.tick()
+            elif come == "alone":
+                drain(engine)
+        drain(engine)
+        found[case] = torch.cat([latents["ann", n] for n in range(6)])
+        most[case] = max(networks.rows)
+
+    for case, each in found.items():
+        assert apart(each, found["step-major", "alone"]) < 1e-4, case
+    assert sorted(most.values()) == [2, 2, 4, 6, 6]
+
+
+@pytest.mark.parametrize("frames", [0, 2])
+def test_films_that_share_calls_are_what_they_are_alone(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, frames: int
+) -> None:
+    """T1b.1: with all that lives between frames, without a bank and with one."""
+    latents = noting_latents(monkeypatch)
+    films = {
+        "ann": (moving(6, 1), BACKWARD),
+        "ben": (moving(6, 2, step=3), replace(BACKWARD, steps=2, guidance_scale=1.0, seed=7)),
+        "cat": (moving(6, 3), replace(INK, prompt="night", steps=4, deflicker=0.8, strength=0.5)),
+    }
+
+    def run(sessions: list[str]) -> dict[tuple[str, int], Tensor]:
+        engine, networks = bench.engine(schedule="stream-batch", feature_bank=frames)
+        latents.clear()
+        for session in sessions:
+            engine.open(session)
+        for number in range(6):
+            for session in sessions:
+                images, params = films[session]
+                while not engine.wants(session, params.steps):
+                    engine.tick()
+                engine.submit(session, number, images[number], params)
+            engine.tick()
+        drain(engine)
+        assert max(networks.rows) >= 2 * len(sessions)
+        return dict(latents)
+
+    together = run(list(films))
+    assert len(together) == 18
+    for session in films:
+        for key, latent in run([session]).items():
+            assert apart(together[key], latent) < 1e-4, key
+
+
+def test_two_engines_make_the_same_bytes_of_a_film(bench: Bench) -> None:
+    """T1.8."""
+    shown = []
+    for _ in range(2):
+        engine, _ = bench.engine()
+        engine.open("ann")
+        params = replace(BACKWARD, steps=1, guidance_scale=1.0)
+        results = play(engine, [("ann", n, image, params) for n, image in enumerate(moving(10))])
+        shown.append(np.stack([result.image for result in results]))
+
+    assert shown[0].shape[0] == 10
+    assert shown[0].tobytes() == shown[1].tobytes()
+
+
+def test_motion_is_found_between_admitted_frames_and_no_others(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the similarity filter skips is no end of a motion."""
+    engine, _ = bench.engine()
+    followed: list[Image] = []
+    follow = InputFlow.follow
+
+    def noted(flow: InputFlow, image: Image) -> FrameMotion | None:
+        followed.append(image)
+        return follow(flow, image)
+
+    monkeypatch.setattr(InputFlow, "follow", noted)
+    params = StyleParams(prompt="ink", noise="warped", similarity_filter=0.9)
+    engine.open("ann")
+    film = [frame for frame in moving(6, step=6) for _ in range(3)]  # each stands for three
+    results = play(engine, [("ann", n, image, params) for n, image in enumerate(film)])
+
+    admitted = [film[result.number] for result in results if not result.skipped]
+    assert 6 <= len(admitted) < len(film)
+    assert len(followed) == len(admitted)
+    assert all(one is other for one, other in zip(followed, admitted, strict=True))
+
+
+def test_a_session_does_not_see_who_shares_its_batch(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    latents = noting_latents(monkeypatch)
     mixed = {
         "ann": StyleParams(prompt="ink", steps=3, strength=0.6, guidance_scale=1.8, seed=1),
         "ben": StyleParams(prompt="oil", negative_prompt="night", steps=2, seed=9, strength=0.9),
@@ -274,6 +419,7 @@ def test_a_session_does_not_see_who_shares_its_batch(bench: Bench) -> None:
     for session, params in mixed.items():
         fresh, _ = bench.engine()
         assert levels_apart(together[session], alone(fresh, images[session], params)) <= 1
+        assert apart(latents[session, 0], latents["alone", 0]) < 1e-4
 
 
 @pytest.mark.parametrize(
@@ -337,6 +483,7 @@ def test_one_row_a_call_still_moves_a_frame_with_two(bench: Bench) -> None:
     assert networks.rows == [2, 1]
 
 
+FULL = 77  # the seed that asks for full guidance: no value of StyleParams does
 CHANGES = [
     StyleParams(prompt="ink", steps=4, strength=0.4),
     StyleParams(prompt="oil", steps=4, strength=0.9, seed=7),
@@ -344,17 +491,27 @@ CHANGES = [
     StyleParams(prompt="", strength=0.0),
     StyleParams(prompt="night", negative_prompt="ink", steps=3, guidance_scale=3.0),
     StyleParams(prompt="ink", steps=1, strength=0.5, guidance_scale=1.0),
+    StyleParams(prompt="oil", negative_prompt="ink", steps=3, guidance_scale=2.0, seed=FULL),
+    StyleParams(prompt="night", negative_prompt="oil", steps=3, guidance_scale=2.0, seed=FULL),
     StyleParams(prompt="ink", steps=8, strength=1.0),
 ]
 
 
 @pytest.mark.parametrize("schedule", ["step-major", "stream-batch"])
 def test_each_frame_is_made_with_the_values_it_was_admitted_with(
-    bench: Bench, schedule: str
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, schedule: str
 ) -> None:
+    choose, kinds = guidance.choose, set()
+
+    def chosen(params: StyleParams) -> guidance.Guidance:
+        kinds.add(kind := "full" if params.seed == FULL else choose(params))
+        return kind
+
+    monkeypatch.setattr(guidance, "choose", chosen)
     engine, _ = bench.engine(schedule=schedule)
     engine.open("ann")
-    frames, results = [(n, CHANGES[n % len(CHANGES)]) for n in range(14)], []
+    count = 2 * len(CHANGES)
+    frames, results = [(n, CHANGES[n % len(CHANGES)]) for n in range(count)], []
 
     for number, params in frames:
         while not engine.wants("ann", params.steps):
@@ -363,7 +520,8 @@ def test_each_frame_is_made_with_the_values_it_was_admitted_with(
         results += engine.tick()  # so that frames in flight are at different steps
     results += drain(engine)
 
-    assert [result.number for result in results] == list(range(14))
+    assert [result.number for result in results] == list(range(count))
+    assert kinds == {"none", "self", "initialize", "full"}
     fresh, _ = bench.engine()
     for result, (number, params) in zip(results, frames, strict=True):
         assert levels_apart(result.image, alone(fresh, picture(number), params)) <= 1, params

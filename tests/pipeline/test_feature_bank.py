@@ -17,7 +17,15 @@ from pipeline.feature_bank import FeatureBank, Features, Kept, Row, Scenes
 from pipeline.models.folder import open_folder
 from pipeline.params import StyleParams
 from pipeline.results import Image
-from tests.pipeline.conftest import TEXT, Bench, drain, levels_apart, make_unet, picture
+from tests.pipeline.conftest import (
+    FAMILIES,
+    TEXT,
+    Bench,
+    drain,
+    levels_apart,
+    make_unet,
+    picture,
+)
 
 INK = StyleParams(prompt="ink", strength=0.8, steps=1, guidance_scale=1.0)
 GUIDED = replace(INK, steps=2, guidance_scale=2.0, negative_prompt="oil")
@@ -119,18 +127,38 @@ def test_a_row_of_a_batch_is_what_it_is_alone(
         torch.testing.assert_close(together[place : place + 1], alone, atol=1e-5, rtol=1e-4)
 
 
-def test_it_stays_as_large_as_it_is_and_closing_frees_it(
-    unet: UNet2DConditionModel, bank: FeatureBank
+def test_frames_of_one_session_in_one_call_are_what_they_are_one_by_one(
+    unet: UNet2DConditionModel,
 ) -> None:
-    sizes = []
-    for number in range(40):
-        banked(bank, unet, drawn(number), row(look="ink" if number < 20 else "oil"))
+    """The later one sees the earlier one; a new look does not."""
+    looks = ("ink", "ink", "oil", "oil")
+    for fusion in (0.0, 0.75):
+        bank = FeatureBank(unet, 2, fusion, 0.5)
+        bank.inject()
+        try:
+            whose = [row("one by one", look=look) for look in looks]
+            apart = [banked(bank, unet, drawn(n), each) for n, each in enumerate(whose)]
+            with bank.rows([row("at once", look=look) for look in looks]):
+                together = predict(unet, *(drawn(n) for n in range(4)))
+        finally:
+            bank.eject()
+
+        torch.testing.assert_close(together, torch.cat(apart), atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("count", [40, pytest.param(1000, marks=pytest.mark.long)])
+def test_it_stays_as_large_as_it_is_and_closing_frees_it(
+    unet: UNet2DConditionModel, bank: FeatureBank, count: int
+) -> None:
+    sizes, half = [], count // 2
+    for number in range(count):
+        banked(bank, unet, drawn(number), row(look="ink" if number < half else "oil"))
         sizes.append(bank.size)
 
     assert sizes[0] > 0
-    assert set(sizes[1:20]) == {2 * sizes[0]}
-    assert sizes[20] == sizes[0]
-    assert set(sizes[21:]) == {2 * sizes[0]}
+    assert set(sizes[1:half]) == {2 * sizes[0]}
+    assert sizes[half] == sizes[0]
+    assert set(sizes[half + 1 :]) == {2 * sizes[0]}
     bank.forget("ann")
     assert bank.size == 0
 
@@ -197,7 +225,7 @@ def film(engine: Engine, pictures: list[Image], params: StyleParams, session: st
     return shown
 
 
-@pytest.mark.parametrize("family", ["sd15", "sdxl", "embedded"])
+@pytest.mark.parametrize("family", [*FAMILIES, "flow", "instaflow"])
 def test_a_first_frame_and_a_still_one_are_what_they_are_without_a_bank(
     bench: Bench, family: str
 ) -> None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from pipeline.backward_warp import agreement
-from pipeline.flow import SIDE, InputFlow, reduce, sensor_noise
+from pipeline.flow import SIDE, FrameMotion, InputFlow, reduce, sensor_noise, stilled
 from pipeline.noise_gate import Gate, to_working
 
 CPU = torch.device("cpu")
@@ -55,6 +55,38 @@ def test_another_scene_is_a_cut() -> None:
     assert motion.is_cut
 
 
+def test_a_cut_and_a_frame_that_came_twice_teach_nothing_of_the_sensors_noise() -> None:
+    flow, still = InputFlow(), textured()[:, :256]
+    for seed in range(4):
+        flow.follow(noisy(still, 2, seed))
+    learnt = flow.noise
+    for image in (np.zeros_like(still), textured(seed=1)[:, :256]):
+        cut, again = flow.follow(image), flow.follow(image)
+        assert cut is not None
+        assert cut.is_cut
+        assert again is not None
+        assert not again.is_cut
+
+    assert flow.noise == learnt
+
+
+@pytest.mark.parametrize("gain", [0.9, 1.1])
+def test_a_camera_that_changes_its_exposure_is_no_cut_and_its_motion_is_found(gain: float) -> None:
+    large, flow = textured() * 0.8 + 10, InputFlow()
+    first, second = large[:, 8:264], gain * large[:, 5:261]  # three pixels to the right
+    flow.follow(first.astype(np.uint8))
+
+    motion = flow.follow(second.astype(np.uint8))
+
+    assert motion is not None
+    assert not motion.is_cut
+    inner = (slice(20, -20), slice(20, -20))
+    for found, true in ((motion.forward, 3.0), (motion.backward, -3.0)):
+        error = np.linalg.norm(found[inner] - np.float32([true, 0]), axis=-1)
+        assert error.mean() < 0.3
+    assert motion.valid[inner].mean() > 0.9
+
+
 def test_another_size_begins_anew() -> None:
     flow = InputFlow()
     flow.follow(textured()[:, :256])
@@ -78,6 +110,8 @@ def test_the_gate_stills_bare_walls_and_lets_what_moves_pass() -> None:
         flow.follow(wall_with_disc(120, seed))
     motion = flow.follow(second)
     assert motion is not None
+    assert not motion.is_cut  # though of the wall nothing agrees
+    assert motion.valid.mean() < 0.4
     planes = [torch.from_numpy(reduce(x).astype(np.float32))[None] for x in (first, second)]
     ahead, back = (to_working(f, 256, 256, CPU) for f in (motion.forward, motion.backward))
 
@@ -91,6 +125,19 @@ def test_the_gate_stills_bare_walls_and_lets_what_moves_pass() -> None:
     assert gated.norm(dim=0).numpy()[wall].mean() < 0.3
     error = (gated - torch.tensor([-4.0, 0.0])[:, None, None]).norm(dim=0).numpy()
     assert error[disc].mean() < 0.3
+
+
+def test_motion_that_is_no_number_stands_still_even_where_it_seems_to_pay() -> None:
+    last, grey = (noisy(textured()[..., 0], 2, seed) for seed in (1, 2))
+    back = np.full((*grey.shape, 2), 1.0, np.float32)
+    back[:, :100, 0], back[:, 100:200, 1] = np.inf, np.nan
+    nothing, valid = np.zeros(grey.shape, np.float32), np.zeros(grey.shape, bool)
+
+    found = stilled(FrameMotion(back, back, valid, nothing, is_cut=False), last, grey, 2.0)
+
+    assert not found.backward[:, :200].any()
+    assert found.backward[:, 210:].any()
+    assert np.isfinite(found.residual).all()
 
 
 def test_the_gate_leaves_what_is_not_known() -> None:

@@ -12,7 +12,7 @@ from pipeline.config import EngineConfig
 from pipeline.embedded import WEIGHTS
 from pipeline.errors import BackendUnavailable, ConfigError, ModelError
 from pipeline.models.folder import open_folder
-from pipeline.models.loader import add_lora, load_autoencoder, load_denoiser
+from pipeline.models.loader import add_lora, load_autoencoder, load_denoiser, load_text
 
 
 def change(path: Path, **values: object) -> None:
@@ -135,6 +135,38 @@ def test_a_pickle_is_never_opened(ending: str, tmp_path: Path) -> None:
     model.write_bytes(pickle.dumps(Canary(canary)))
     with pytest.raises(ModelError, match="convert it first"):
         open_folder(EngineConfig(model=str(model)))
+    assert not canary.exists()
+
+
+def with_code(folder: Path, canary: Path) -> None:
+    """Add what libraries run from folders that ask for it: modules, and the keys that name them."""
+    code = f"import pathlib\npathlib.Path({str(canary)!r}).touch()\nclass Evil: ...\n"
+    for place in (folder, *(each for each in folder.iterdir() if each.is_dir())):
+        for name in ("pipeline.py", "modeling.py", "evil.py", "__init__.py"):
+            (place / name).write_text(code)
+    change(folder / "model_index.json", custom_pipeline="pipeline", trust_remote_code=True)
+    asked = {"AutoModel": "modeling.Evil", "AutoConfig": "evil.Evil", "AutoTokenizer": "evil.Evil"}
+    for config in folder.glob("*/*config.json"):
+        change(config, auto_map=asked, custom_pipeline="evil.py", trust_remote_code=True)
+
+
+def test_code_in_a_folder_is_never_run(sd_folder: Path, tmp_path: Path) -> None:
+    folder, canary = Path(shutil.copytree(sd_folder, tmp_path / "model")), tmp_path / "canary"
+    with_code(folder, canary)
+    found = open_folder(EngineConfig(model=str(folder)))
+    load_denoiser(found, 64, 64)
+    load_autoencoder(found)
+    load_text(found, torch.device("cpu"))
+    assert not canary.exists()
+
+
+@pytest.mark.parametrize("part", ["unet", "vae", "text_encoder"])
+def test_a_class_of_a_folders_own_is_refused(part: str, sd_folder: Path, tmp_path: Path) -> None:
+    folder, canary = Path(shutil.copytree(sd_folder, tmp_path / "model")), tmp_path / "canary"
+    with_code(folder, canary)
+    change(folder / "model_index.json", **{part: ["pipeline", "Evil"]})
+    with pytest.raises(ModelError, match=f"{part}: class 'Evil' .* this engine loads"):
+        open_folder(EngineConfig(model=str(folder)))
     assert not canary.exists()
 
 

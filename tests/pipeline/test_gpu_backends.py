@@ -28,7 +28,7 @@ from pipeline.errors import BackendUnavailable, ConfigError
 from pipeline.models.folder import open_folder
 from pipeline.params import StyleParams
 from pipeline.results import EngineResult, Image
-from tests.pipeline.conftest import Bench, alone, drain, levels_apart, picture
+from tests.pipeline.conftest import TEXT, Bench, alone, apart, drain, levels_apart, picture
 
 gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 DEVICES = ("cpu", pytest.param("cuda", marks=[pytest.mark.gpu, gpu]))
@@ -55,6 +55,24 @@ def test_filling_up_keeps_the_rows_and_adds_zeros() -> None:
     assert torch.equal(filled[:3], rows)
     assert not filled[3].any()
     assert torch.equal(fill_up(rows, 3), rows)
+
+
+def test_what_a_batch_is_filled_up_with_changes_nothing(bench: Bench) -> None:
+    """T1b.3: for every count of rows, with zeros as with anything."""
+    networks = EagerNetworks(open_folder(bench.config("sd15")), bench.config("sd15"), print)
+    generator = torch.Generator().manual_seed(0)
+    rows = torch.randn(9, 4, 8, 8, generator=generator)
+    prompts = networks.condition(torch.randn(1, 16, TEXT, generator=generator))
+    times = [99.0, 699.0, 999.0, 19.0, 499.0, 299.0, 859.0, 599.0, 399.0]
+    for count in range(1, 10):
+        size = bucket(count)
+        alone = networks.denoise(rows[:count], times[:count], prompts.expand(count, -1, -1))
+        filled = fill_up(rows[:count], size)
+        for filling in (torch.zeros(()), 100 * torch.randn(size - count, 4, 8, 8)):
+            filled[count:] = filling
+            timesteps = [*times[:count], *[0.0] * (size - count)]
+            together = networks.denoise(filled, timesteps, prompts.expand(size, -1, -1))
+            assert apart(together[:count], alone) < 1e-4, count
 
 
 def test_filling_up_gives_one_layout_and_one_kind_whatever_comes() -> None:

@@ -62,6 +62,37 @@ def test_a_known_difference_gives_its_square() -> None:
     assert flicker(steps[0], steps[1], steps[2], still(grey), still(grey)) == pytest.approx(0)
 
 
+def test_pictures_of_bytes_and_of_floats_give_the_same_figures() -> None:
+    """T5: bytes that were subtracted as such would wrap."""
+    large = textured()
+    frames = [np.ascontiguousarray(large[:, 3 * n : 3 * n + 120]) for n in range(3)]
+    floats = [frame.astype(np.float32) / np.float32(255) for frame in frames]
+    motion, ahead = motion_between(frames[1], frames[0]), motion_between(frames[1], frames[2])
+
+    again = motion_between(floats[1], floats[0])
+    assert np.array_equal(again.flow, motion.flow)
+    assert np.array_equal(again.valid, motion.valid)
+    dark = [frame // 3 for frame in frames]
+    dimmed = [frame.astype(np.float32) / np.float32(255) for frame in dark]
+    for one, other in ((frames, floats), (dark, dimmed)):
+        assert warp_error(one[1], frames[0], motion) == warp_error(other[1], floats[0], motion)
+        assert flicker(*one, motion, ahead) == flicker(*other, motion, ahead)
+        assert sharpness(one[0]) == sharpness(other[0])
+
+
+def test_a_shift_by_whole_pixels_has_no_error() -> None:
+    """T5: along the true motion."""
+    large = textured()
+    earlier, frame = large[5:, 8:], large[:-5, :-8]
+    flow = np.full((*frame.shape[:2], 2), (-8, -5), np.float32)
+    valid = np.ones(frame.shape[:2], bool)
+    valid[:5], valid[:, :8] = False, False  # there was nothing of it before
+
+    assert warp_error(frame, earlier, Motion(flow, valid)) < 1e-6
+    flow[..., 0] = 8
+    assert warp_error(frame, earlier, Motion(flow, valid)) > 0.01
+
+
 def test_nothing_valid_is_not_a_number() -> None:
     grey = np.zeros((8, 8, 3), np.uint8)
     nowhere = Motion(np.zeros((8, 8, 2), np.float32), np.zeros((8, 8), bool))

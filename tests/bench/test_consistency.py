@@ -1,0 +1,65 @@
+"""What the ablation says of its figures."""
+
+import pytest
+
+from tests.bench.consistency import (
+    BANKS,
+    BASELINE,
+    EVERYTHING,
+    PARTS,
+    guard_words,
+    motion_words,
+    table,
+    verdict,
+    words,
+)  # fmt: skip
+
+SAME = {
+    "sharpness": 4e-4, "warp_error_1": 2.0, "warp_error_1_input": 1.0, "flicker": 0.5,
+    "flicker_still": 0.1, "motion_ratio": 0.5, "moving_ratio": 0.8, "sharpness_ratio": 1.0,
+    "unet_ms": 30.0, "repeated_frames": 0.0,
+}  # fmt: skip
+
+
+def facts(moving: float = 0.1, **everything: float) -> dict[str, object]:
+    parts = {name: dict(SAME) for name in (*PARTS, *BANKS)}
+    parts[EVERYTHING] |= everything
+    return {
+        "deflicker": 1.0, "moving": {"calm": moving, "lively": moving},
+        "clips": {"calm": parts, "lively": parts},
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ((1.0, -2.9), "nil"), ((-55.0, 1.0), "steadier"), ((2.0, 111.0), "less steady"),
+        ((-10.0, 10.0), "mixed"),
+    ],
+)  # fmt: skip
+def test_a_verdict_follows_from_both_clips(changes: tuple[float, ...], word: str) -> None:
+    assert verdict(changes) == word
+
+
+def test_the_words_have_the_figures_of_the_table_beside_them() -> None:
+    said = " ".join(words(facts(warp_error_1=1.0, sharpness_ratio=0.897)).split())
+
+    assert "**All: steadier** (-75 and -75 %)" in said
+    assert "sharpness ratios 0.897 and 0.897" in said
+    assert "**Warped noise: nil** (+0 and +0 %)" in said
+
+
+def test_a_part_that_steadies_by_blur_is_named_though_others_are_not() -> None:
+    soft = guard_words(facts(sharpness=3.588e-4))
+
+    assert "all on the lively clip (softer than the baseline: sharpness 0.897" in soft
+    assert guard_words(facts()).endswith("left by: none.")
+
+
+def test_motion_of_a_clip_in_which_nothing_moves_is_not_judged() -> None:
+    frozen = facts(moving=0.01, moving_ratio=0.0)
+
+    assert "none" in guard_words(frozen)
+    assert "nothing to say of" in motion_words(frozen)
+    assert "nothing moves" in table({BASELINE: SAME}, moves=False)
+    assert "| 0.800 |" in table({BASELINE: SAME})

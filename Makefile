@@ -37,6 +37,12 @@ setup: .venv/.ready frontend/dist/index.html ## Python environment and built pag
 	@$(PY) -m pip install -q -c requirements.lock --no-build-isolation -e .
 	@touch $@
 
+# what the tests alone want
+.venv/.foreign: .venv/.ready
+	@$(PY) -m pip install -q -c requirements.lock -r <($(PY) -c 'import tomllib; \
+	  print("\n".join(tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]["foreign"]))')
+	@touch $@
+
 frontend/node_modules/.ready: frontend/package-lock.json
 	@echo "restyle: installing the page's packages"
 	@cd frontend && npm ci --no-fund --no-audit --loglevel=error
@@ -52,12 +58,14 @@ client: frontend/dist/index.html ## the page alone
 client-types: .venv/.ready frontend/node_modules/.ready ## TypeScript types from the server's schema
 	@$(PY) -m server.openapi > frontend/schema.json && cd frontend && npm run --silent types
 
-test: setup browser ## set up and run all tests
-	@$(PY) -m pytest -n 2 tests/pipeline # these compute; the others wait, for clocks and browsers
-	@$(PY) -m pytest --ignore tests/pipeline
+COMPUTING := tests/pipeline tests/fuzz tests/streams/test_simulation.py
+
+test: setup .venv/.foreign browser ## set up and run all tests but the long ones
+	@$(PY) -m pytest -n 2 $(COMPUTING) # the others wait, for clocks and browsers
+	@$(PY) -m pytest $(addprefix --ignore ,$(COMPUTING))
 	@cd frontend && npm run --silent test
 
-test-long: setup browser ## the few tests that would make `make test` too long
+test-long: setup .venv/.foreign browser ## the few tests that would make `make test` too long
 	@$(PY) -m pytest -m long $(ARGS)
 
 check: setup ## before a commit: format, lint, types, import layers, fast tests

@@ -63,7 +63,8 @@ def test_the_lock_holds_every_dependency() -> None:
         if "==" in line
     }
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    wanted = project["project"]["dependencies"] + project["dependency-groups"]["dev"]
+    groups = project["dependency-groups"]
+    wanted = project["project"]["dependencies"] + groups["dev"] + groups["foreign"]
     names = {
         "".join(w.split(";")[0].split("=")[0]).split(">")[0].split("<")[0].strip() for w in wanted
     }

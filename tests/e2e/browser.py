@@ -14,16 +14,15 @@ def find_chromium() -> str | None:
     return chromium.find_chromium(Settings().chromium)
 
 
-def arguments(camera: Path | None) -> list[str]:
-    """Give Chromium's flags; without a camera clip it has no leave to use one."""
+def arguments(camera: Path | int | None) -> list[str]:
+    """Give Chromium's flags; `camera`: a clip, or so many of its own; None: no leave to use one."""
     if camera is None:
         return list(chromium.QUIET)
-    return [
-        *chromium.QUIET,
-        "--use-fake-ui-for-media-stream",
-        "--use-fake-device-for-media-stream",
-        f"--use-file-for-fake-video-capture={camera}",
-    ]
+    fake, clip = "--use-fake-device-for-media-stream", "--use-file-for-fake-video-capture"
+    devices = (
+        [f"{fake}=device-count={camera}"] if isinstance(camera, int) else [fake, f"{clip}={camera}"]
+    )
+    return [*chromium.QUIET, "--use-fake-ui-for-media-stream", *devices]
 
 
 def write_camera(clip: Path, to: Path, width: int, height: int, fps: int, seconds: float) -> None:

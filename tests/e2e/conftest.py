@@ -77,8 +77,8 @@ def end_sessions(server: Server) -> None:
 
 
 @asynccontextmanager
-async def chromium(camera: Path | None) -> AsyncIterator[Browser]:
-    """Start a browser, with the clip as camera or with none allowed."""
+async def chromium(camera: Path | int | None) -> AsyncIterator[Browser]:
+    """Start a browser, with the clip as camera, so many of its own, or none allowed."""
     path = find_chromium()
     if path is None:
         pytest.skip("no Chromium here: install one or set RESTYLE_CHROMIUM")

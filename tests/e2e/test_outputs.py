@@ -1,20 +1,28 @@
 """What leaves the page: the link for OBS, files, and a link to the style."""
 
+import asyncio
 import re
 from itertools import pairwise
 from pathlib import Path
 from urllib.parse import quote
 
 import av
-from playwright.async_api import Page, expect
+import pytest
+from playwright.async_api import FilePayload, Page, expect
 
+from streams.srt import libsrt
 from tests.e2e.conftest import SHARED, go_live
 from tests.e2e.fake_obs import fake_obs
-from tests.e2e.serving import TOKEN, Server
+from tests.e2e.serving import LIGHT, TOKEN, Server, free_port, serving
+from tests.streams.test_live_stream import KEY, ffmpeg
 from tests.streams.test_recording import frames_of
 
 pytestmark = SHARED
 _CLIPBOARD = "() => navigator.clipboard.readText()"
+_SHOWN = """() => {
+  const video = document.querySelector('[data-testid=video-out]').getVideoPlaybackQuality();
+  return video.totalVideoFrames - video.droppedVideoFrames;
+}"""
 
 
 async def test_a_live_picture_leaves_the_page(page: Page, server: Server, tmp_path: Path) -> None:
@@ -39,12 +47,15 @@ async def test_a_live_picture_leaves_the_page(page: Page, server: Server, tmp_pa
 
     record = page.get_by_test_id("record")
     await record.click()
+    await expect(page.get_by_test_id("record-clock")).to_have_text("0:00")
+    shown = await page.evaluate(_SHOWN)
     await expect(page.get_by_test_id("record-clock")).to_have_text("0:02", timeout=15_000)
     first, last = page.get_by_test_id("bypass"), page.get_by_test_id("float")
     boxes = [await button.bounding_box() for button in (first, last)]
     tops = [box and box["y"] for box in boxes]
     assert tops[0] is not None
     assert tops[0] == tops[1]  # one line at 1280 px, the clock included
+    shown = await page.evaluate(_SHOWN) - shown
     async with page.expect_download() as recorded:
         await record.click()
     await expect(record).to_have_attribute("aria-pressed", "false")
@@ -52,6 +63,7 @@ async def test_a_live_picture_leaves_the_page(page: Page, server: Server, tmp_pa
     await (await recorded.value).save_as(clip)
     assert re.fullmatch(r"restyle-\d{8}-\d{6}\.(webm|mp4)", clip.name)
     assert clip.stat().st_size > 10_000
+    assert len(frames_of(clip)) >= 0.9 * shown > 10
 
 
 _TRACK = "() => document.querySelector('[data-testid=video-out]').srcObject.getTracks().length"
@@ -196,6 +208,92 @@ async def test_the_server_records_while_the_switch_is_on(
     await expect(rtmp).to_contain_text("--stream-targets")
 
 
+_CAMERA = """
+from pathlib import Path
+from types import SimpleNamespace
+
+PixelFormat = SimpleNamespace(I420=0)
+DEVICE = Path(__file__).with_name("device")
+
+
+class Camera:
+    def __init__(self, width, height, fps, fmt, device):
+        if not DEVICE.exists():
+            raise RuntimeError("no device")
+        self.size, self.shown = width * height * 3 // 2, 0
+
+    def send(self, frame):
+        assert frame.size == self.size
+        self.shown += 1
+
+    def close(self):
+        DEVICE.write_text(str(self.shown))
+"""
+
+
+async def test_camera_and_streams_of_the_server_are_started_and_stopped(
+    page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pyvirtualcam.py").write_text(_CAMERA)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    port = free_port()
+    targets = f"rtmp://127.0.0.1:{port}/live,srt://127.0.0.1:{port}"
+    with serving(tmp_path / "state", "--stream-targets", targets, module=LIGHT) as server:
+        await go_live(page, server, "ink")
+        await page.get_by_test_id("outputs").locator("summary").click()
+        camera, rtmp, srt = [
+            Row(page, f"output-{kind}") for kind in ("virtual_camera", "rtmp", "srt")
+        ]
+
+        await rtmp.start(f"rtmp://127.0.0.1:{port}/live", KEY)
+        await rtmp.says("Trying again", "the server cannot be reached: Connection refused")
+        await camera.start()
+        await camera.says("Failed", "sudo modprobe v4l2loopback")
+        (tmp_path / "device").touch()  # as the hint says
+        await camera.start()
+        await camera.says("Live", "frames")
+
+        with ffmpeg(port, tmp_path / "received.mkv") as receiver:
+            await rtmp.says("Live", "0:01")
+            await rtmp.stop()
+            await asyncio.to_thread(receiver.wait, 10)
+        assert KEY not in await page.content()
+        if libsrt() is not None:
+            with ffmpeg(port, tmp_path / "called.mkv", "mode=listener"):
+                await srt.start(f"srt://127.0.0.1:{port}")
+                await srt.says("Live", "frames")
+                await srt.stop()
+        said = await camera.stop()
+    assert f" {(tmp_path / 'device').read_text()} frames" in said
+    assert len(frames_of(tmp_path / "received.mkv")) > 10
+
+
+class Row:
+    """What the page has of one kind of output."""
+
+    def __init__(self, page: Page, testid: str) -> None:
+        self._row = page.get_by_test_id(testid)
+
+    async def start(self, *fields: str) -> None:
+        """Fill in what it asks for, and press Start."""
+        for field, text in zip(await self._row.locator("input").all(), fields, strict=False):
+            await field.fill(text)
+        await self._row.get_by_role("button", name="Start").click()
+
+    async def says(self, state: str, text: str) -> None:
+        """Wait until it is in that state and says that."""
+        told = self._row.get_by_role("status")
+        await expect(told.get_by_test_id("output-state")).to_have_text(state, timeout=20_000)
+        await expect(told).to_contain_text(text, timeout=20_000)
+
+    async def stop(self) -> str:
+        """Press Stop; give what it says then."""
+        await self._row.get_by_role("button", name="Stop").click()
+        told = self._row.get_by_role("status")
+        await expect(told).to_contain_text("Ended", timeout=20_000)
+        return await told.inner_text()
+
+
 async def test_a_style_comes_back_from_its_link(page: Page, light: Server) -> None:
     await page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     await page.goto(light.url)
@@ -245,6 +343,13 @@ async def test_looks_and_prompts_are_kept_and_the_key_map_opens(
         await page.get_by_test_id("looks-import").click()
     await (await chooser.value).set_files(tmp_path / "looks.json")
     await expect(page.get_by_test_id("looks-message")).to_have_text("1 look read.")
+    async with page.expect_file_chooser() as chooser:
+        await page.get_by_test_id("looks-import").click()
+    huge = FilePayload(name="huge.json", mimeType="application/json", buffer=b" " * 1_000_001)
+    await (await chooser.value).set_files(huge)
+    await expect(page.get_by_test_id("looks-message")).to_contain_text(
+        "Nothing was taken from huge.json: it is larger than 1 MB"
+    )
 
     await page.reload()
     await page.get_by_label("Forget 'neon'").click()

@@ -1,14 +1,11 @@
 """The overlay page in Chromium: it plays, transparent and muted, cuts out, and comes back."""
 
-import asyncio
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import cv2
 import numpy as np
 import pytest
-import uvicorn
 from numpy.typing import NDArray
 from playwright.async_api import Page, async_playwright
 
@@ -16,6 +13,7 @@ from pipeline.config import EngineConfig
 from tests.e2e.browser import arguments, find_chromium
 from tests.server.client import Browser
 from tests.server.conftest import Serve, Served, serve, served
+from tests.server.players import listening
 from tests.server.test_matte import paired_browser
 from tests.streams.fakes import FakeEngine
 
@@ -28,37 +26,39 @@ _HIDDEN = "() => document.querySelector('video').srcObject === null"
 _LOOK = """() => { const v = document.querySelector('video'), s = getComputedStyle(v);
     return [v.muted, v.controls, s.objectFit, getComputedStyle(document.body).backgroundColor]; }"""
 
+# counts what is drawn: each drawing is one call
+_COUNT = """{ window.drawn = 0;
+    const gl = WebGLRenderingContext.prototype, draw = gl.drawArrays;
+    gl.drawArrays = function (...given) { window.drawn++; return draw.apply(this, given); }; }"""
+
 
 @asynccontextmanager
-async def overlay(served: Served, peer: Browser, **offer: str) -> AsyncIterator[tuple[str, Page]]:
+async def overlay(
+    served: Served, peer: Browser, query: str = "fit=contain", **offer: str
+) -> AsyncIterator[tuple[str, Page]]:
     """Let a peer send and give its session with an empty page that knows where to look."""
     if find_chromium() is None:
         pytest.skip("no Chromium here")
-    listener = socket.socket()
-    listener.bind(("127.0.0.1", 0))
-    listener.listen()
-    server = uvicorn.Server(uvicorn.Config(served.app, lifespan="off", log_config=None, ws="none"))
-    serving = asyncio.create_task(server.serve(sockets=[listener]))
     try:
-        made = (await peer.connect(served.http, **offer)).json()
-        await peer.level()
-        async with shown(f"http://127.0.0.1:{listener.getsockname()[1]}", made) as page:
-            yield made["id"], page
+        async with listening(served.app) as url:
+            made = (await peer.connect(served.http, **offer)).json()
+            await peer.level()
+            async with shown(url, made, query) as page:
+                yield made["id"], page
     finally:
         await peer.close()
-        server.should_exit = True
-        await serving
 
 
 @asynccontextmanager
-async def shown(at: str, made: dict[str, str]) -> AsyncIterator[Page]:
+async def shown(at: str, made: dict[str, str], query: str) -> AsyncIterator[Page]:
     """Open the overlay of a session that was made."""
     async with async_playwright() as playwright:
         shell = await playwright.chromium.launch(
             executable_path=find_chromium(), args=[*arguments(None), _PLAIN], headless=True
         )
         page = await shell.new_page(viewport={"width": 400, "height": 400})
-        await page.goto(f"{at}/overlay/{made['id']}?fit=contain#token={made['viewer_token']}")
+        await page.add_init_script(_COUNT)
+        await page.goto(f"{at}/overlay/{made['id']}?{query}#token={made['viewer_token']}")
         await page.wait_for_function(_SHOWN, timeout=20_000)
         yield page
         await shell.close()
@@ -121,3 +121,43 @@ async def test_what_the_matte_leaves_out_is_transparent_also_after_a_reload(serv
         await page.wait_for_function("() => document.querySelector('video').videoWidth === 256")
         shown = await seen(page)
         assert shown[..., 3].min() == 255  # the picture as it comes, matte and all
+
+
+@pytest.mark.slow
+async def test_chroma_is_the_colour_where_nothing_is(serve: Serve) -> None:
+    def build() -> FakeEngine:
+        return FakeEngine(EngineConfig(width=256, height=256), sizes={(256, 256)})
+
+    async with (
+        serve(build) as served,
+        overlay(served, paired_browser(), "chroma=%2300ff00", matte="side") as (_, page),
+    ):
+        shown = await seen(page)
+        assert shown[..., 3].min() == 255
+        assert np.abs(shown[:, 210:, :3].mean((0, 1)) - (0, 255, 0)).max() < 10
+        restyled = (255 - 200, 255 - 40, 255 - 40)
+        assert np.abs(shown[:, :190, :3].mean((0, 1)) - restyled).max() < 12
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("query", "least", "most"), [("", 10, 40), ("fps=5", 3, 5.5)])
+async def test_fps_leaves_drawings_out(
+    query: str, least: float, most: float, served: Served
+) -> None:
+    async with overlay(served, Browser(), query) as (_, page):
+        before, began = await page.evaluate("[window.drawn, performance.now()]")
+        await page.wait_for_timeout(3000)
+        after, ended = await page.evaluate("[window.drawn, performance.now()]")
+        assert least <= (after - before) * 1000 / (ended - began) <= most
+        assert np.abs((await seen(page))[..., :3].mean((0, 1)) - 195).max() < 8
+
+
+async def test_options_that_cannot_be_are_told(served: Served) -> None:
+    async with overlay(served, Browser(), "fps=61&chroma=green") as (_, page):
+        told: list[str] = []
+        page.on("console", lambda message: told.append(message.text))
+        await page.reload()
+        await page.wait_for_function(_SHOWN, timeout=20_000)
+        assert "fps=61: 1 to 60" in told
+        assert "chroma=green: %23rrggbb" in told
+        assert (await seen(page))[..., 3].min() == 255  # it plays as if they were not there

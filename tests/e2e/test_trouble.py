@@ -3,6 +3,7 @@
 import asyncio
 from pathlib import Path
 
+import psutil
 from playwright.async_api import Page, expect
 
 from tests.e2e.conftest import SHARED, chromium, go_live, type_prompt, until_live, until_state
@@ -44,6 +45,55 @@ async def test_a_refused_camera_is_explained_and_may_be_asked_for_again(
         "The source stays as it was"
     )
     await until_live(page)
+
+
+_VP9_ALONE = """const prefer = RTCRtpTransceiver.prototype.setCodecPreferences;
+  RTCRtpTransceiver.prototype.setCodecPreferences = function () {
+    const { codecs } = RTCRtpReceiver.getCapabilities('video');
+    prefer.call(this, codecs.filter(({ mimeType }) => mimeType === 'video/VP9'));
+  };"""
+
+
+async def test_a_file_that_is_no_video_and_a_browser_without_a_common_codec_are_explained(
+    page: Page, light: Server, tmp_path: Path
+) -> None:
+    await page.add_init_script(_VP9_ALONE)
+    await page.goto(light.url)
+    (tmp_path / "notes.mp4").write_text("milk, eggs, bread")
+    await page.get_by_test_id("file-picker").first.set_input_files(tmp_path / "notes.mp4")
+    await until_state(page, "denied")
+    await expect(page.get_by_role("alert")).to_contain_text("this file is no video")
+
+    await page.get_by_test_id("start-camera").click()
+    await until_state(page, "rejected")
+    await expect(page.get_by_role("alert")).to_contain_text(
+        "the offer has ['video/VP9']; one of video/VP8, video/H264 is needed"
+    )
+
+
+def engines(server: Server) -> list[psutil.Process]:
+    """Find the processes that hold, or load, the engine: without media processes all that spawn."""
+    children = psutil.Process(server.pid).children()
+    return [child for child in children if any("spawn_main" in part for part in child.cmdline())]
+
+
+async def test_an_engine_that_was_given_up_is_started_again_from_the_page(
+    page: Page, light: Server
+) -> None:
+    await go_live(page, light)
+    badge, again = page.get_by_test_id("status"), page.get_by_test_id("restart-engine")
+    try:
+        async with asyncio.timeout(30):
+            while await badge.get_attribute("data-engine") != "failed":
+                for engine in engines(light):
+                    engine.kill()
+                await asyncio.sleep(0.1)
+        await expect(badge).to_have_text("Untouched: the engine failed")
+        await again.click()
+        await expect(badge).to_have_attribute("data-engine", "running", timeout=30_000)
+        await expect(again).to_have_count(0)
+    finally:
+        light.api("POST", "/api/engine/restart")  # other tests need it, too
 
 
 async def test_a_locked_page_opens_by_a_link_in_its_address_and_so_do_other_tabs(

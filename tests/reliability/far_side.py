@@ -25,7 +25,7 @@ from tests.bench.client import Picture, Pictures, read_stamp, stamp
 from tests.bench.scenarios import webcam
 from tests.e2e.serving import TOKEN
 
-_SILENCE = 5.0  # seconds without a picture, then another offer, as in the page
+_SILENCE = 4.0  # seconds without a picture, then another offer, as in the page
 _CONNECT = 8.0
 _COMPARED = 10  # every tenth picture is compared with the one that was sent
 STYLE = {"prompt": "ink", "seed": 7, "bypass": True}

@@ -90,7 +90,7 @@ async def test_a_second_sigterm_ends_now_with_status_130(tmp_path: Path) -> None
         await browser.close()
 
 
-@pytest.mark.parametrize("drain_s", [1, 0])
+@pytest.mark.parametrize("drain_s", [1, pytest.param(0, marks=pytest.mark.long)])
 async def test_neither_a_close_that_hangs_nor_a_slow_decoder_holds_up_the_end(
     drain_s: int, tmp_path: Path
 ) -> None:

@@ -46,7 +46,7 @@ async def test_flash_and_click_leave_together(serve: Serve, engine: type[FakeEng
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("engine", [FakeEngine, Slow])
+@pytest.mark.parametrize("engine", [pytest.param(FakeEngine, marks=pytest.mark.long), Slow])
 async def test_flash_and_click_stay_together_wherever_they_go(
     serve: Serve, engine: type[FakeEngine], tmp_path: Path
 ) -> None:

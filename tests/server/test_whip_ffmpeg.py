@@ -48,7 +48,7 @@ async def published(served: Served, ffmpeg: asyncio.subprocess.Process) -> dict[
             await asyncio.sleep(0.05)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 async def test_of_what_ffmpeg_publishes_players_and_streams_lose_at_most_a_hundredth() -> None:
     install(TransportSettings())
     figures = await measure(5)

@@ -324,7 +324,7 @@ class _Slow(LocalRoom):
 
 
 @pytest.mark.parametrize(
-    ("setup_s", "longest"), [(0.3, 0.3), pytest.param(10, 7, marks=pytest.mark.slow)]
+    ("setup_s", "longest"), [(0.3, 0.3), pytest.param(10, 7, marks=pytest.mark.long)]
 )
 async def test_a_publisher_hears_before_obs_gives_up_and_its_place_is_free(
     setup_s: float, longest: float, serve: Serve

@@ -39,12 +39,14 @@ def consistency(
     films = {"result": stylized} | ({} if baseline is None else {"baseline": baseline})
     motion = _RecentMotion()
     found = {name: Consistency(motion) for name in films}
-    series = {name: _Series(motion) for name in ("input", *films)}
+    drawn = () if plot is None else ("input", *films)
+    series = {name: _Series(motion) for name in drawn}
     for given, *others in _frames([source, *films.values()]):
-        series["input"].add(given, given)
-        for name, picture in zip(films, others, strict=True):
-            found[name].add(given, picture)
-            series[name].add(given, picture)
+        shown = {"input": given} | dict(zip(films, others, strict=True))
+        for name, one in found.items():
+            one.add(given, shown[name])
+        for name, each in series.items():
+            each.add(given, shown[name])
     if not found["result"].frames:
         raise SourceError(f"{source}: there is no frame in it")
     figures: dict[str, Any] = {"frames": found["result"].frames, **found["result"].figures()}
@@ -54,8 +56,8 @@ def consistency(
         print(json.dumps(figures, indent=2))
     else:
         for name, value in figures.items():
-            shown = "; ".join(value) or "none" if isinstance(value, list) else value
-            print(f"{name:<22}{shown}")
+            said = "; ".join(value) or "none" if isinstance(value, list) else value
+            print(f"{name:<22}{said}")
     if plot is not None:
         draw_frames({name: one.figures for name, one in series.items()}, plot)
     return 0

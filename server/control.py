@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from pipeline.config import Size
 from pipeline.errors import ConfigError
 from server.aside import aside
-from server.errors import ApiError, code_of, describe, new_request_id
+from server.errors import ApiError, code_of, describe, new_request_id, session_ended
 from server.refusals import Refusals
 from server.schema.channel import (
     Applied,
@@ -66,7 +66,7 @@ class Control:
         Raises ApiError 404 when the session ends meanwhile.
         """
         if self._closed:
-            raise _ended()
+            raise session_ended()
         self._wanted = patch.apply(self._wanted)
         done: asyncio.Future[tuple[Style, int]] = asyncio.get_running_loop().create_future()
         self._waiting.append(done)
@@ -109,7 +109,7 @@ class Control:
         """Stop what is under way; whoever waits is told."""
         self._closed = True
         self.sizing.close()
-        self._fail(_ended())
+        self._fail(session_ended())
         for task in (*self._tasks, *filter(None, [self._applying])):
             task.cancel()
 
@@ -186,10 +186,6 @@ class _Allowance:
             return False
         self._left -= 1
         return True
-
-
-def _ended() -> ApiError:
-    return ApiError("not_found", "the session has ended")
 
 
 def _seq_of(text: str) -> int | None:

@@ -71,6 +71,11 @@ class ApiError(Exception):
         self.code, self.detail, self.retry_after = code, detail, retry_after
 
 
+def session_ended() -> ApiError:
+    """Make the refusal of what was under way when its session ended."""
+    return ApiError("not_found", "the session has ended")
+
+
 def problem(
     code: str, detail: str, request_id: str, retry_after: int | None = None, status: int = 0
 ) -> JSONResponse:

@@ -9,7 +9,7 @@ import time
 from typing import Literal
 
 from server.control import Control
-from server.errors import ApiError
+from server.errors import session_ended
 from server.outputs import Outputs
 from server.past import Past
 from server.resume import Identity
@@ -98,7 +98,7 @@ class Session:
         await source.open(place, loop, begin)
         if self._left:
             await source.close()
-            raise ApiError("not_found", "the session has ended")
+            raise session_ended()
         self.source = source
 
     @property

@@ -5,7 +5,7 @@ import time
 
 from pipeline.config import Size
 from server.aside import aside
-from server.errors import ApiError
+from server.errors import ApiError, session_ended
 from streams.frame import SessionId
 from streams.worker import Worker
 
@@ -57,7 +57,7 @@ class Sizing:
                 if size == self._wanted:  # no newer one came meanwhile
                     self.size = size
             if self._closed:
-                raise ApiError("not_found", "the session has ended")
+                raise session_ended()
             return self.size, self._worker.resize(self._session, self.size)
 
     def close(self) -> None:

@@ -11,8 +11,9 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,17 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+@contextmanager
+def site(handler: Callable[..., BaseHTTPRequestHandler]) -> Iterator[str]:
+    """Serve pages from an origin of their own; give it."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as serving_it:
+        thread = threading.Thread(target=serving_it.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{serving_it.server_address[1]}"
+        serving_it.shutdown()
+        thread.join()
 
 
 class Server:

@@ -1,15 +1,14 @@
 """What a page of another site can do in the same browser, even with the token: nothing."""
 
 import asyncio
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 from playwright.async_api import Page
 
 from tests.e2e.conftest import SHARED
-from tests.e2e.serving import TOKEN, Server
+from tests.e2e.serving import TOKEN, Server, site
 
 pytestmark = SHARED
 
@@ -55,12 +54,8 @@ class _Empty(BaseHTTPRequestHandler):
 @pytest.fixture
 def other_site() -> Iterator[str]:
     """Serve an empty page from an origin of its own."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Empty) as site:
-        thread = threading.Thread(target=site.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{site.server_address[1]}"
-        site.shutdown()
-        thread.join()
+    with site(_Empty) as origin:
+        yield origin
 
 
 async def test_another_site_reads_nothing_makes_nothing_and_frames_nothing(

@@ -2,17 +2,16 @@
 
 import asyncio
 import subprocess
-import threading
 from collections.abc import Iterator
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 
 import pytest
 from playwright.async_api import Page
 
 from tests.e2e.conftest import SHARED
-from tests.e2e.serving import LIGHT, ROOT, TOKEN, Server, serving
+from tests.e2e.serving import LIGHT, ROOT, TOKEN, Server, serving, site
 
 pytestmark = SHARED
 
@@ -96,12 +95,8 @@ def clients() -> Path:
 def other_site(clients: Path) -> Iterator[str]:
     """Serve the clients from an origin of their own."""
     handler = partial(_Quiet, directory=str(clients))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as site:
-        thread = threading.Thread(target=site.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{site.server_address[1]}"
-        site.shutdown()
-        thread.join()
+    with site(handler) as origin:
+        yield origin
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ import pytest
 from streams.sinks.recorder import Recorder
 from streams.sources.media import Media
 from streams.sources.place import Place, open_place
+from tests.e2e.serving import site
 from tests.server.conftest import Serve
 from tests.server.players import Player, live
 from tests.streams.pictures import frame
@@ -191,13 +192,8 @@ def http_camera(folder: Path, asked: list[str] | None = None) -> Iterator[str]:
             self.send_header("Content-Length", "0")
             self.end_headers()
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with site(partial(Quiet, directory=str(folder))) as origin:
+        yield origin
 
 
 async def test_an_address_that_is_allowed_is_pulled_and_its_end_ends_the_session(

@@ -75,12 +75,13 @@ async def _start(http: httpx.AsyncClient, location: str, wanted: dict[str, str])
 
 
 def _edges(found: Offsets, edge: float) -> dict[str, float | int]:
-    """Give the medians of the first and last seconds, and the largest of all."""
+    """Give the median of all, of the first and of the last seconds, and the largest of all."""
     last = max(at for at, _ in found)
     start = [each for at, each in found if at <= found[0][0] + edge]
     end = [each for at, each in found if at >= last - edge - EVERY / 2]
     return {
         "marks": len(found),
+        "median_ms": round(1000 * statistics.median(each for _, each in found), 1),
         "start_ms": round(1000 * statistics.median(start), 1),
         "end_ms": round(1000 * statistics.median(end), 1),
         "worst_ms": round(1000 * max((each for _, each in found), key=abs), 1),

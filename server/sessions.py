@@ -4,14 +4,18 @@ import asyncio
 import contextlib
 import logging
 import secrets
+import time
 from collections.abc import AsyncIterator, Iterator
+from weakref import WeakSet
 
 from server.aside import aside
 from server.errors import ApiError
+from server.half_open import giving_way
 from server.joins import Joins
 from server.logs import of_session
 from server.past import Past
 from server.resume import Identity, Lost
+from server.schema.channel import Changed
 from server.schema.sessions import Matte
 from server.schema.style import Style, StylePatch
 from server.session import Reason, Session
@@ -25,6 +29,10 @@ logger = logging.getLogger(__name__)
 
 _TICK = 0.5  # seconds between looks at deadlines, and between figures to the page
 _RETRY = 3  # seconds that a refused client should wait
+_HELD = (
+    "The engine was lost twice with your pictures, so they pass untouched. "
+    "Another style or size lets them in again."
+)
 
 
 class Sessions:
@@ -38,6 +46,7 @@ class Sessions:
         self.past = Past()
         self.draining = False
         self.lost = Lost(settings.resume_s, settings.resumable)
+        self._answered = WeakSet[Session]()  # those that began with an offer
         self._empty = asyncio.Event()  # while draining: the last session left
         self._joins = Joins(settings.joins_per_minute)
 
@@ -83,8 +92,10 @@ class Sessions:
             raise ApiError("not_found", "no such session")
         return found
 
-    def admit(self, address: str) -> None:
-        """Check that one more may come. Raises ApiError 503 or 429; nothing was made then.
+    def _admit(self, address: str) -> Session | None:
+        """Check that one more may come; give the unfinished offer that has to end for it, if any.
+
+        Raises ApiError 503 or 429; nothing was made then.
 
         Without an engine that starts again people are let in, too: frames pass untouched, and the
         page has the button that tries once more.
@@ -96,16 +107,28 @@ class Sessions:
             raise ApiError("loading", "the model is loading", _RETRY)
         if loaded.exception() is not None:
             raise ApiError("engine_failed", "the model could not be loaded", 60)
-        if len(self._open) >= self.slots:
-            detail = f"all {self.slots} places are taken"
-            if self.slots == loaded.result().places:
-                detail += ": the GPU's memory holds no more sessions"
-            raise ApiError("full", detail, _RETRY)
         pending = [s for s in self._open.values() if s.phase == "connecting"]
         if sum(s.address == address for s in pending) >= self._settings.pending_per_peer:
             raise ApiError("too_many_pending", "too many unfinished offers from here", _RETRY)
         if len(pending) >= self._settings.pending:
             raise ApiError("full", "too many unfinished offers", _RETRY)
+        full = len(self._open) >= self.slots
+        way = self._giving_way(pending, address) if full else None
+        if full and way is None:
+            detail = f"all {self.slots} places are taken"
+            if self.slots == loaded.result().places:
+                detail += ": the GPU's memory holds no more sessions"
+            raise ApiError("full", detail, _RETRY)
+        return way
+
+    def _join(self, address: str) -> None:
+        """Count one that begins. Raises ApiError 429 when an address has begun enough."""
+        self._joins.check(address)
+        self._joins.note(address)
+
+    def _giving_way(self, pending: list[Session], address: str) -> Session | None:
+        answered = [session for session in pending if session in self._answered]
+        return giving_way(answered, address, self._settings.setup_s / 2)
 
     async def create(
         self,
@@ -125,11 +148,12 @@ class Sessions:
         """
         if resume is not None:
             self._give_up(resume)
-        self.admit(address)
+        way = self._admit(address)
         found = None if resume is None else self.lost.take(resume)
         if found is None:  # who comes back has joined before
-            self._joins.check(address)
-            self._joins.note(address)
+            self._join(address)
+        if way is not None:
+            self.end(way, "idle")
         identity, style = found or (identity, Style())
         style = patch.apply(style)
         session = self._make(style, address, sends, identity)
@@ -145,6 +169,7 @@ class Sessions:
             if isinstance(error, TimeoutError):
                 raise ApiError("busy", "no answer to the offer in time", _RETRY) from error
             raise
+        self._answered.add(session)
         return session, answer
 
     async def create_from(
@@ -160,9 +185,10 @@ class Sessions:
 
         Raises ApiError, SourceError; nothing stays open then.
         """
-        self.admit(address)
-        self._joins.check(address)
-        self._joins.note(address)
+        way = self._admit(address)
+        self._join(address)
+        if way is not None:
+            self.end(way, "idle")
         session = self._make(style, address, sends=False, identity=identity)
         async with self._begun(session, style):
             await session.open_source(place, loop, begin)
@@ -170,8 +196,9 @@ class Sessions:
 
     @contextlib.asynccontextmanager
     async def _begun(self, session: Session, style: Style) -> AsyncIterator[None]:
-        """Hold a place while a session is set up. Raises ApiError 404 when it was ended meanwhile.
+        """Hold a place while a session is set up.
 
+        Raises ApiError when it was ended meanwhile: 503 if its time was over, else 404.
         By then another one may have its id, so nothing goes by the id alone.
         """
         of_session(session.id)
@@ -184,10 +211,10 @@ class Sessions:
                 del self._open[session.id]
                 self._close_aside(session)
             elif isinstance(error, Exception):  # what was taken away under it
-                raise _ended_early() from error
+                raise self._ended_early(session) from error
             raise
         if self._open.get(session.id) is not session:
-            raise _ended_early()
+            raise self._ended_early(session)
         self.past.opened += 1
         logger.info("session %s opened", session.id)
 
@@ -260,8 +287,22 @@ class Sessions:
                 if reason is not None:
                     self.end(session, reason)
                 else:
+                    self._tell_quarantine(session)
                     session.tell_figures()
 
+    def _tell_quarantine(self, session: Session) -> None:
+        """Tell a page why its pictures are untouched while others' are not, and when that ends.
 
-def _ended_early() -> ApiError:
-    return ApiError("not_found", "the session was ended before it had begun")
+        A change of the style puts another hint in place of this one, which then comes back.
+        """
+        control, held = session.control, self._worker.holds(session.id)
+        if held == (control.hint == _HELD):
+            return
+        control.hint = _HELD if held else None
+        message = Changed(style=control.style, frame=session.stats.frames_in, hint=control.hint)
+        session.room.send(message.model_dump_json())
+
+    def _ended_early(self, session: Session) -> ApiError:
+        if time.monotonic() - session.started > self._settings.setup_s:
+            return ApiError("busy", "the session was not set up in time", _RETRY)
+        return ApiError("not_found", "the session was ended before it had begun")

@@ -1,5 +1,6 @@
 """One process that holds an engine, as its guardian holds it: pipes, deadlines, shared memory."""
 
+import math
 import multiprocessing
 import threading
 import time
@@ -20,6 +21,7 @@ from streams.errors import EngineAway
 _LEAST_DEADLINE = 2.0  # seconds that any call gets
 _FRAMES_PER_CALL = 20  # a call that takes as long as this many frames hangs
 _SIZE = 120.0  # seconds in which another size must be ready
+HEARTBEAT = 3.0  # seconds of silence after which a child is asked whether it lives
 _FIRST_CALLS, _PATIENCE = 32, 10  # the first calls may load kernels: they get so many times more
 
 
@@ -32,6 +34,8 @@ class Child:
         self._prompts, prompts = spawn.Pipe()
         self._sizes, sizes = spawn.Pipe()
         self._asking = {pipe: threading.Lock() for pipe in (self._prompts, self._sizes)}
+        self._one = threading.Lock()  # calls cross their pipe one at a time
+        self._heard = math.inf  # time.monotonic() at which it last answered a call
         self._asked = 0
         self._number = 0  # of what was asked beside the calls
         self.process: BaseProcess = spawn.Process(
@@ -48,19 +52,41 @@ class Child:
             self._per_frame = _FRAMES_PER_CALL * self.info.ms_per_frame / 1e3
             self._deadline = max(_LEAST_DEADLINE, self._per_frame)
             self.pictures = self._share()
+            self._heard = time.monotonic()
         except BaseException:
             self.kill()
             raise
 
     def ask(self, name: str, given: tuple[Any, ...]) -> Any:
         """Call; give the answer. Raises EngineAway for a dead or hanging child."""
-        first = self._asked < _FIRST_CALLS
-        self._asked += 1
-        deadline = self._deadline * (_PATIENCE if first else 1)
-        answer = self._exchange(self._calls, (name, given), deadline)
+        with self._one:
+            first = self._asked < _FIRST_CALLS
+            self._asked += 1
+            deadline = self._deadline * (_PATIENCE if first else 1)
+            answer = self._exchange(self._calls, (name, given), deadline)
+            self._heard = time.monotonic()
         if answer[0] == "fatal":
             raise EngineAway(f"the engine's process ended itself: {answer[1]}")
         return answer
+
+    def answers(self) -> bool:
+        """Say whether it lives: one that was quiet is asked, one that is at work is believed.
+
+        From any thread; waits as long as a call may take. Work has deadlines of its own.
+        """
+        at_work = any(lock.locked() for lock in self._asking.values())
+        if at_work or time.monotonic() - self._heard < HEARTBEAT:
+            return True
+        if not self._one.acquire(blocking=False):
+            return True
+        try:
+            self._exchange(self._calls, ("ping", ()), self._deadline)
+            self._heard = time.monotonic()
+        except EngineAway:
+            return False
+        finally:
+            self._one.release()
+        return True
 
     def prepare(self, params: StyleParams) -> Any:
         """Encode prompts beside the calls."""

@@ -22,6 +22,7 @@ import numpy as np
 from pipeline.config import EngineConfig, Size
 from pipeline.params import StyleParams
 from pipeline.results import EngineInfo, EngineResult
+from streams import engine_handle
 from streams.engine_child import Build, Progress, picture_bytes, view
 from streams.engine_handle import Child
 from streams.errors import EngineAway
@@ -212,10 +213,13 @@ class EngineProcess:
         return value
 
     def _watch(self, child: Child) -> None:
-        """Notice a death between calls too."""
+        """Notice a death between calls too, and a child that hangs while nobody calls."""
 
         def look() -> None:
-            wait([child.process.sentinel])
+            while not wait([child.process.sentinel], engine_handle.HEARTBEAT):
+                if not child.answers():
+                    logger.error("the engine does not answer while nothing is asked of it")
+                    break
             self._lose(child)
 
         self._begin(look, "guardian")

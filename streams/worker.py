@@ -22,6 +22,7 @@ from streams.frame import Frame, Restyled, SessionId
 from streams.mailbox import Letter, Mailbox
 from streams.matte import Matte, is_marked, join, split
 from streams.protocol import EngineState, Image, Result, Revivable, Stylizer
+from streams.quarantine import Quarantine
 
 logger = logging.getLogger(__name__)
 _PATIENCE = 0.4  # seconds that one call of the engine may take, then frames pass by it untouched
@@ -55,6 +56,7 @@ class Worker:
         self._engine: Stylizer | None = None
         self._revivable: Revivable | None = None  # the engine, if it may be away
         self._mailbox = Mailbox()
+        self._quarantine = Quarantine()
         self._deliver: dict[SessionId, Deliver] = {}  # replaced whole on each change
         self._known: set[SessionId] = set()  # sessions open in the engine; engine thread only
         self._admitted: dict[tuple[SessionId, int], _Admitted] = {}
@@ -86,17 +88,18 @@ class Worker:
         """End a session; frames still in flight are dropped."""
         self._deliver = {k: v for k, v in self._deliver.items() if k != session}
         self._mailbox.close(session)
+        self._quarantine.forget(session)
 
     def put(self, session: SessionId, frame: Frame) -> None:
-        """Hand in a frame; never waits. It comes back at once, untouched, under bypass and while
-        the engine is stuck in a call.
+        """Hand in a frame; never waits. It comes back at once, untouched, under bypass, while the
+        engine is stuck in a call, and where its session is kept out.
         """
         deliver, style = self._deliver.get(session), self._mailbox.style(session)
         if deliver is None or style is None:
             return
         if style.bypass:
             deliver(self._untouched(session, frame))
-        elif self._is_stuck():
+        elif self._is_stuck() or self._quarantine.holds(session):
             self._pass_through(session, frame, deliver)
         else:
             self._mailbox.put(session, frame)
@@ -126,17 +129,29 @@ class Worker:
 
     def revive(self) -> None:
         """Let an engine that was given up start once more; without effect on any other."""
-        if self._revivable is not None:
+        if self._revivable is not None and self._revivable.state == "failed":
+            self._quarantine.clear()
             self._revivable.revive()
+
+    def holds(self, session: SessionId) -> bool:
+        """Say whether a session is kept out: the engine was lost again and again with its frames.
+
+        Another style or size lets it in.
+        """
+        return self._quarantine.holds(session)
 
     def restyle(self, session: SessionId, style: StyleParams) -> int:
         """Change a session's style; give the first input frame that it holds for."""
-        return self._mailbox.restyle(session, style)
+        first = self._mailbox.restyle(session, style)
+        self._quarantine.change(session)
+        return first
 
     def resize(self, session: SessionId, size: Size) -> int:
         """Change the size to one that is ready; give the first input frame that it holds for."""
         self._patience = max(self._patience, self._patience_at(size))
-        return self._mailbox.resize(session, size)
+        first = self._mailbox.resize(session, size)
+        self._quarantine.change(session)
+        return first
 
     def pair(self, session: SessionId, paired: bool) -> int:
         """Look for a matte beside the colour, or not; give the first input frame that is so."""
@@ -177,10 +192,12 @@ class Worker:
         return time.monotonic() - self._since > patience
 
     def _turn(self, engine: Stylizer) -> None:
+        self._quarantine.turn(self._admitted)
         mail = self._mailbox.take(
             timeout=0 if engine.in_flight else 1.0,
             wants=lambda session, style: (
-                session not in self._known or engine.wants(session, style.steps)
+                (session not in self._known or engine.wants(session, style.steps))
+                and self._quarantine.lets_in(session)
             ),
         )
         self._since = time.monotonic()
@@ -202,7 +219,10 @@ class Worker:
     def _admit(self, engine: Stylizer, letter: Letter) -> None:
         session, frame = letter.session, letter.frame
         deliver = self._deliver.get(session)
-        taken = time.monotonic_ns()
+        taken, losses = time.monotonic_ns(), self.engine_losses
+        if self._quarantine.holds(session):
+            self._pass_through(session, frame, deliver)
+            return
         try:
             if session not in self._known:
                 engine.open(session)
@@ -216,6 +236,7 @@ class Worker:
             self._admitted[session, frame.number] = _Admitted(frame, image, matte, deliver, stages)
             engine.submit(session, frame.number, image, letter.style, letter.since_ns / 1e9)
         except EngineAway:  # told once, by the guardian
+            self._note_loss(losses, session)
             self._admitted.pop((session, frame.number), None)
             self._pass_through(session, frame, deliver)
         except Exception:
@@ -224,9 +245,11 @@ class Worker:
             self._pass_through(session, frame, deliver)
 
     def _tick(self, engine: Stylizer) -> None:
+        losses = self.engine_losses
         try:
             results = engine.tick()
         except Exception:
+            self._note_loss(losses)
             # whose row it was cannot be told: all in flight start over with their next frame
             logger.exception("a network call failed; %d frames pass through", len(self._admitted))
             admitted, self._admitted = self._admitted, {}
@@ -239,6 +262,19 @@ class Worker:
             return
         for result in results:
             self._hand_over(result)
+
+    def _note_loss(self, before: int, *coming: SessionId) -> None:
+        """Suspect whose frames were in the engine if a call just lost it: not if it was away."""
+        if self.engine_losses == before:
+            return
+        inside = {*coming, *(session for session, _ in self._admitted)}
+        culprit = self._quarantine.lost(inside & self._deliver.keys())
+        if culprit is not None:
+            logger.warning(
+                "session %s: its frames pass through until its style or size changes: "
+                "the engine was lost twice with them",
+                culprit,
+            )
 
     def _hand_over(self, result: Result) -> None:
         session = SessionId(result.session)

@@ -4,6 +4,7 @@ import asyncio
 import os
 import random
 import signal
+import ssl
 import statistics
 import time
 from collections import Counter
@@ -19,10 +20,21 @@ from tests.bench.scenarios import webcam
 from tests.e2e.serving import TOKEN, Server
 from tests.fuzz.mutation import mutate
 from tests.fuzz.targets import CORPUS
-from tests.reliability.sampling import Sample, look, sampled, slope_per_hour
+from tests.reliability.neighbours import ACTS, share_left
+from tests.reliability.sampling import (
+    Sample,
+    look,
+    sampled,
+    slope_per_hour,
+    tasks_of,
+    unheard,
+)
 from tests.server.client import Browser
 
 _LONG = 600  # seconds from which a slope says more than noise
+# one for all clients: each would read the machine's certificates, and the loop stands meanwhile
+_NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+_UNHEARD = "no error or coroutine that nobody awaited in the log"
 Verdict = tuple[dict[str, Any], dict[str, bool], list[Sample]]
 
 
@@ -43,12 +55,16 @@ async def soak(server: Server, seconds: float) -> Verdict:
         "age_p95_drift_ms": round(drift, 1),
         "fds": [first[0].fds, last[-1].fds],
         "threads": [first[0].threads, last[-1].threads],
+        "tasks": [_tasks(first), _tasks(last)],
+        "unheard": unheard(server),
         "fps_out_median": statistics.median(s.fps_out or 0 for s in settled),
     }
     limits = {
         "rss grows by at most 30 MB": growth <= 30,
         "no descriptor more": last[-1].fds <= first[0].fds,
         "no thread more": last[-1].threads <= first[0].threads,
+        "no task more": _tasks(last) <= _tasks(first),
+        _UNHEARD: not unheard(server),
         "pictures came all the time": all(s.fps_out for s in settled),
     }
     if seconds >= _LONG:
@@ -64,21 +80,25 @@ async def churn(server: Server, seconds: float) -> Verdict:
     async with sampled(server) as samples:
         await _cycle(server, kinds, seconds / 3, done)  # the first visits grow the heap
         await _empty(server)
-        before = look(process, seconds / 3)
+        before = look(process, seconds / 3, tasks=await tasks_of(server))
         await _cycle(server, kinds, seconds * 2 / 3, done)
         await _empty(server)
-    after = look(process, seconds)
+    after = look(process, seconds, tasks=await tasks_of(server))
     figures = {
         "visits": dict(done),
         "rss_mb": [before.rss_mb, after.rss_mb],
         "fds": [before.fds, after.fds],
         "threads": [before.threads, after.threads],
+        "tasks": [before.tasks, after.tasks],
+        "unheard": unheard(server),
     }
     limits = {
         "every session is over": not server.api("GET", "/api/sessions")["sessions"],
         "rss grows by at most 20 MB": after.rss_mb - before.rss_mb <= 20,
         "descriptors as before": after.fds <= before.fds,
         "threads as before": after.threads <= before.threads,
+        "tasks as before": (after.tasks or 0) <= (before.tasks or 0),
+        _UNHEARD: not unheard(server),
         "no answer of 500": await _errors(server) == 0,
         "visits were made": min(done[kind.__name__[1:]] for kind in kinds) > 0,
     }
@@ -86,19 +106,24 @@ async def churn(server: Server, seconds: float) -> Verdict:
 
 
 async def chaos(server: Server, seconds: float) -> Verdict:
-    """Hostile and unlucky neighbours of one session, which must not notice but for a pause."""
+    """Hostile and unlucky neighbours of one session, which must not notice but for a pause.
+
+    First what another session does, each kind at least once, for half of the time.
+    """
     client, done, chance = await _steady(server), Counter[str](), random.Random(1)
     faults = (_raw_requests, _silent_sockets, _foreign_datagrams, _vanish, _half_open, _pause)
     async with sampled(server, _figures(client)) as samples:
         await asyncio.sleep(10)
         calm = statistics.median(s.fps_out or 0 for s in samples[4:])
         end = time.monotonic() + seconds
+        shares = await _neighbours(server, client, end - seconds / 2, done)
         while time.monotonic() < end:
             fault = chance.choice(faults)
             await _try(fault, server, done)
             await asyncio.sleep(0.5)
         await _empty(server, besides=1)
         await asyncio.sleep(10)
+        left = await tasks_of(server)
         after = statistics.median(s.fps_out or 0 for s in samples[-5:])
         state = await client.state()
     await client.close()
@@ -108,17 +133,48 @@ async def chaos(server: Server, seconds: float) -> Verdict:
         "fps_in_after": state["stats"]["fps_in"],
         "fps_out_before": calm,
         "fps_out_after": after,
+        "share_of_fps_left": shares,
+        "tasks": [_tasks(samples[4:10]), left],
+        "unheard": unheard(server),
     }
     limits = {
         "the session lives": state["state"] == "live",
         "its input comes as before, 30 a second": state["stats"]["fps_in"] >= 27,
         # the model's speed hangs on what else the machine does; a stall would show as far less
         "its output too, within 30 %": calm > 0 and after >= 0.7 * calm,
+        "bombs, floods and stalls were there": all(shares.values()),
+        "each leaves others 0.9 of their pictures": all(
+            statistics.median(each) >= 0.9 for each in shares.values() if each
+        ),
+        "no task more": left is not None and left <= _tasks(samples[4:10]),
+        _UNHEARD: not unheard(server),
         "no answer of 500": await _errors(server) == 0,
         "no frame failed": await asyncio.to_thread(server.metric, "restyle_frames_failed_total")
         == 0,
     }
     return figures, limits, samples
+
+
+async def _neighbours(
+    server: Server, guest: Client, until: float, done: Counter[str]
+) -> dict[str, list[float]]:
+    """Let sessions misbehave beside a guest; give the share of its pictures that each left it."""
+    shares: dict[str, list[float]] = {act: [] for act in ACTS}
+    async with _http(server) as http:
+        while True:
+            for act, found in shares.items():
+                try:
+                    found.append(round(await share_left(http, guest, act), 3))
+                    done[act] += 1
+                except (httpx.HTTPError, TimeoutError):
+                    done[f"{act}, cut short"] += 1
+            if time.monotonic() > until:
+                return shares
+
+
+def _tasks(samples: list[Sample]) -> float:
+    """Give the median count of tasks, of those samples that have one."""
+    return statistics.median([s.tasks for s in samples if s.tasks is not None] or [0])
 
 
 async def _steady(server: Server) -> Client:
@@ -243,9 +299,17 @@ async def _errors(server: Server) -> float:
     return await asyncio.to_thread(server.metric, "restyle_http_answers_total", 'status="500"')
 
 
-def _http(server: Server) -> httpx.AsyncClient:
+def _http(
+    server: Server, address: str | None = None, limits: httpx.Limits | None = None
+) -> httpx.AsyncClient:
+    """Make a client with the main token; it may speak from another address of this machine."""
     return httpx.AsyncClient(
-        base_url=server.url, headers={"Authorization": f"Bearer {TOKEN}"}, timeout=20
+        base_url=server.url,
+        headers={"Authorization": f"Bearer {TOKEN}"},
+        timeout=20,
+        transport=httpx.AsyncHTTPTransport(
+            _NO_TLS, local_address=address, limits=limits or httpx.Limits()
+        ),
     )
 
 

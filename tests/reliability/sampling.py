@@ -13,6 +13,8 @@ import psutil
 
 from tests.e2e.serving import Server
 
+_UNHEARD, _AFTER = ("never retrieved", "never awaited"), 20  # lines: most of a traceback
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:
@@ -24,6 +26,7 @@ class Sample:
     threads: int
     age_p95_ms: float | None = None
     fps_out: float | None = None
+    tasks: int | None = None  # of the server's event loop; None: it did not answer
 
 
 Ages = Callable[[], Awaitable[tuple[float | None, float | None]]]
@@ -37,7 +40,8 @@ async def sampled(server: Server, ages: Ages | None = None) -> AsyncIterator[lis
     async def watch() -> None:
         while True:
             age, fps = await ages() if ages else (None, None)
-            samples.append(look(process, time.monotonic() - began, age, fps))
+            tasks = await tasks_of(server)
+            samples.append(look(process, time.monotonic() - began, age, fps, tasks))
             await asyncio.sleep(1)
 
     watching = asyncio.create_task(watch())
@@ -53,8 +57,30 @@ def tree(process: psutil.Process) -> list[psutil.Process]:
     return [process, *process.children(recursive=True)]
 
 
+async def tasks_of(server: Server) -> int | None:
+    """Count the tasks of a server's event loop; None where it does not answer now."""
+    try:
+        return int(await asyncio.to_thread(server.metric, "restyle_tasks"))
+    except OSError:  # it is paused, or refuses this address for a minute
+        return None
+
+
+def unheard(server: Server) -> list[str]:
+    """Find what its log says of errors and coroutines that nobody awaited, with the lines after."""
+    lines = list(server.lines)
+    return [
+        "\n".join(lines[at : at + _AFTER])
+        for at, line in enumerate(lines)
+        if any(words in line for words in _UNHEARD)
+    ]
+
+
 def look(
-    process: psutil.Process, at: float, age: float | None = None, fps: float | None = None
+    process: psutil.Process,
+    at: float,
+    age: float | None = None,
+    fps: float | None = None,
+    tasks: int | None = None,
 ) -> Sample:
     """Take one sample of a process and its children; raises psutil.Error when it is gone."""
     gc.collect(0)
@@ -62,7 +88,7 @@ def look(
     rss = sum(p.memory_info().rss for p in processes) / 1e6
     fds = sum(p.num_fds() for p in processes)
     threads = sum(p.num_threads() for p in processes)
-    return Sample(round(at, 1), round(rss, 1), fds, threads, age, fps)
+    return Sample(round(at, 1), round(rss, 1), fds, threads, age, fps, tasks)
 
 
 def slope_per_hour(samples: list[Sample]) -> float:
@@ -73,7 +99,7 @@ def slope_per_hour(samples: list[Sample]) -> float:
 
 def plot(samples: list[Sample], path: Path) -> None:
     """Draw each figure over time, one under the other, as SVG."""
-    width, height, names = 720, 120, ("rss_mb", "fds", "threads", "age_p95_ms", "fps_out")
+    width, height, names = 720, 120, ("rss_mb", "fds", "threads", "tasks", "age_p95_ms", "fps_out")
     parts, end = [], max((s.at_s for s in samples), default=1.0) or 1.0
     for row, name in enumerate(names):
         points = [(s.at_s, v) for s in samples if (v := asdict(s)[name]) is not None]

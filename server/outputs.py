@@ -12,7 +12,7 @@ from server.output_totals import OutputTotals
 from server.schema.outputs import NewOutput, OutputKind, OutputProblem, OutputState
 from server.settings import Settings
 from streams.hub import Hub
-from streams.output import Output
+from streams.output import Backdrop, Output
 from streams.sound import LipSync
 
 
@@ -70,8 +70,7 @@ class Outputs:
             raise ApiError("full", f"all {most} outputs of this session are taken: end one first")
         its = plan(wanted, size, self._settings)
         id = secrets.token_urlsafe(8)
-        red, green, blue = bytes.fromhex(wanted.backdrop[1:])
-        output = Output(id, its.open_sink, *size, its.room, (red, green, blue))
+        output = Output(id, its.open_sink, *size, its.room, _backdrop(wanted.backdrop))
         begun = self._open[id] = _Open(id, wanted.kind, its.target, output)
         self._totals.begin(begun.state)
         self._hub.add(output.put)
@@ -93,3 +92,10 @@ class Outputs:
         """End all of them."""
         self._closed = True
         await asyncio.gather(*(self.end(id) for id in list(self._open)))
+
+
+def _backdrop(told: str) -> Backdrop:
+    if told == "camera":
+        return "camera"
+    red, green, blue = bytes.fromhex(told[1:])
+    return red, green, blue

@@ -6,7 +6,7 @@ what a camera still sends while this is switched on or off is not taken for a pa
 no other word. The matte below the mark is that of its left neighbour.
 """
 
-from typing import Literal
+from typing import Literal, TypeVar
 
 import av
 import cv2
@@ -21,6 +21,9 @@ _BANDS = ((202, 222), (54, 34)) * 2  # U, V from top to bottom: magenta, green, 
 _LUMA = (106, 145) * 2
 _FAR = 32  # levels of chroma; what a codec changes is less, and next to no picture has all four
 _BLACK, _WHITE = 16, 235
+_Level = TypeVar("_Level", np.uint8, np.float32)
+_RIPPLE = 0.06  # of opacity, at either end: codecs ripple near black and white (as in pair.js)
+Colour = tuple[int, int, int]  # RGB
 
 
 def is_marked(picture: av.VideoFrame) -> bool:
@@ -68,14 +71,24 @@ def join(image: Image, matte: Matte) -> av.VideoFrame:
     return av.VideoFrame.from_ndarray(planes, format="yuv420p")
 
 
-def over(picture: av.VideoFrame, backdrop: tuple[int, int, int]) -> av.VideoFrame:
-    """Lay the colour of a pair over one RGB colour: for what knows no transparency."""
+def over(picture: av.VideoFrame, behind: Colour | av.VideoFrame) -> av.VideoFrame:
+    """Lay the colour of a pair over one colour, or over the colour of another pair.
+
+    For what knows no transparency. The other pair is cut and scaled as `split` does it; of the same
+    size its pixels are untouched where the matte says that nothing is.
+    """
     colour, matte = _halves(picture)
-    image = cv2.cvtColor(colour, cv2.COLOR_YUV2RGB_I420).astype(np.float32)
-    share = _share(matte)[:, :, None]
-    image = image * share + np.array(backdrop, np.float32) * (1 - share)
-    planes = cv2.cvtColor(_levels(image), cv2.COLOR_RGB2YUV_I420)
-    return av.VideoFrame.from_ndarray(planes, format="yuv420p")
+    high, wide = matte.shape
+    if isinstance(behind, tuple):
+        planes = _plain(behind, wide, high)
+    else:
+        planes = _fitted(behind, wide, high)
+    share = np.empty(colour.shape, np.float32)
+    share[:high] = _share(matte)
+    half = cv2.resize(share[:high], (wide // 2, high // 2), interpolation=cv2.INTER_AREA)
+    _chroma(share)[:] = half
+    laid = cv2.blendLinear(colour, planes, share, 1 - share)
+    return av.VideoFrame.from_ndarray(laid, format="yuv420p")
 
 
 def to_cut_out(picture: av.VideoFrame, kind: Literal["png", "jpeg"]) -> bytes:
@@ -102,7 +115,25 @@ def _halves(picture: av.VideoFrame) -> tuple[Bytes, Matte]:
     return colour, matte
 
 
-def _chroma(planes: Bytes) -> Bytes:
+def _plain(colour: Colour, wide: int, high: int) -> Bytes:
+    """Give the planes [3h/2, w] of a picture of one colour."""
+    luma, _, chroma = cv2.cvtColor(np.full((2, 2, 3), colour, np.uint8), cv2.COLOR_RGB2YUV_I420)
+    planes = np.full((high * 3 // 2, wide), luma[0], np.uint8)
+    _chroma(planes)[:] = chroma.reshape(2, 1, 1)
+    return planes
+
+
+def _fitted(picture: av.VideoFrame, wide: int, high: int) -> Bytes:
+    """Give the planes [3h/2, w] of a pair's colour."""
+    colour, matte = _halves(picture)
+    if matte.shape == (high, wide):
+        return colour
+    image = scaled(cv2.cvtColor(colour, cv2.COLOR_YUV2RGB_I420), wide, high)
+    planes: Bytes = cv2.cvtColor(image, cv2.COLOR_RGB2YUV_I420)
+    return planes
+
+
+def _chroma(planes: NDArray[_Level]) -> NDArray[_Level]:
     """Give U and V of I420 planes [3h/2, w] as a view [2, h/2, w/2]."""
     high, wide = planes.shape[0] * 2 // 3, planes.shape[1]
     return planes[high:].reshape(2, high // 2, wide // 2)
@@ -113,7 +144,8 @@ def _band(number: int, high: int) -> slice:
 
 
 def _share(matte: Matte) -> NDArray[np.float32]:
-    return np.clip((matte.astype(np.float32) - _BLACK) / (_WHITE - _BLACK), 0, 1)
+    share = (matte.astype(np.float32) - _BLACK) / (_WHITE - _BLACK)
+    return np.clip((share - _RIPPLE) / (1 - 2 * _RIPPLE), 0, 1)
 
 
 def _levels(image: NDArray[np.float32]) -> Bytes:

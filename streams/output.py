@@ -10,10 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+import av
+
 from streams.convert import fit
 from streams.errors import SinkError, SinkLost
 from streams.frame import Restyled
-from streams.matte import over
+from streams.matte import Colour, over
 from streams.pacing import Elapsed, backoff
 from streams.sinks.protocol import Sink
 from streams.sound import Sound
@@ -21,6 +23,7 @@ from streams.soundtrack import Heard, Soundtrack
 
 logger = logging.getLogger(__name__)
 
+Backdrop = Colour | Literal["camera"]  # the camera: the very frame that was restyled
 OutputStateName = Literal["starting", "live", "retrying", "failed", "ended"]
 _STEADY = 10.0  # seconds that a sink lives until its past failures are forgotten
 _SOUND_ROOM = 100  # packets, two seconds
@@ -58,9 +61,9 @@ class Output:
         width: int,
         height: int,
         room: int,
-        backdrop: tuple[int, int, int] = (0, 0, 0),
+        backdrop: Backdrop = (0, 0, 0),
     ) -> None:
-        """`backdrop` (RGB) is what shows where a matte says that nothing is."""
+        """`backdrop` is what shows where a matte says that nothing is."""
         self._open, self._size, self._room = open_sink, (width, height), room
         self._backdrop = backdrop
         self._waiting: deque[Restyled] = deque()
@@ -148,8 +151,7 @@ class Output:
                 source = item.source
                 seconds = elapsed.at(float(source.pts * source.time_base))
                 _play(sink, soundtrack.picture(source.arrived_ns / 1e9, seconds))
-                picture = over(item.picture, self._backdrop) if item.paired else item.picture
-                sink.write(fit(picture, *self._size), seconds)
+                sink.write(fit(self._whole(item), *self._size), seconds)
                 with self._changed:
                     self._frames += 1
                     self._seconds, self._bytes = before + seconds, sent + sink.bytes
@@ -157,6 +159,13 @@ class Output:
             sink.close()
             with self._changed:
                 self._bytes = sent + sink.bytes
+
+    def _whole(self, shown: Restyled) -> av.VideoFrame:
+        """Give what shows where nothing can be transparent."""
+        if not shown.paired:
+            return shown.picture
+        behind = shown.source.picture if self._backdrop == "camera" else self._backdrop
+        return over(shown.picture, behind)
 
     def _next(self) -> Restyled | Sound | None:
         """Wait for what arrived first of what waits; None at the end."""

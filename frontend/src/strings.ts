@@ -191,6 +191,14 @@ export const STRINGS = {
     streamid: "Stream id",
     passphrase: "Passphrase",
   },
+  backdrop: "Where overlays are transparent, outputs show",
+  backdropHint:
+    "When 'Where the style applies' cuts something out for overlays. It holds for outputs that are started from now on",
+  backdrops: {
+    "#000000": "black",
+    "#00ff00": "green, for a chroma key",
+    camera: "the camera, untouched",
+  },
   startOutput: "Start",
   endOutput: "Stop",
   startOne: (kind: string): string => `Start: ${kind}`,
@@ -306,7 +314,7 @@ export const STRINGS = {
       camera: "Snapshots, recordings of this page and the small window show it so; overlays show the whole picture.",
       nothing: "Snapshots, recordings of this page and the small window show it so; overlays show the whole picture.",
       green: "Snapshots, recordings of this page and the small window show it so; overlays show the whole picture.",
-      overlays: "Overlays are transparent there. Outputs of the server have black instead.",
+      overlays: "Overlays are transparent there. Outputs of the server show what is chosen at them: black, unless you change it.",
     },
   },
   wrong: {

@@ -33,8 +33,9 @@ class OutputState(Message):
 
 
 class _NewOutput(Message):
-    # what is there instead of the room when the session has a matte: an output is never transparent
-    backdrop: str = Field(default="#000000", pattern="^#[0-9a-fA-F]{6}$")
+    # what is there instead of the room when the session has a matte, as no output is transparent;
+    # camera: the room after all, untouched, of the frame that was restyled
+    backdrop: str = Field(default="#000000", pattern="^(camera|#[0-9a-fA-F]{6})$")
 
 
 class NewRecording(_NewOutput):

@@ -17,6 +17,7 @@ from streams.soundtrack import Heard
 
 _ROOT = Path(__file__).parents[2]
 _COMMAND = [sys.executable, "-m", "streams.sinks.stream_child"]
+_EARLY = 15.0  # seconds of pictures; a server that took more has nothing against the key
 
 
 class LiveStream:
@@ -24,8 +25,9 @@ class LiveStream:
 
     def __init__(self, start: Start) -> None:
         self.bytes = 0
-        self._live, self._error, self._heard = False, "", b""
-        self._deadline = start["deadline"]
+        self._live, self._error, self._told, self._heard = False, "", "", b""
+        self._seconds = 0.0  # of the newest picture
+        self._deadline, self._is_rtmp = start["deadline"], start["srt"] is None
         self._child = subprocess.Popen(  # nosec B603 - our own module, no shell
             _COMMAND,
             cwd=_ROOT,
@@ -45,6 +47,7 @@ class LiveStream:
 
     def write(self, picture: av.VideoFrame, seconds: float) -> None:
         """Send a picture. Blocks for the deadline at most: the child ends then."""
+        self._seconds = seconds
         self._put(PICTURE, picture.to_ndarray().tobytes(), seconds)
 
     def hear(self, packet: Heard) -> None:
@@ -100,6 +103,8 @@ class LiveStream:
                 self.bytes = count
             case {"error": str(text)}:
                 self._error = text
+            case {"lost": str(text)}:
+                self._told = text
 
     def _lost(self) -> SinkLost:
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -107,5 +112,9 @@ class LiveStream:
         self._listen(0)
         if self._child.returncode == -signal.SIGALRM:
             return SinkLost(f"the server did not answer within {self._deadline:g} s")
+        if self._told:
+            return SinkLost(self._told)
         doing = "sending to the server failed" if self._live else "the server cannot be reached"
-        return SinkLost(f"{doing}: {self._error or 'no reason was given'}")
+        early = self._is_rtmp and self._live and self._seconds < _EARLY
+        asked = "; is the stream key right?" if early else ""
+        return SinkLost(f"{doing}: {self._error or 'no reason was given'}{asked}")

@@ -5,7 +5,8 @@ that says nothing would freeze the whole server. So that one cannot freeze here 
 deadline is the kernel's: SIGALRM ends the process whoever holds the lock.
 
 In: a line of JSON (`Start`), then pictures (I420) and packets of Opus, each after a `HEAD`.
-Out: lines of JSON, {"live": true} once, {"bytes": n} now and then, {"error": text} before it ends.
+Out: lines of JSON, {"live": true} once, {"bytes": n} now and then, and before it ends by a failure
+{"error": reason} or, where it knows more, {"lost": sentence}.
 """
 
 import json
@@ -19,8 +20,10 @@ import av
 import numpy as np
 from av.container import OutputContainer
 
+from streams.errors import SinkLost
 from streams.sinks.live_sound import INTERLEAVE, AacEncoder
 from streams.sinks.live_video import LiveVideo
+from streams.sinks.rtmp import explained, open_rtmp
 from streams.srt import SrtCaller
 
 DEADLINE = 5.0  # seconds
@@ -61,6 +64,9 @@ def main() -> int:
         # never str(error): it quotes the URL, and that holds the stream key
         _say(error=error.strerror or type(error).__name__)
         return 1
+    except SinkLost as error:
+        _say(lost=str(error))
+        return 1
     return 0
 
 
@@ -68,11 +74,11 @@ def _send(start: Start, given: BinaryIO) -> None:
     width, height, rate = start["width"], start["height"], f"{start['kbps']}k"
     srt = start["srt"]
     caller = SrtCaller(**srt, seconds=start["deadline"]) if srt else None
-    container = _flv(start["url"]) if caller is None else _mpegts(caller)
+    container = open_rtmp(start["url"]) if caller is None else _mpegts(caller)
     options = {"b": rate, "maxrate": rate, "bufsize": rate, "profile": "main", "sc_threshold": "0"}
     video = LiveVideo(container, width, height, KEY_EVERY, options)
     sound = AacEncoder(container)
-    container.start_encoding()  # connects
+    _connect(container, start)
     _say(live=True)
     told = 0.0
     while (item := _read(given, start["deadline"])) is not None:
@@ -105,8 +111,13 @@ def _read(given: BinaryIO, deadline: float) -> tuple[bytes, float, bytes] | None
     return (kind, seconds, data) if len(data) == size else None
 
 
-def _flv(url: str) -> OutputContainer:
-    return av.open(url, "w", format="flv", options=dict(INTERLEAVE))
+def _connect(container: OutputContainer, start: Start) -> None:
+    try:
+        container.start_encoding()
+    except (av.FFmpegError, OSError) as error:
+        if start["srt"]:
+            raise
+        raise SinkLost(explained(start["url"], error)) from error
 
 
 def _mpegts(caller: SrtCaller) -> OutputContainer:

@@ -14,9 +14,11 @@ import av
 from streams.errors import SourceError
 from streams.sources.media import Media
 from streams.sources.srt import call
+from streams.trust import verifying
 
 Kind = Literal["file", "image", "url", "device"]
 SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "srt", "http", "https")
+_OVER_TLS = ("rtsps", "rtmps", "https")
 _PATIENCE = (10.0, 5.0)  # seconds to connect, and without anything to read
 # no playlists, neither here nor nested: they would lead to addresses and files of their own choice
 _FORMATS = (
@@ -74,8 +76,10 @@ def open_place(place: Place) -> Media:
 def _options(place: Place) -> dict[str, str]:
     if not place.is_live:
         return _LOCAL
+    scheme = urlsplit(place.at).scheme
     # there may be a film, which would lose its beginning, and with it its first key frame
-    return _PULLED if urlsplit(place.at).scheme in ("http", "https") else _FRESH
+    pulled = _PULLED if scheme in ("http", "https") else _FRESH
+    return pulled | verifying() if scheme in _OVER_TLS else pulled
 
 
 def _srt(address: str) -> Media:
@@ -98,6 +102,10 @@ def _reason(place: Place, error: Exception) -> str:
     if isinstance(error, ValueError) and not isinstance(error, av.FFmpegError):
         return str(error)
     said = reason_of(error)
+    if urlsplit(place.at).scheme in _OVER_TLS:  # FFmpeg has one number for all that may be wrong
+        said += (
+            ", or its certificate cannot be verified: SSL_CERT_FILE names a file of those to trust"
+        )
     return f"cannot be opened ({said})" if place.kind == "device" else f"not reached ({said})"
 
 

@@ -399,12 +399,14 @@ describe("Live", () => {
   });
 
   it("tells the style what was refused, and the size what is its own", async () => {
-    await goLive();
+    const live = await goLive();
     last().hear({ type: "error", seq: 3, code: "invalid", detail: "why" });
     expect(refusedStyle).toHaveBeenLastCalledWith(3, "why", false);
     last().hear({ type: "error", seq: null, code: "too_fast", detail: "slow" });
     expect(refusedStyle).toHaveBeenLastCalledWith(null, "slow", true);
-    last().hear({ type: "error", seq: 1_000_000_001, code: "invalid", detail: "size" });
+    live.resize({ width: 512, height: 512 }, { width: 256, height: 256 });
+    last().hear({ type: "error", seq: 1_000_000_001, code: "invalid", detail: "size", id: "1a2b3c4d" });
+    expect(live.get().sizeProblem).toBe("size (1a2b3c4d)");
     expect(refusedStyle).toHaveBeenCalledTimes(2);
   });
 

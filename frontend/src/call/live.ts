@@ -266,7 +266,7 @@ export class Live extends Store<LiveState> {
       if (message.seq === this.matteSeq) this.told?.();
     } else if (message.type === "error" && message.seq === this.sizeSeq) {
       this.wanted = null;
-      this.set({ resizing: false, sizeProblem: message.detail });
+      this.set({ resizing: false, sizeProblem: `${message.detail} (${message.id})` });
     } else if (message.type === "error") {
       const { seq, code, detail } = message;
       if (seq === null || seq < FIRST_SIZE) this.style.refused(seq, detail, code === "too_fast");

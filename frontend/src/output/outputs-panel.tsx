@@ -3,9 +3,9 @@ import { useEffect, useMemo, useState, useSyncExternalStore } from "react";
 import { type OutputKind, type OutputState, endOutput, listOutputs, startOutput } from "@/api/client";
 import { goes } from "@/call/live-state";
 import { STRINGS } from "@/strings";
-import { Button, Field, INPUT } from "@/ui/controls";
+import { Button, Choice, Field, INPUT } from "@/ui/controls";
 
-import { FIELDS, type Fields, KINDS, Outputs, figures } from "./outputs";
+import { BLACK, type Backdrop, FIELDS, type Fields, KINDS, Outputs, figures, told } from "./outputs";
 
 const CALLS = { list: listOutputs, start: startOutput, end: endOutput };
 
@@ -20,6 +20,7 @@ interface OutputsPanelProps {
 /** Where else the server sends the picture of this session: a switch for each kind. */
 export function OutputsPanel({ session, outputs, lost }: OutputsPanelProps) {
   const store = useMemo(() => new Outputs(session ?? "", CALLS), [session]);
+  const [backdrop, setBackdrop] = useState<Backdrop>(BLACK);
   const { kinds, busy, said } = useSyncExternalStore(store.subscribe, store.get);
   useEffect(() => {
     if (session !== null) void store.look();
@@ -49,10 +50,20 @@ export function OutputsPanel({ session, outputs, lost }: OutputsPanelProps) {
             missing={kinds[kind]}
             busy={busy.includes(kind)}
             said={said[kind] ?? ""}
-            onToggle={(fields) => void store.toggle(kind, outputs, fields)}
+            onToggle={(fields) => void store.toggle(kind, outputs, fields, backdrop)}
           />
         ))}
       </ul>
+      <div className="mt-4 max-w-80" title={STRINGS.backdropHint}>
+        <Choice
+          label={STRINGS.backdrop}
+          names={STRINGS.backdrops}
+          value={backdrop}
+          testId="output-backdrop"
+          onChange={setBackdrop}
+          onReset={backdrop === BLACK ? undefined : () => setBackdrop(BLACK)}
+        />
+      </div>
     </details>
   );
 }
@@ -142,7 +153,7 @@ function StateLine({ output }: { output: OutputState }) {
       </span>{" "}
       <span className="text-muted tabular-nums">
         {target} · {figures(output)}
-        {problem && state !== "live" && ` · ${problem.detail} (${problem.id})`}
+        {problem && state !== "live" && ` · ${told(problem.detail, problem.id)}`}
       </span>
     </p>
   );

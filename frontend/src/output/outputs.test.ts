@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 
 import { type NewOutput, type OutputState, Refused } from "@/api/client";
 
-import { type OutputCalls, Outputs, figures, wanted } from "./outputs";
+import { BLACK, type OutputCalls, Outputs, figures, told, wanted } from "./outputs";
 
 const output = (change: Partial<OutputState>): OutputState => ({
   id: "a", kind: "recording", target: "a.mp4", state: "live", frames: 361, dropped: 0, seconds: 12.03,
@@ -37,8 +37,8 @@ describe("what is shown of an output", () => {
 describe("what is posted", () => {
   it("has the fields of its kind, and only those that were filled", () => {
     const fields = { url: " rtmp://host/live ", key: "", passphrase: "of another kind" };
-    expect(wanted("rtmp", fields)).toEqual({ kind: "rtmp", url: "rtmp://host/live" });
-    expect(wanted("recording", fields)).toEqual({ kind: "recording" });
+    expect(wanted("rtmp", fields, BLACK)).toEqual({ kind: "rtmp", url: "rtmp://host/live", backdrop: "#000000" });
+    expect(wanted("recording", fields, "camera")).toEqual({ kind: "recording", backdrop: "camera" });
   });
 });
 
@@ -54,15 +54,15 @@ describe("the outputs of a session", () => {
     const server = new Server();
     const outputs = new Outputs("s", server);
     const all = [output({ state: "failed" }), output({ id: "b", kind: "rtmp" })];
-    await outputs.toggle("recording", all, {});
-    expect(server.asked).toEqual([["end", "s", "a"], ["start", "s", { kind: "recording" }]]);
+    await outputs.toggle("recording", all, {}, BLACK);
+    expect(server.asked).toEqual([["end", "s", "a"], ["start", "s", { kind: "recording", backdrop: BLACK }]]);
     expect(outputs.get().busy).toEqual([]);
   });
 
   it("end what goes and say what it was", async () => {
     const server = new Server();
     const outputs = new Outputs("s", server);
-    await outputs.toggle("recording", [output({})], {});
+    await outputs.toggle("recording", [output({})], {}, BLACK);
     expect(server.asked).toEqual([["end", "s", "a"]]);
     expect(outputs.get().said.recording).toBe("Ended a.mp4: 0:12 · 361 frames · 1.2 MB");
   });
@@ -70,18 +70,20 @@ describe("the outputs of a session", () => {
   it("tell a refusal in the server's words and can be tried again", async () => {
     const server = new Server();
     const outputs = new Outputs("s", server);
-    server.refuses = new Refused(403, "target_not_allowed", "that server is not allowed");
-    await outputs.toggle("rtmp", [], { url: "rtmp://elsewhere" });
-    expect(outputs.get()).toMatchObject({ busy: [], said: { rtmp: "that server is not allowed" } });
+    server.refuses = new Refused(403, "target_not_allowed", "that server is not allowed", undefined, "1a2b3c4d");
+    await outputs.toggle("rtmp", [], { url: "rtmp://elsewhere" }, BLACK);
+    expect(outputs.get()).toMatchObject({ busy: [], said: { rtmp: "that server is not allowed (1a2b3c4d)" } });
     server.refuses = null;
-    await outputs.toggle("rtmp", [], { url: "rtmp://here" });
+    await outputs.toggle("rtmp", [], { url: "rtmp://here" }, BLACK);
     expect(outputs.get().said.rtmp).toBe("");
   });
+
+  it("say no id where there is none", () => expect(told("nobody answers", undefined)).toBe("nobody answers"));
 
   it("take one press at a time", async () => {
     const server = new Server();
     const outputs = new Outputs("s", server);
-    await Promise.all([outputs.toggle("recording", [], {}), outputs.toggle("recording", [], {})]);
+    await Promise.all([outputs.toggle("recording", [], {}, BLACK), outputs.toggle("recording", [], {}, BLACK)]);
     expect(server.asked).toHaveLength(1);
   });
 });

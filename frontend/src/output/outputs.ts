@@ -23,6 +23,10 @@ export const FIELDS = {
 
 export type Fields = Partial<Record<keyof typeof STRINGS.outputFields, string>>;
 
+/** What outputs show where overlays are transparent. */
+export type Backdrop = keyof typeof STRINGS.backdrops;
+export const BLACK: Backdrop = "#000000";
+
 /** Say how an output does: "0:12 · 361 frames · 1.2 MB · 3 dropped". */
 export function figures({ seconds, frames, bytes, dropped }: OutputState): string {
   const parts = [clock(seconds * 1000), STRINGS.frames(frames)];
@@ -32,12 +36,15 @@ export function figures({ seconds, frames, bytes, dropped }: OutputState): strin
 }
 
 /** Put together what is posted; fields that are left empty are left out. */
-export function wanted(kind: OutputKind, fields: Fields): NewOutput {
+export function wanted(kind: OutputKind, fields: Fields, backdrop: Backdrop): NewOutput {
   const filled = FIELDS[kind]
     .map((name) => [name, fields[name]?.trim() ?? ""] as const)
     .filter(([, value]) => value !== "");
-  return { kind, ...Object.fromEntries(filled) } as NewOutput;
+  return { kind, backdrop, ...Object.fromEntries(filled) } as NewOutput;
 }
+
+/** Give a problem in words, with the id under which the server's log has it. */
+export const told = (problem: string, id: string | undefined): string => (id ? `${problem} (${id})` : problem);
 
 export interface OutputCalls {
   list(session: string): Promise<OutputList>;
@@ -75,17 +82,17 @@ export class Outputs extends Store<OutputsView> {
   }
 
   /** End what goes of a kind; else start it, in place of those that failed. */
-  async toggle(kind: OutputKind, all: readonly OutputState[], fields: Fields): Promise<void> {
+  async toggle(kind: OutputKind, all: readonly OutputState[], fields: Fields, backdrop: Backdrop): Promise<void> {
     if (this.view.busy.includes(kind)) return;
     this.set({ busy: [...this.view.busy, kind], said: { ...this.view.said, [kind]: "" } });
     const its = all.filter((output) => output.kind === kind);
     try {
       const ended = await Promise.all(its.map(({ id }) => this.calls.end(this.session, id)));
       const last = ended.at(-1);
-      if (!its.some(goes)) await this.calls.start(this.session, wanted(kind, fields));
+      if (!its.some(goes)) await this.calls.start(this.session, wanted(kind, fields, backdrop));
       else if (last) this.say(kind, STRINGS.outputEnded(last.target, figures(last)));
     } catch (error) {
-      this.say(kind, error instanceof Refused ? error.message : STRINGS.status.gone);
+      this.say(kind, error instanceof Refused ? told(error.message, error.id) : STRINGS.status.gone);
     }
     this.set({ busy: this.view.busy.filter((other) => other !== kind) });
   }

@@ -14,9 +14,12 @@ from aiortc import (
     RTCPeerConnection,
     RTCSessionDescription,
 )
-from aiortc import sdp as sdp_parser
+from aiortc.codecs import CODECS, is_rtx
+from aiortc.sdp import MediaDescription
 
+from streams.aiortc_patches import offers
 from streams.aiortc_patches.answers import keep_opus, with_start_bitrate
+from streams.aiortc_patches.simulcast import take_one_layer, with_layers
 from streams.errors import MalformedOffer, OfferRefused
 from streams.frame import Frame, Restyled
 from streams.outlet import Outlet
@@ -27,7 +30,11 @@ from streams.stats import Counts
 
 logger = logging.getLogger(__name__)
 
-_CODECS = ("video/VP8", "video/H264")
+_DIRECTIONS = {
+    "both": ("sendrecv", "sendonly", "recvonly"),
+    "send": ("sendonly", "sendrecv"),
+    "receive": ("recvonly", "sendrecv"),
+}
 _MOST_LINES, _MOST_CANDIDATES, _MOST_MEDIA = 2000, 20, 2
 _CLOSING = 2.0  # seconds that a connection may take to close
 
@@ -51,10 +58,8 @@ def check_offer(text: str, wants: Literal["both", "send", "receive"] = "both") -
     if text.count("\n") > _MOST_LINES:
         raise OfferRefused("sdp_too_long", f"the offer has more than {_MOST_LINES} lines")
     try:
-        offer = sdp_parser.SessionDescription.parse(text)
+        offer = offers.parse(text)
         kinds = [media.kind for media in offer.media]
-        directions = [m.direction or "sendrecv" for m in offer.media if m.kind == "video"]
-        codecs = {c.mimeType for m in offer.media if m.kind == "video" for c in m.rtp.codecs}
         candidates = sum(len(media.ice_candidates) for media in offer.media)
         secured = all(media.dtls and media.dtls.fingerprints for media in offer.media)
     except Exception as error:
@@ -65,14 +70,14 @@ def check_offer(text: str, wants: Literal["both", "send", "receive"] = "both") -
         )
     if kinds.count("application") > 1 or len(kinds) - kinds.count("application") > _MOST_MEDIA:
         raise OfferRefused("too_many_media", f"the offer has {kinds}; at most {_MOST_MEDIA} media")
-    if not codecs & set(_CODECS):
+    for media in offer.media:
+        _check_codecs(media, sends=wants != "send")
+    direction = next(media.direction for media in offer.media if media.kind == "video")
+    allowed = _DIRECTIONS[wants]
+    if direction not in allowed:
         raise OfferRefused(
-            "no_codec", f"the offer has {sorted(codecs)}; one of {', '.join(_CODECS)} is needed"
-        )
-    needed = {"both": directions[0], "send": "sendonly", "receive": "recvonly"}[wants]
-    if directions[0] not in (needed, "sendrecv"):
-        raise OfferRefused(
-            "wrong_direction", f"the offer's video is {directions[0]}; it must be {needed}"
+            "wrong_direction",
+            f"the offer's video is {direction}; it must be {' or '.join(allowed)}",
         )
     if candidates > _MOST_CANDIDATES:
         raise OfferRefused(
@@ -80,6 +85,21 @@ def check_offer(text: str, wants: Literal["both", "send", "receive"] = "both") -
         )
     if not secured:
         raise OfferRefused("no_fingerprint", "every media section needs a DTLS fingerprint")
+
+
+def _check_codecs(media: MediaDescription, sends: bool) -> None:
+    """Check that a section has a codec of ours. Raises OfferRefused."""
+    ours = CODECS.get(media.kind)
+    if ours is None:
+        return
+    common = offers.common_codecs(ours, media.rtp.codecs)
+    needed = sorted({codec.mimeType for codec in ours if not is_rtx(codec)}, reverse=True)
+    if common and (media.kind == "audio" or not sends or offers.can_send(common[0])):
+        return
+    detail = f"the offer has {offers.described(media)}; one of {', '.join(needed)} is needed"
+    if any(codec.mimeType.lower() == "video/h264" for codec in media.rtp.codecs):
+        detail += f", of H.264 {offers.SENT if sends else offers.TAKEN}"
+    raise OfferRefused("no_codec", detail)
 
 
 class Peer:
@@ -117,6 +137,7 @@ class Peer:
         try:
             await self._connection.setRemoteDescription(RTCSessionDescription(offer, "offer"))
             hears = keep_opus(self._connection)
+            layers = take_one_layer(self._connection, offer)
             if sends and hears:
                 sound = SoundTrack()
                 self._connection.addTrack(sound)
@@ -127,7 +148,7 @@ class Peer:
             await self._connection.setLocalDescription(answer)
         except Exception as error:
             raise MalformedOffer("the offer cannot be answered") from error
-        return with_start_bitrate(self._connection.localDescription.sdp)
+        return with_start_bitrate(with_layers(self._connection.localDescription.sdp, layers))
 
     def show(self, restyled: Restyled) -> None:
         """Send a picture; from any thread, never waits, the newest wins."""

@@ -53,6 +53,9 @@ class Viewer:
                 self._connection.addTrack(self._sound)
             sender = self._connection.addTrack(self._track)
             on_key_request(sender, self._ask_key)
+            for transceiver in self._connection.getTransceivers():  # nobody looks at what comes
+                sends = transceiver.sender.track is not None
+                transceiver.direction = "sendonly" if sends else "inactive"
             await self._connection.setLocalDescription(await self._connection.createAnswer())
             answer: str = self._connection.localDescription.sdp
             media = sdp_parser.SessionDescription.parse(answer).media

@@ -8,15 +8,27 @@ from importlib.metadata import version
 
 import aioice.ice
 from aiortc import (
+    RTCCertificate,
     RTCDtlsTransport,
     RTCRtpSender,
     RTCSctpTransport,
+    rtcdtlstransport,
+    rtcpeerconnection,
     rtcrtpreceiver,
     rtcrtpsender,
     rtcsctptransport,
+    sdp,
 )
 
-from streams.aiortc_patches import association, ice, identity, receiving, sending
+from streams.aiortc_patches import (
+    association,
+    ice,
+    identity,
+    offers,
+    receiving,
+    sending,
+    simulcast,
+)
 from streams.aiortc_patches.settings import TransportSettings, use
 from streams.jitter import MarkerJitterBuffer, PatientNackGenerator
 
@@ -40,6 +52,11 @@ def install(settings: TransportSettings) -> None:
     vars(rtcrtpreceiver)["decoder_worker"] = receiving.decode_frames
     vars(rtcrtpsender)["get_encoder"] = sending.make_encoder
     setattr(RTCRtpSender, "_handle_rtcp_packet", sending.handle_feedback)  # noqa: B010 - a method of aiortc
+    setattr(sdp.SessionDescription, "parse", staticmethod(offers.parse))  # noqa: B010 - the same
+    vars(sdp)["parameters_from_sdp"] = offers.parameters
+    vars(rtcpeerconnection)["find_common_codecs"] = offers.common_codecs
+    vars(rtcdtlstransport)["RtpRouter"] = simulcast.LayerRouter
+    setattr(RTCCertificate, "_create_ssl_context", identity.make_context)  # noqa: B010 - the same
     setattr(RTCDtlsTransport, "_validate_peer_identity", identity.validate_peer)  # noqa: B010 - the same
     setattr(RTCDtlsTransport, "_handle_rtp_data", receiving.take_rtp)  # noqa: B010 - the same
     setattr(RTCDtlsTransport, "_handle_rtcp_data", receiving.take_rtcp)  # noqa: B010 - the same
@@ -47,6 +64,7 @@ def install(settings: TransportSettings) -> None:
     vars(rtcsctptransport)["parse_packet"] = association.parse_packet
     vars(rtcsctptransport)["decode_params"] = association.decode_params
     setattr(RTCSctpTransport, "_handle_data", association.take_packet)  # noqa: B010 - the same
+    setattr(RTCSctpTransport, "_data_channel_flush", association.flush)  # noqa: B010 - the same
     setattr(RTCSctpTransport, "_receive", association.deliver)  # noqa: B010 - the same
     setattr(RTCSctpTransport, "_receive_sack_chunk", association.take_sack)  # noqa: B010 - the same
     aioice.ice.get_host_addresses = ice.host_addresses

@@ -33,6 +33,7 @@ class TooMuch(Exception):
 _handle_data = RTCSctpTransport._handle_data
 _deliver = RTCSctpTransport._receive
 _take_sack = RTCSctpTransport._receive_sack_chunk
+_flush = RTCSctpTransport._data_channel_flush
 _parse_packet = rtcsctptransport.parse_packet
 
 
@@ -68,6 +69,14 @@ async def take_sack(self: RTCSctpTransport, chunk: SackChunk) -> None:
     if spanned > _MOST_SPANNED:
         raise TooMuch(f"gaps over {spanned} packets")
     await _take_sack(self, chunk)
+
+
+async def flush(self: RTCSctpTransport) -> None:
+    """Send what waits: in a task that nobody holds, so a lost connection must end here."""
+    try:
+        await _flush(self)
+    except ConnectionError as error:
+        logger.debug("a data channel lost its connection: %s", error)
 
 
 def parse_packet(data: bytes) -> tuple[int, int, int, list[Any]]:

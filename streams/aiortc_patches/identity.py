@@ -2,8 +2,31 @@
 
 from typing import Any
 
-from aiortc.rtcdtlstransport import X509_DIGEST_ALGORITHMS, RTCDtlsParameters, State
+from aiortc import RTCCertificate
+from aiortc.rtcdtlstransport import (
+    X509_DIGEST_ALGORITHMS,
+    RTCDtlsParameters,
+    SRTPProtectionProfile,
+    State,
+)
 from OpenSSL import SSL
+
+_CIPHERS = (
+    b"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-CHACHA20-POLY1305:"
+    b"ECDHE-RSA-AES128-GCM-SHA256:ECDHE-RSA-CHACHA20-POLY1305:"
+    b"ECDHE-ECDSA-AES128-SHA:ECDHE-ECDSA-AES256-SHA"
+)
+_make_context = RTCCertificate._create_ssl_context
+
+
+def make_context(self: RTCCertificate, srtp_profiles: list[SRTPProtectionProfile]) -> SSL.Context:
+    """Make what a handshake goes by, in place of RTCCertificate's method.
+
+    aiortc knows ciphers for keys of elliptic curves alone; GStreamer's are RSA.
+    """
+    context = _make_context(self, srtp_profiles)
+    context.set_cipher_list(_CIPHERS)
+    return context
 
 
 def validate_peer(self: Any, remote: RTCDtlsParameters) -> None:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Shaped, UInt8
 from numpy.typing import NDArray
 
-from pipeline.backward_warp import agreement, warp
+from pipeline.backward_warp import agreement, only, warp
 
 SIDE = 256  # pixels of the longer side at which motion is estimated
 _CUT_RESIDUAL, _CUT_VALID = 0.15, 0.4
@@ -81,17 +81,18 @@ def stilled(motion: FrameMotion, last: Grey, grey: Grey, noise: float) -> FrameM
     less than about 0.3 pixels a frame stands, too: the filters look back one frame only. Carried
     noise, which lives for many, has a gate of its own (Gate).
     """
-    now, before = grey.astype(np.float32), last.astype(np.float32)
-    still, moved = np.abs(now - before), motion.residual
-    window = (WINDOW, WINDOW)
-    gain = cv2.blur(still, window) - cv2.blur(moved, window)
+    still, moved = cv2.absdiff(grey, last).astype(np.float32), motion.residual
+    gain = cv2.blur(still - moved, (WINDOW, WINDOW))
     passes = gain > GATE * max(noise, _LEAST_NOISE)
     for plane in (motion.backward[..., 0], motion.backward[..., 1]):
         passes &= np.isfinite(plane)  # one that is no number would stay in what is blended for good
     residual = cv2.blur(np.where(passes, moved, still), (_AVERAGED, _AVERAGED)) - noise
-    backward = np.where(passes[..., None], motion.backward, np.float32(0))
     return FrameMotion(
-        motion.forward, backward, motion.valid | ~passes, np.maximum(residual, 0), motion.is_cut
+        motion.forward,
+        only(motion.backward, passes),
+        motion.valid | ~passes,
+        np.maximum(residual, 0),
+        motion.is_cut,
     )
 
 
@@ -108,7 +109,16 @@ def reduce(image: UInt8[np.ndarray, "rows columns 3"]) -> Grey:
 def sensor_noise(one: Grey, other: Grey) -> float:
     """Estimate the standard deviation of a camera's noise, from the median of what changed.
 
-    Of every fourth pixel, which are thousands still.
+    Of every fourth pixel, which are thousands still. Grey levels are few: counting them finds a
+    median in a fraction of the time of sorting.
     """
-    change = other[::2, ::2].astype(np.float32) - one[::2, ::2]
-    return float(1.4826 * np.median(np.abs(change - np.median(change))) / 2**0.5)
+    change = other[::2, ::2].astype(np.intp) - one[::2, ::2]
+    counts = np.bincount(change.ravel() + 255, minlength=511)
+    away = np.abs(np.arange(511) - _median(counts))
+    return 1.4826 * _median(np.bincount(away, counts)) / 2**0.5
+
+
+def _median(counts: Shaped[np.ndarray, "n"]) -> int:
+    """Give the median of whole numbers, of which `counts` says how often each is there."""
+    total = np.cumsum(counts)
+    return int(np.searchsorted(total, total[-1] / 2))

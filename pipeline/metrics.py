@@ -18,6 +18,7 @@ from pipeline.flicker import stands
 from pipeline.flow import FrameMotion, reduce, sensor_noise, stilled
 
 _MOVES = 0.5  # pixels a frame
+_SEEN = 5  # of so many pairs of frames the network of a `distance` sees one: it takes seconds
 Image = NDArray[np.uint8]
 Picture = Image | NDArray[np.float32]
 Flow = NDArray[np.float32]  # [h, w, 2] in pixels
@@ -92,9 +93,16 @@ class Consistency:
 
     LAGS = (1, 5, 30)
 
-    def __init__(self, motion: Callable[[Image, Image], Motion] = motion_between) -> None:
-        """`motion` finds that of the input: whoever compares many outputs may remember it."""
-        self._motion = motion
+    def __init__(
+        self,
+        motion: Callable[[Image, Image], Motion] = motion_between,
+        distance: Callable[[Picture, Picture], float] | None = None,
+    ) -> None:
+        """`motion` finds that of the input: whoever compares many outputs may remember it.
+
+        `distance` says how far two pictures are apart to the eye, as Features.distance does.
+        """
+        self._motion, self._distance = motion, distance
         self._inputs: deque[Image] = deque(maxlen=max(self.LAGS) + 1)
         self._outputs: deque[Image] = deque(maxlen=max(self.LAGS) + 1)
         self._errors: dict[str, list[float]] = {}
@@ -125,6 +133,8 @@ class Consistency:
         moving_ratio            the same where the input surely moves: on bare walls the motion of
                                 the input is mostly found in noise, and a steadier output has less
         sharpness               variance of the Laplacian: to compare with the unsmoothed output
+        perceptual_error_1      with a distance, of every fifth pair: how far a frame is from the
+                                one before, moved along; what is not valid is black. And …_input
         """
         means = {name: float(np.nanmean(values)) for name, values in self._errors.items()}
         found = {}
@@ -148,6 +158,7 @@ class Consistency:
         self._note(f"warp_error_{lag}", warp_error(shown, shown_before, motion))
         self._note(f"warp_error_{lag}_input", warp_error(source, before, motion))
         if lag == 1:
+            self._look_closely(motion)
             own = motion_between(shown, shown_before)
             self._note("tof", float(np.abs(own.flow - motion.flow).sum(-1).mean()))
             for name, flow in (("motion_output", own.flow), ("motion_input", motion.flow)):
@@ -155,6 +166,16 @@ class Consistency:
             moving = _moving(source, before, motion)
             for name, flow in (("moving_output", own.flow), ("moving_input", motion.flow)):
                 self._note(name, float(np.linalg.norm(flow, axis=-1)[moving].sum() / moving.size))
+
+    def _look_closely(self, motion: Motion) -> None:
+        """Note how far the newest frame is from the one before, moved along, to a network."""
+        if self._distance is None or self.frames % _SEEN != 2:  # of short films at least the first
+            return
+        valid = motion.valid[..., None].astype(np.float32)
+        for name, film in (("", self._outputs), ("_input", self._inputs)):
+            moved = warp(_unit(film[-2]), motion.flow)
+            error = self._distance(_unit(film[-1]) * valid, moved * valid)
+            self._note(f"perceptual_error_1{name}", error)
 
     def _look_around(self) -> None:
         back = self._motion(self._inputs[-2], self._inputs[-3])

@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 
 from pipeline.flow import Grey, reduce
 
-RANGE = 0.3  # of the strength, that goes at most
+RANGE = 0.1  # of the strength, that goes at most (as in the paper's code): more takes detail
 LEAST = 0.02  # of strength that stays: one step of the schedule's grid
 _FULL = 10.0  # grey levels of change, root mean square, that count as full motion
 _HELD = 8  # frames over which the largest change counts: a level that jumps would flicker

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 from numpy.typing import NDArray
 
-from pipeline.backward_warp import fetch, inside, pointed_at, resized
+from pipeline.backward_warp import Places, fetch, inside, pointed_at, resized
 from pipeline.deflicker import MOST, Ramp
 
 _MEANT = 36.0  # grey levels over three channels, from which on a change is meant
@@ -27,8 +27,7 @@ _COARSE = 1.0  # pixels: what is finer does not survive a fetch between pixels
 class PictureMotion:
     """Where each pixel was in the last frame, and what of that can be used."""
 
-    x: Float32[np.ndarray, "h w"]  # pixels, in the last frame
-    y: Float32[np.ndarray, "h w"]
+    at: Places  # pixels, in the last frame
     trust: Float32[np.ndarray, "h w"]  # 0 .. 1
     fine: Float32[np.ndarray, "h w 3"]  # 0 .. 1: share of fine detail that survives a fetch there
 
@@ -45,9 +44,10 @@ def to_pixels(
     back = resized(backward, height, width)
     if trust.shape != (height, width):
         trust = cv2.resize(trust, (width, height), interpolation=cv2.INTER_LINEAR)
-    x, y = pointed_at(back)
-    fine = _kept(back[..., 0]) * _kept(back[..., 1])
-    return PictureMotion(x, y, trust * inside(x, y), _for_colours(fine))
+    at = pointed_at(back)
+    kept = _kept(back)
+    fine = _for_colours(kept[..., 0] * kept[..., 1])
+    return PictureMotion(at, trust * inside(at), fine)
 
 
 def _for_colours(plane: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -56,7 +56,7 @@ def _for_colours(plane: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _kept(shift: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Say how much fine detail a shift leaves: all by whole pixels, none by half ones.
+    """Say how much fine detail a shift leaves, each way: all by whole pixels, none by half ones.
 
     Cubic in between, which is within .02 of the squared cosine and takes an eighth of its time.
     """
@@ -103,7 +103,7 @@ def _correction(
     now: NDArray[np.float32], past: NDArray[np.float32], motion: PictureMotion, weight: float
 ) -> NDArray[np.float32]:
     """Give what the past adds to a picture: nothing where both are equal."""
-    change = fetch(past, motion.x, motion.y, cv2.INTER_CUBIC)
+    change = fetch(past, motion.at, cv2.INTER_CUBIC)
     change -= now
     coarse = cv2.GaussianBlur(change, (5, 5), _COARSE)
     size = cv2.transform(np.square(change), np.full((1, 3), 1 / _MEANT**2, np.float32))

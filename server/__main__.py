@@ -112,6 +112,9 @@ def parser() -> argparse.ArgumentParser:
         "--baseline", type=Path, help="the same film unsmoothed: is the result as sharp and lively?"
     )
     consistency.add_argument("--plot", type=Path, help="a PNG file: the figures of every frame")
+    consistency.add_argument(
+        "--features", type=Path, help="folder with a network's weights: adds perceptual figures"
+    )
     bench = commands.add_parser("bench", help="measure on this machine, as JSON")
     _add_bench(bench.add_subparsers(dest="subject", required=True))
     top = commands.add_parser("top", help="show the sessions of a running server")
@@ -189,7 +192,12 @@ def _run(command: str, given: dict[str, Any]) -> int:
         from server.consistency import consistency
 
         return consistency(
-            given["input"], given["stylized"], given["json"], given["baseline"], given["plot"]
+            given["input"],
+            given["stylized"],
+            given["json"],
+            given["baseline"],
+            given["plot"],
+            given["features"],
         )
     if command == "bench" and given.pop("subject") == "latency":
         from server.asking import Asking

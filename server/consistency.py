@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
@@ -17,28 +17,43 @@ from streams.convert import to_rgb
 from streams.errors import SinkError, SourceError
 from streams.sources.file import FileSource
 
+if TYPE_CHECKING:
+    from pipeline.features import Features
+
 _SIDE = 256  # pixels of both videos' longer side: motion is found there, and strokes still show
 # blur and freezing look steady, too: from where on a steadier result is no win (design decision)
 LEAST_SHARPNESS = 0.9  # of the baseline's
 MOTION = (0.85, 1.15)  # times the baseline's
 _REMEMBERED = 8  # pairs of frames whose motion is known: more than one frame asks for
+_SEEN = 5  # of so many frames the network compares one with the baseline's: it takes seconds
 
 
 def consistency(
-    source: Path, stylized: Path, as_json: bool, baseline: Path | None, plot: Path | None
+    source: Path,
+    stylized: Path,
+    as_json: bool,
+    baseline: Path | None,
+    plot: Path | None,
+    features: Path | None = None,
 ) -> int:
     """Print the figures. Raises SourceError, also for videos of different lengths.
 
     `baseline` is the same film without what makes it steady, to see by what the steadiness was
-    bought. `plot` is where to draw the figures of every frame as PNG.
+    bought. `plot` is where to draw the figures of every frame as PNG. `features` is the folder with
+    the weights of the network that sees (see load_features, and what it raises); without it there
+    are no perceptual figures.
     """
     if plot is not None:
         load_pyplot()  # what is missing is said before minutes of measuring
         if not plot.absolute().parent.is_dir():
             raise SinkError(f"{plot}: there is no such folder")
     films = {"result": stylized} | ({} if baseline is None else {"baseline": baseline})
+    network = None if features is None else _load_features(features)
     motion = _RecentMotion()
-    found = {name: Consistency(motion) for name in films}
+    found = {
+        name: Consistency(motion, None if network is None else network.distance) for name in films
+    }
+    textures: list[float] = []
     drawn = () if plot is None else ("input", *films)
     series = {name: _Series(motion) for name in drawn}
     for given, *others in _frames([source, *films.values()]):
@@ -47,11 +62,15 @@ def consistency(
             one.add(given, shown[name])
         for name, each in series.items():
             each.add(given, shown[name])
+        if network is not None and baseline is not None and found["result"].frames % _SEEN == 1:
+            textures.append(network.textures_apart(shown["result"], shown["baseline"]))
     if not found["result"].frames:
         raise SourceError(f"{source}: there is no frame in it")
     figures: dict[str, Any] = {"frames": found["result"].frames, **found["result"].figures()}
     if baseline is not None:
         figures |= beside(found["result"].figures(), found["baseline"].figures())
+    if textures:
+        figures["textures_from_baseline"] = round(sum(textures) / len(textures), 4)
     if as_json:
         print(json.dumps(figures, indent=2))
     else:
@@ -61,6 +80,12 @@ def consistency(
     if plot is not None:
         draw_frames({name: one.figures for name, one in series.items()}, plot)
     return 0
+
+
+def _load_features(cache: Path) -> "Features":
+    from pipeline.features import load_features  # with torch, which takes seconds
+
+    return load_features(cache)
 
 
 def beside(found: dict[str, float], baseline: dict[str, float]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 
+import cv2
 import torch
 
 from pipeline.backends.compiled import CompiledNetworks
@@ -52,6 +53,9 @@ def make_networks(
 ) -> Networks:
     """Load a model into the backend that fits; without TensorRT's needs into the next best."""
     torch.set_num_threads(inference_threads(config))
+    if choose_device(config) == "cpu":
+        # the model wants the cores, and OpenCV's own threads spin while they wait for work
+        cv2.setNumThreads(1)
     name = choose_backend(config)
     try:
         return BACKENDS[name](folder, config, progress)

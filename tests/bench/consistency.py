@@ -1,10 +1,13 @@
 """`make bench-consistency`: what each part does for a steady picture, alone and together.
 
-python -m tests.bench.consistency [--frames 60] [--docs docs] [--only PART …]
+python -m tests.bench.consistency [--frames 60] [--docs docs] [--only PART …] [--features PATH]
 
 Writes build/consistency.json, and into docs: consistency.md (tables, and the sentences made of
 their figures), consistency.png, consistency.webp. With --only these parts are measured again and
 the others stay as build/consistency.json has them; without any name all is written from it.
+
+The style ratio is how far a part's textures are from those of the style's teacher, over the same of
+fixed noise; it wants the weights that training compares pictures by (pipeline/features.py).
 """
 
 import argparse
@@ -25,7 +28,12 @@ from PIL import ImageDraw
 from tqdm import tqdm
 
 from pipeline.config import EngineConfig
+from pipeline.embedded.filters import FILTERS
+from pipeline.embedded.styles import STYLES
+from pipeline.embedded.teachers import LARGE, halved
 from pipeline.engine import Engine, build_engine
+from pipeline.errors import PipelineError
+from pipeline.features import Features, load_features
 from pipeline.flicker import FlickerMeter
 from pipeline.metrics import Consistency, Motion, _moving, motion_between
 from pipeline.params import StyleParams
@@ -88,6 +96,7 @@ COLUMNS = {
     "motion_ratio": "motion ratio",
     "moving_ratio": "moving parts",
     "sharpness_ratio": "sharpness ratio",
+    "style_ratio": "style ratio",
     "unet_ms": "UNet, ms",
 }
 PLOTTED = {
@@ -95,6 +104,8 @@ PLOTTED = {
     "warp_error_30": "warp error, 30 frames",
     "flicker": "flicker",
 }
+STYLE = 0.03  # of the baseline's distance from the teacher, that a part may be nearer or further
+JUDGED = 10  # of so many frames the textures of one are compared: a teacher takes a second for it
 FEW = 0.02  # share of moving pixels, below which their motion says nothing
 RESULT = Path("build/consistency.json")
 _NIL = 3  # percent: a change of E_warp that is smaller is none
@@ -148,6 +159,29 @@ class InputMotion:
         return self._known[key]
 
 
+class Teacher:
+    """Says how far what a part makes of a clip is from what the style's teacher makes of it."""
+
+    def __init__(self, features: Features, frames: int, start: int) -> None:
+        self._features = features
+        draw = FILTERS[next(s.teacher for s in STYLES if s.prompt == BASE.prompt)]
+        self._taught = [halved(draw(image)) for image in read(frames, start, LARGE)[::JUDGED]]
+
+    def apart(self, shown: Sequence[Image]) -> float:
+        """Give the mean distance of textures, of every JUDGED-th frame."""
+        pairs = zip(shown[::JUDGED], self._taught, strict=True)
+        return float(np.mean([self._features.textures_apart(*pair) for pair in pairs]))
+
+
+def find_features(cache: Path) -> Features | None:
+    """Load the network that compares textures; None where it is not at hand, with a line of why."""
+    try:
+        return load_features(cache)
+    except PipelineError as error:
+        print(f"no style ratio: {error}", file=sys.stderr)
+        return None
+
+
 def judge(
     sources: Sequence[Image], shown: Sequence[Image], motion: InputMotion
 ) -> dict[str, float]:
@@ -162,11 +196,13 @@ def judge(
     return found.figures() | more | {"repeated_frames": float(repeats)}
 
 
-def add_sharpness_ratios(parts: dict[str, dict[str, float]]) -> None:
-    """Compare each part's sharpness with that of fixed noise."""
-    sharpest = parts[BASELINE]["sharpness"]
+def add_ratios(parts: dict[str, dict[str, float]]) -> None:
+    """Compare each part's sharpness, and its distance from the teacher, with fixed noise's."""
+    base = parts[BASELINE]
     for found in parts.values():
-        found["sharpness_ratio"] = round(found["sharpness"] / sharpest, 3)
+        for name in ("sharpness", "style"):
+            if name in found and name in base:
+                found[f"{name}_ratio"] = round(found[name] / base[name], 3)
 
 
 def moving_share(sources: Sequence[Image], motion: InputMotion) -> float:
@@ -176,7 +212,7 @@ def moving_share(sources: Sequence[Image], motion: InputMotion) -> float:
 
 
 def measure(
-    frames: int, names: Collection[str]
+    frames: int, names: Collection[str], features: Features | None
 ) -> tuple[dict[str, Any], dict[str, list[Image]], dict[str, dict[str, list[Image]]]]:
     """Run parts on every clip; give the figures, the inputs and what came out."""
     with tempfile.TemporaryDirectory() as cache:
@@ -194,6 +230,7 @@ def measure(
         for clip, sources in inputs.items():
             motion = InputMotion()
             moving[clip] = round(moving_share(sources, motion), 4)
+            teacher = Teacher(features, frames, CLIPS[clip]) if features is not None else None
             for name, engine, params in runs:
                 if name in BANKS and clip != BANKED:
                     continue
@@ -201,6 +238,8 @@ def measure(
                 made, ms = restyle(engine, sources, params, WITHOUT.get(name))
                 shown[clip][name] = made
                 figures[clip][name] = judge(sources, made, motion) | {"unet_ms": round(ms, 2)}
+                if teacher is not None:
+                    figures[clip][name]["style"] = round(teacher.apart(made), 4)
     facts = {
         "machine": machine(), "clip": CLIP.name, "frames": frames, "prompt": BASE.prompt,
         "deflicker": DEFLICKER, "similarity_filter": FILTER, "moving": moving, "clips": figures,
@@ -230,7 +269,7 @@ def measure_blended(frames: int) -> dict[str, dict[str, float]]:
             film = Film(engine, params, blending).frames(sources)
             made[name] = list(tqdm(film, total=frames, desc=name))
     parts = {name: judge(sources, shown, motion) for name, shown in made.items()}
-    add_sharpness_ratios(parts)
+    add_ratios(parts)
     return parts
 
 
@@ -246,7 +285,7 @@ def change(found: dict[str, float], base: dict[str, float], column: str) -> floa
 
 def cell(found: dict[str, float], base: dict[str, float], name: str, moves: bool = True) -> str:
     """Write one figure, with its change against fixed noise where less is better."""
-    if name not in found:  # nothing stands still
+    if name not in found:  # nothing stands still, or the network that sees is not at hand
         return ""
     if name == "moving_ratio" and not moves:
         return "nothing moves"
@@ -260,8 +299,12 @@ def cell(found: dict[str, float], base: dict[str, float], name: str, moves: bool
 
 def table(parts: dict[str, dict[str, float]], moves: bool = True) -> str:
     """Write a clip's figures as a Markdown table, changes in percent."""
-    base, names = parts[BASELINE], [name for name in COLUMNS if name in parts[BASELINE]]
-    lines = [f"| | {' | '.join(COLUMNS[name] for name in names)} | repeated frames |"]
+    base = parts[BASELINE]
+    names = [name for name in COLUMNS if name in base or name == "style_ratio"]
+    titles = [COLUMNS[name] for name in names]
+    if "style_ratio" not in base:
+        titles[names.index("style_ratio")] += " (not measured: no weights)"
+    lines = [f"| | {' | '.join(titles)} | repeated frames |"]
     lines.append("|---|" + "---|" * (len(names) + 1))
     for part, found in parts.items():
         cells = [cell(found, base, name, moves) for name in names]
@@ -325,6 +368,7 @@ def words(facts: dict[str, Any]) -> str:
         line(REPEATING, ": what it repeats is wrong by the motion in between."),
         line(EVERYTHING, f" without that filter; sharpness ratios {ratios(EVERYTHING)}."),
         bank_words(calm),
+        style_words(facts),
         guard_words(facts),
     ]
     return "\n".join([said[0], "", *map(filled, said[1:])])
@@ -372,15 +416,36 @@ def bank_words(parts: dict[str, dict[str, float]]) -> str:
     )
 
 
+def style_words(facts: dict[str, Any]) -> str:
+    """Say how strong the style stays, by the distance from its teacher's textures."""
+    clips = facts["clips"].values()
+    if any("style_ratio" not in parts[BASELINE] for parts in clips):
+        return "- **Style kept:** not measured, the weights were not at hand."
+
+    def ratios(part: str) -> str:
+        return " and ".join(f"{parts[part]['style_ratio']:.3f}" for parts in clips)
+
+    return (
+        f"- **Style kept** (distance from the teacher's textures over that of {BASELINE}): "
+        f"{ratios(DEFAULT)} at {PARTS[DEFAULT].deflicker:g}, {ratios(STEADY)} at "
+        f"{facts['deflicker']:g}, {ratios(EVERYTHING)} with all."
+    )
+
+
 def guard_words(facts: dict[str, Any]) -> str:
-    """Name the parts whose steadiness is bought by blur, freezing or boiling."""
+    """Name the parts whose steadiness is bought by blur, freezing, boiling or another style."""
     said = []
     for clip, parts in facts["clips"].items():
         frozen = {"moving_ratio": 0.0} if facts["moving"][clip] < FEW else {}  # nothing can freeze
         for name, found in parts.items():
             flags = beside(found, parts[BASELINE] | frozen)["flags"]
+            if abs(found.get("style_ratio", 1.0) - 1) > STYLE:
+                flags.append(f"style ratio {found['style_ratio']:.3f}, not within {STYLE} of 1")
             said += [f"{name} on the {clip} clip ({flag})" for flag in flags]
-    limits = f"sharpness at least {LEAST_SHARPNESS}, motion {MOTION[0]} to {MOTION[1]} times"
+    limits = (
+        f"sharpness at least {LEAST_SHARPNESS}, motion {MOTION[0]} to {MOTION[1]} times, "
+        f"distance from the teacher within {100 * STYLE:.0f} %"
+    )
     return f"- **Guards** ({limits} that of {BASELINE}) are left by: {'; '.join(said) or 'none'}."
 
 
@@ -456,6 +521,10 @@ def main() -> None:
         "--blended", type=int, metavar="FRAMES", help="instead: what --quality high does to them"
     )
     parser.add_argument("--only", nargs="*", metavar="PART", help="measure only these again")
+    parser.add_argument(
+        "--features", type=Path, default=Path(".cache/embedded"),
+        help="folder with the weights that textures are compared by",
+    )  # fmt: skip
     arguments = parser.parse_args()
     document = arguments.docs / "consistency.md"
     if arguments.blended:
@@ -471,10 +540,10 @@ def main() -> None:
     names = everything if arguments.only is None else arguments.only
     if unknown := set(names) - set(everything):
         parser.error(f"--only {', '.join(unknown)}: choose from {'; '.join(everything)}")
-    facts, inputs, shown = measure(arguments.frames, names)
+    facts, inputs, shown = measure(arguments.frames, names, find_features(arguments.features))
     facts = facts if arguments.only is None else completed(facts)
     for parts in facts["clips"].values():
-        add_sharpness_ratios(parts)
+        add_ratios(parts)
     RESULT.parent.mkdir(parents=True, exist_ok=True)
     RESULT.write_text(json.dumps(facts, indent=2) + "\n")
     write_between("table", f"{heading(facts)}\n\n{tables(facts)}", document)

@@ -7,8 +7,10 @@ from tests.bench.consistency import (
     BASELINE,
     EVERYTHING,
     PARTS,
+    add_ratios,
     guard_words,
     motion_words,
+    style_words,
     table,
     verdict,
     words,
@@ -17,7 +19,7 @@ from tests.bench.consistency import (
 SAME = {
     "sharpness": 4e-4, "warp_error_1": 2.0, "warp_error_1_input": 1.0, "flicker": 0.5,
     "flicker_still": 0.1, "motion_ratio": 0.5, "moving_ratio": 0.8, "sharpness_ratio": 1.0,
-    "unet_ms": 30.0, "repeated_frames": 0.0,
+    "unet_ms": 30.0, "repeated_frames": 0.0, "style": 2.0, "style_ratio": 1.0,
 }  # fmt: skip
 
 
@@ -63,3 +65,33 @@ def test_motion_of_a_clip_in_which_nothing_moves_is_not_judged() -> None:
     assert "nothing to say of" in motion_words(frozen)
     assert "nothing moves" in table({BASELINE: SAME}, moves=False)
     assert "| 0.800 |" in table({BASELINE: SAME})
+
+
+def test_a_part_whose_style_is_another_is_named_either_way() -> None:
+    for ratio in (0.965, 1.035):
+        said = guard_words(facts(style_ratio=ratio))
+        assert f"all on the calm clip (style ratio {ratio:.3f}, not within 0.03 of 1)" in said
+    assert guard_words(facts(style_ratio=1.025)).endswith("left by: none.")
+    assert "0.980 and 0.980 with all" in " ".join(style_words(facts(style_ratio=0.98)).split())
+
+
+def test_the_style_ratio_is_that_of_distances_from_the_teacher() -> None:
+    parts = {BASELINE: dict(SAME), EVERYTHING: SAME | {"style": 2.05}}
+    add_ratios(parts)
+
+    assert parts[EVERYTHING]["style_ratio"] == 1.025
+    assert "| style ratio |" in table(parts)
+    assert "| 1.025 |" in table(parts)
+
+
+def test_without_weights_the_column_of_the_style_is_empty_and_says_so() -> None:
+    unseen = {name: value for name, value in SAME.items() if not name.startswith("style")}
+    parts = {BASELINE: dict(unseen), EVERYTHING: dict(unseen)}
+    add_ratios(parts)
+
+    heading, _, *rows = table(parts).splitlines()
+    column = heading.split("|").index(" style ratio (not measured: no weights) ")
+    assert {row.split("|")[column].strip() for row in rows} == {""}
+    clips = {"calm": parts, "lively": parts}
+    assert "not measured" in style_words({"clips": clips})
+    assert "none" in guard_words({"clips": clips, "moving": dict.fromkeys(clips, 0.1)})

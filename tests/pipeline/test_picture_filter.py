@@ -120,7 +120,7 @@ def test_a_flow_of_another_size_is_scaled_with_its_values() -> None:
     back = np.ones((32, 32, 2), np.float32)
     found = to_pixels(back, np.ones((32, 32), np.float32), SIDE, SIDE)
 
-    assert float(found.x[0, 0]) == pytest.approx(2)
+    assert float(found.at[0, 0, 0]) == pytest.approx(2)
     assert float(found.fine.min()) == pytest.approx(1)
 
 

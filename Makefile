@@ -59,10 +59,14 @@ client-types: .venv/.ready frontend/node_modules/.ready ## TypeScript types from
 	@$(PY) -m server.openapi > frontend/schema.json && cd frontend && npm run --silent types
 
 COMPUTING := tests/pipeline tests/fuzz tests/streams/test_simulation.py
+# these wait for clocks and processes; those that measure sound against the picture have the machine alone
+SOUND := $(wildcard tests/streams/test_*_sound.py tests/server/test_*sound.py)
+WAITING := $(filter-out $(COMPUTING) $(SOUND),$(wildcard tests/streams/test_*.py tests/server/test_*.py))
 
 test: setup .venv/.foreign browser ## set up and run all tests but the long ones
-	@$(PY) -m pytest -n 2 $(COMPUTING) # the others wait, for clocks and browsers
-	@$(PY) -m pytest $(addprefix --ignore ,$(COMPUTING))
+	@$(PY) -m pytest -n 2 $(COMPUTING)
+	@$(PY) -m pytest -n 2 --dist loadfile $(WAITING)
+	@$(PY) -m pytest $(addprefix --ignore ,$(COMPUTING) $(WAITING)) # a browser wants both cores
 	@cd frontend && npm run --silent test
 
 test-long: setup .venv/.foreign browser ## the few tests that would make `make test` too long

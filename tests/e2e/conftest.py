@@ -3,7 +3,6 @@
 Each test has a browser context of its own, and finds a server without sessions.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -15,10 +14,12 @@ from playwright.async_api import Browser, Page, async_playwright, expect
 
 from tests.e2e.browser import arguments, find_chromium, write_camera
 from tests.e2e.serving import LIGHT, TOKEN, Server, serving
+from tests.streams.waiting import PATIENCE, eventually
 
 # the browser lives on one loop, so every test that uses it runs on that loop
 SHARED = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
 CLIP = Path(__file__).parents[1] / "fixtures" / "webcam.mp4"
+expect.set_options(timeout=PATIENCE * 1000)
 
 
 @pytest.fixture(autouse=True)
@@ -127,7 +128,7 @@ async def type_prompt(page: Page, prompt: str) -> None:
     await field.press("Enter")
 
 
-async def until_live(page: Page, seconds: float = 30) -> None:
+async def until_live(page: Page, seconds: float = PATIENCE) -> None:
     """Wait until the status says live and pixels arrive."""
     await until_state(page, "live", seconds)
     await page.wait_for_function(
@@ -136,15 +137,12 @@ async def until_live(page: Page, seconds: float = 30) -> None:
     )
 
 
-async def until_sessions(server: Server, count: int, seconds: float = 15) -> None:
+async def until_sessions(server: Server, count: int, seconds: float = PATIENCE) -> None:
     """Wait until the server has so many sessions."""
-    async with asyncio.timeout(seconds):
-        # another process: nothing to wait on but its answer
-        while server.api("GET", "/api/info")["sessions"] != count:  # noqa: ASYNC110
-            await asyncio.sleep(0.2)
+    await eventually(lambda: server.api("GET", "/api/info")["sessions"] == count, seconds)
 
 
-async def until_state(page: Page, state: str, seconds: float = 30) -> None:
+async def until_state(page: Page, state: str, seconds: float = PATIENCE) -> None:
     """Wait until the page is in a state, for example `live` or `full`."""
     badge = page.get_by_test_id("status")
     await expect(badge).to_have_attribute("data-state", state, timeout=seconds * 1000)

@@ -1,10 +1,14 @@
 """Pixels read back from a video element, and the statistics that tell styles apart."""
 
+import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from playwright.async_api import Page
+
+from tests.streams.waiting import PATIENCE
 
 _READ = """([testid, size]) => {
   const video = document.querySelector(`[data-testid=${testid}]`);
@@ -51,6 +55,14 @@ async def read_pictures(
         pictures.append(await read_picture(page, testid))
         await page.wait_for_timeout(200)
     return pictures
+
+
+async def until_look(page: Page, wanted: Callable[[Look], bool]) -> Look:
+    """Wait until what a page shows has such a look; give it."""
+    async with asyncio.timeout(PATIENCE):
+        while not wanted(look := look_of(await read_pictures(page, 3))):
+            pass
+    return look
 
 
 def look_of(pictures: list[NDArray[np.float64]]) -> Look:

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -19,17 +18,11 @@ from typing import Any
 
 import psutil
 
+from tests.streams.ports import free_port
+
 ROOT = Path(__file__).parents[2]
 LIGHT = "tests.reliability.light_server"  # the module whose engine only inverts
 TOKEN = "a-token-for-tests-0123456789abcdef"
-
-
-def free_port() -> int:
-    """Ask the system for a port nobody uses."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @contextmanager
@@ -93,7 +86,7 @@ class Server:
         request = urllib.request.Request(
             f"{self.url}/metrics", headers={"Authorization": f"Bearer {TOKEN}"}
         )
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             lines = answer.read().decode().splitlines()
         return sum(float(x.rsplit(" ", 1)[1]) for x in lines if x.startswith(name) and label in x)
 
@@ -105,7 +98,7 @@ class Server:
             data=None if body is None else json.dumps(body).encode(),
             headers={"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"},
         )
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return json.loads(answer.read() or b"null")
 
     def stop(self, how: int = signal.SIGTERM, seconds: float = 45) -> int:

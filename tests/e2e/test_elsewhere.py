@@ -23,7 +23,7 @@ async def test_a_source_of_the_server_is_run_from_the_page(page: Page, light: Se
     row = page.get_by_test_id("elsewhere-session")
     await expect(row).to_contain_text(CLIP.name)
     await expect(row).to_contain_text("ink")
-    await expect(row).to_contain_text("fps", timeout=10_000)
+    await expect(row).to_contain_text("fps")
 
     await type_prompt(page, "neon")
     await row.get_by_role("button", name="Give it this style").click()

@@ -9,7 +9,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -24,7 +23,9 @@ from numpy.typing import NDArray
 from playwright.async_api import Page, expect
 
 from tests.e2e.conftest import SHARED, go_live
-from tests.e2e.serving import ROOT, Server, free_port, serving
+from tests.e2e.serving import ROOT, Server, serving
+from tests.streams.ports import free_port, listens
+from tests.streams.waiting import until
 
 pytestmark = [*SHARED, pytest.mark.long]
 _PASSWORD = "of-obs"
@@ -57,12 +58,6 @@ def ask(port: int, request: str, **data: object) -> Any:
     return json.loads(asked.stdout)
 
 
-def listens(port: int) -> bool:
-    """Say whether somebody takes connections there."""
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
 @contextmanager
 def running_obs(home: Path, port: int) -> Iterator[None]:
     """Run OBS with its WebSocket server on, in a display that nobody sees."""
@@ -79,9 +74,7 @@ def running_obs(home: Path, port: int) -> Iterator[None]:
         start_new_session=True,
     )
     try:
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline and not listens(port):
-            time.sleep(0.5)  # another process: nothing to wait on but its answer
+        until(lambda: listens(port))
         yield
     finally:
         os.killpg(process.pid, signal.SIGTERM)
@@ -135,12 +128,12 @@ async def test_a_real_obs_is_asked_and_shows_our_stream(
     add = form.get_by_role("button", name="Connect and add")
     await form.get_by_label("Password").fill("wrong")
     await add.click()
-    await expect(said).to_contain_text("does not take this password", timeout=10_000)
+    await expect(said).to_contain_text("does not take this password")
     await form.get_by_label("Password").fill(_PASSWORD)
     await add.click()
     has_browser = "browser_source" in ask(obs, "GetInputKindList")["inputKinds"]
     answer = "OBS has a new source 'Restyle'" if has_browser else "has no Browser Source"
-    await expect(said).to_contain_text(answer, timeout=10_000)
+    await expect(said).to_contain_text(answer)
 
     scene = ask(obs, "GetCurrentProgramScene")["currentProgramSceneName"]
     ask(

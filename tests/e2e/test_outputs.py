@@ -13,9 +13,11 @@ from playwright.async_api import FilePayload, Page, expect
 from streams.srt import libsrt
 from tests.e2e.conftest import SHARED, go_live
 from tests.e2e.fake_obs import fake_obs
-from tests.e2e.serving import LIGHT, TOKEN, Server, free_port, serving
+from tests.e2e.serving import LIGHT, TOKEN, Server, serving
+from tests.streams.ports import free_port
 from tests.streams.test_live_stream import KEY, ffmpeg
 from tests.streams.test_recording import frames_of
+from tests.streams.waiting import PATIENCE
 
 pytestmark = SHARED
 _CLIPBOARD = "() => navigator.clipboard.readText()"
@@ -23,6 +25,11 @@ _SHOWN = """() => {
   const video = document.querySelector('[data-testid=video-out]').getVideoPlaybackQuality();
   return video.totalVideoFrames - video.droppedVideoFrames;
 }"""
+
+
+def after(seconds: int) -> re.Pattern[str]:
+    """Match a clock that shows so many seconds or more: who looks now and then misses one."""
+    return re.compile("|".join(f"0:{each:02}" for each in range(seconds, 60)) + "|[1-9]:")
 
 
 async def test_a_live_picture_leaves_the_page(page: Page, server: Server, tmp_path: Path) -> None:
@@ -47,9 +54,9 @@ async def test_a_live_picture_leaves_the_page(page: Page, server: Server, tmp_pa
 
     record = page.get_by_test_id("record")
     await record.click()
-    await expect(page.get_by_test_id("record-clock")).to_have_text("0:00")
+    await expect(page.get_by_test_id("record-clock")).to_have_text(after(0))
     shown = await page.evaluate(_SHOWN)
-    await expect(page.get_by_test_id("record-clock")).to_have_text("0:02", timeout=15_000)
+    await expect(page.get_by_test_id("record-clock")).to_have_text(after(2))
     first, last = page.get_by_test_id("bypass"), page.get_by_test_id("float")
     boxes = [await button.bounding_box() for button in (first, last)]
     tops = [box and box["y"] for box in boxes]
@@ -75,16 +82,16 @@ async def test_a_recording_goes_on_while_sound_comes_and_the_region_changes(
     await go_live(page, light, "ink")
     record, clock = page.get_by_test_id("record"), page.get_by_test_id("record-clock")
     await record.click()
-    await expect(clock).to_have_text("0:01", timeout=15_000)
+    await expect(clock).to_have_text(after(1))
     await page.get_by_test_id("sound").select_option("microphone")
-    await page.wait_for_function(f"() => ({_TRACK})() === 2", timeout=15_000)
+    await page.wait_for_function(f"() => ({_TRACK})() === 2")
     await page.get_by_test_id("brush-tool").click()
     await expect(page.get_by_test_id("composed")).to_have_attribute(
         "data-drawn", "everywhere camera"
     )
     await page.get_by_test_id("brush-done").click()
     seconds = int((await clock.inner_text()).split(":")[1])
-    await expect(clock).to_have_text(f"0:{seconds + 2:02}", timeout=15_000)
+    await expect(clock).to_have_text(after(seconds + 2))
     async with page.expect_download() as recorded:
         await record.click()
     clip = tmp_path / "clip"
@@ -93,7 +100,7 @@ async def test_a_recording_goes_on_while_sound_comes_and_the_region_changes(
         assert film.streams.audio
         times = [frame.time or 0 for frame in film.decode(video=0)]
     assert times[-1] > seconds + 1
-    assert max(b - a for a, b in pairwise(times)) < 1.5  # it never stood still
+    assert max(b - a for a, b in pairwise(times)) < 2  # it never stood still
 
 
 async def test_an_overlay_plays_where_the_browser_tells_of_no_frames(
@@ -128,7 +135,7 @@ async def test_a_kept_link_leads_to_the_next_session_too(page: Page, light: Serv
     assert copied == kept
 
     await page.reload()  # the camera comes back by itself, in another session
-    await expect(keep).to_be_checked(timeout=20_000)
+    await expect(keep).to_be_checked()
     (other,) = light.api("GET", "/api/sessions")["sessions"]
     assert other["id"] != session["id"]
     assert await link() == kept
@@ -195,7 +202,7 @@ async def test_the_server_records_while_the_switch_is_on(
 
     await recording.get_by_role("button", name="Start: Recording").click()
     await expect(recording.get_by_test_id("output-state")).to_have_text("Live")
-    await expect(recording.get_by_role("status")).to_contain_text("0:02", timeout=30_000)
+    await expect(recording.get_by_role("status")).to_contain_text(after(2))
     await expect(page.get_by_test_id("outputs-going")).to_have_text("Recording")
     await recording.get_by_role("button", name="Stop: Recording").click()
     await expect(recording.get_by_role("status")).to_contain_text("Ended restyle-")
@@ -254,9 +261,9 @@ async def test_camera_and_streams_of_the_server_are_started_and_stopped(
         await camera.says("Live", "frames")
 
         with ffmpeg(port, tmp_path / "received.mkv") as receiver:
-            await rtmp.says("Live", "0:01")
+            await rtmp.says("Live", after(1))
             await rtmp.stop()
-            await asyncio.to_thread(receiver.wait, 10)
+            await asyncio.to_thread(receiver.wait, PATIENCE)
         assert KEY not in await page.content()
         if libsrt() is not None:
             with ffmpeg(port, tmp_path / "called.mkv", "mode=listener"):
@@ -280,17 +287,17 @@ class Row:
             await field.fill(text)
         await self._row.get_by_role("button", name="Start").click()
 
-    async def says(self, state: str, text: str) -> None:
+    async def says(self, state: str, text: str | re.Pattern[str]) -> None:
         """Wait until it is in that state and says that."""
         told = self._row.get_by_role("status")
-        await expect(told.get_by_test_id("output-state")).to_have_text(state, timeout=20_000)
-        await expect(told).to_contain_text(text, timeout=20_000)
+        await expect(told.get_by_test_id("output-state")).to_have_text(state)
+        await expect(told).to_contain_text(text)
 
     async def stop(self) -> str:
         """Press Stop; give what it says then."""
         await self._row.get_by_role("button", name="Stop").click()
         told = self._row.get_by_role("status")
-        await expect(told).to_contain_text("Ended", timeout=20_000)
+        await expect(told).to_contain_text("Ended")
         return await told.inner_text()
 
 

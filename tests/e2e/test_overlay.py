@@ -26,6 +26,9 @@ _HIDDEN = "() => document.querySelector('video').srcObject === null"
 _LOOK = """() => { const v = document.querySelector('video'), s = getComputedStyle(v);
     return [v.muted, v.controls, s.objectFit, getComputedStyle(document.body).backgroundColor]; }"""
 
+_FIGURES = """[window.drawn, document.querySelector('video').getVideoPlaybackQuality()
+    .totalVideoFrames, performance.now() / 1000]"""
+
 # counts what is drawn: each drawing is one call
 _COUNT = """{ window.drawn = 0;
     const gl = WebGLRenderingContext.prototype, draw = gl.drawArrays;
@@ -59,14 +62,20 @@ async def shown(at: str, made: dict[str, str], query: str) -> AsyncIterator[Page
         page = await shell.new_page(viewport={"width": 400, "height": 400})
         await page.add_init_script(_COUNT)
         await page.goto(f"{at}/overlay/{made['id']}?{query}#token={made['viewer_token']}")
-        await page.wait_for_function(_SHOWN, timeout=20_000)
+        await page.wait_for_function(_SHOWN)
         yield page
         await shell.close()
 
 
 async def seen(page: Page) -> NDArray[np.uint8]:
+    """Give what the page shows once it has drawn the pictures that come now, [h, w, RGBA]."""
+    drawn = await page.evaluate("window.drawn")
+    await page.wait_for_function(f"() => window.drawn >= {drawn + 3}")
+    return await screenshot(page)
+
+
+async def screenshot(page: Page) -> NDArray[np.uint8]:
     """Give what the page shows, [h, w, RGBA]."""
-    await page.wait_for_timeout(300)  # a picture is decoded, then drawn
     png = np.frombuffer(await page.screenshot(omit_background=True), np.uint8)
     found: NDArray[np.uint8] = cv2.cvtColor(
         cv2.imdecode(png, cv2.IMREAD_UNCHANGED), cv2.COLOR_BGRA2RGBA
@@ -79,7 +88,7 @@ async def test_the_overlay_plays_and_comes_back(served: Served) -> None:
         complaints: list[str] = []
         page.on("console", lambda message: complaints.append(message.text))
         await page.reload()
-        await page.wait_for_function(_SHOWN, timeout=20_000)
+        await page.wait_for_function(_SHOWN)
         assert await page.evaluate(_LOOK) == [True, False, "contain", "rgba(0, 0, 0, 0)"]
         software = "GL Driver Message"  # the tests' Chromium draws without a GPU, and says so
         assert [text for text in complaints if software not in text] == []
@@ -91,10 +100,10 @@ async def test_the_overlay_plays_and_comes_back(served: Served) -> None:
         session = served.app.state.context.sessions.get(id)
         for viewer in list(session.viewers._open):
             session.viewers.end(viewer)
-        await page.wait_for_function(_HIDDEN, timeout=20_000)
-        assert (await seen(page))[..., 3].max() == 0
+        await page.wait_for_function(_HIDDEN)
+        assert (await screenshot(page))[..., 3].max() == 0
         await page.unroute("**/whep/**")
-        await page.wait_for_function(_SHOWN, timeout=20_000)
+        await page.wait_for_function(_SHOWN)
 
 
 @pytest.mark.slow
@@ -109,7 +118,7 @@ async def test_what_the_matte_leaves_out_is_transparent_also_after_a_reload(serv
         for again in range(2):
             if again:
                 await page.reload()
-                await page.wait_for_function(_SHOWN, timeout=20_000)
+                await page.wait_for_function(_SHOWN)
             shown = await seen(page)
             assert shown[:, 210:, 3].max() < 10
             assert shown[:, :190, 3].min() > 245
@@ -140,15 +149,14 @@ async def test_chroma_is_the_colour_where_nothing_is(serve: Serve) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("query", "least", "most"), [("", 10, 40), ("fps=5", 3, 5.5)])
-async def test_fps_leaves_drawings_out(
-    query: str, least: float, most: float, served: Served
-) -> None:
+@pytest.mark.parametrize(("query", "most"), [("", 1000), ("fps=5", 5)])
+async def test_fps_leaves_drawings_out(query: str, most: float, served: Served) -> None:
     async with overlay(served, Browser(), query) as (_, page):
-        before, began = await page.evaluate("[window.drawn, performance.now()]")
-        await page.wait_for_timeout(3000)
-        after, ended = await page.evaluate("[window.drawn, performance.now()]")
-        assert least <= (after - before) * 1000 / (ended - began) <= most
+        drawn, came, began = await page.evaluate(_FIGURES)
+        await page.wait_for_timeout(2000)
+        (drawn, came, seconds) = np.subtract(await page.evaluate(_FIGURES), (drawn, came, began))
+        most = min(came / seconds, most)  # a busy machine's pictures may be few
+        assert 0.5 * most <= drawn / seconds <= 1.1 * most + 1, (drawn, came, seconds)
         assert np.abs((await seen(page))[..., :3].mean((0, 1)) - 195).max() < 8
 
 
@@ -157,7 +165,7 @@ async def test_options_that_cannot_be_are_told(served: Served) -> None:
         told: list[str] = []
         page.on("console", lambda message: told.append(message.text))
         await page.reload()
-        await page.wait_for_function(_SHOWN, timeout=20_000)
+        await page.wait_for_function(_SHOWN)
         assert "fps=61: 1 to 60" in told
         assert "chroma=green: %23rrggbb" in told
         assert (await seen(page))[..., 3].min() == 255  # it plays as if they were not there

@@ -1,6 +1,7 @@
 """Where the style applies: painted by hand or the person's place, in the page and in overlays."""
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -11,6 +12,7 @@ from playwright.async_api import Page, expect
 
 from tests.e2e.conftest import SHARED, go_live, until_live, until_sessions
 from tests.e2e.serving import Server
+from tests.streams.waiting import eventually
 
 pytestmark = SHARED
 
@@ -37,6 +39,16 @@ _CORNER = [0.08, 0.08]
 
 async def pixel(page: Page, read: str, place: list[float]) -> NDArray[np.int64]:
     return np.array(await page.evaluate(read, place))
+
+
+async def until_differs(page: Page, place: list[float], enough: Callable[[float], bool]) -> None:
+    """Wait until what is shown at a place differs so much from the camera's picture, of 255."""
+
+    async def does() -> bool:
+        seen, camera = await pixel(page, _SEEN, place), await pixel(page, _CAMERA, place)
+        return enough(float(np.abs(seen - camera).max()))
+
+    await eventually(does)
 
 
 async def open_panel(page: Page) -> None:
@@ -97,20 +109,12 @@ async def test_a_brush_limits_the_style_in_the_page_and_what_it_records(
     await page.get_by_test_id("brush-tool").click()
     await paint(page, *_WALL)
     await drawn(page, "everywhere camera painted")
-    await page.wait_for_timeout(500)
-
-    camera = await pixel(page, _CAMERA, _WALL)
-    assert np.abs(await pixel(page, _SEEN, _WALL) - camera).max() > 60  # drawn: nearly white
-    assert (
-        np.abs(await pixel(page, _SEEN, _CORNER) - await pixel(page, _CAMERA, _CORNER)).max() < 40
-    )
+    await until_differs(page, _WALL, lambda by: by > 60)  # drawn: nearly white
+    await until_differs(page, _CORNER, lambda by: by < 40)
 
     await page.get_by_test_id("brush-invert").click()
-    await page.wait_for_timeout(300)
-    assert np.abs(await pixel(page, _SEEN, _WALL) - camera).max() < 40
-    assert (
-        np.abs(await pixel(page, _SEEN, _CORNER) - await pixel(page, _CAMERA, _CORNER)).max() > 50
-    )
+    await until_differs(page, _WALL, lambda by: by < 40)
+    await until_differs(page, _CORNER, lambda by: by > 50)
 
     async with page.expect_download() as saved:
         await page.get_by_test_id("snapshot").click()
@@ -119,12 +123,13 @@ async def test_a_brush_limits_the_style_in_the_page_and_what_it_records(
     assert kept is not None
     high, wide = kept.shape[:2]
     mirrored = kept[high // 2, int((1 - 0.08) * wide)]  # as it is seen
+    camera = await pixel(page, _CAMERA, _WALL)
     assert np.abs(mirrored - camera[2::-1]).max() < 40
 
     await page.reload()  # it is kept as long as the session
     await until_live(page)
     await drawn(page, "everywhere camera painted")
-    assert np.abs(await pixel(page, _SEEN, _WALL) - camera).max() < 40
+    await until_differs(page, _WALL, lambda by: by < 40)
     await page.get_by_test_id("brush-tool").click()
     await page.get_by_test_id("brush-clear").click()
     await page.get_by_test_id("brush-done").click()
@@ -145,9 +150,7 @@ async def test_the_brush_works_by_keyboard(page: Page, server: Server) -> None:
         await surface.press("ArrowUp")
     await surface.press(" ")
     await drawn(page, "everywhere camera painted")
-    await page.wait_for_timeout(500)
-    place = [0.5, 0.42]
-    assert np.abs(await pixel(page, _SEEN, place) - await pixel(page, _CAMERA, place)).max() < 60
+    await until_differs(page, [0.5, 0.42], lambda by: by < 60)
     await surface.press("Escape")
     await expect(surface).to_have_count(0)
     await page.get_by_test_id("stop").click()

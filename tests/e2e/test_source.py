@@ -69,13 +69,13 @@ async def test_an_image_is_a_source_and_a_video_can_be_sought(
     cv2.imwrite(str(tmp_path / "still.png"), np.tile(np.arange(256, dtype=np.uint8), (256, 1)))
     await page.goto(server.url)
     await page.get_by_test_id("file-picker").first.set_input_files(tmp_path / "still.png")
-    await until_live(page, 60)
+    await until_live(page)
     assert (await read_picture(page)).std() > 10
     await expect(page.get_by_test_id("seek")).to_be_hidden()
 
     await page.get_by_test_id("file-picker").first.set_input_files(CLIP)
     seek = page.get_by_test_id("seek")
-    await expect(seek).to_be_visible(timeout=30_000)
+    await expect(seek).to_be_visible()
     end = float(await seek.get_attribute("max") or 0)
     await seek.fill("3")
     assert 2.5 < float(await seek.input_value()) < min(end, 6)
@@ -105,7 +105,7 @@ async def test_a_file_that_is_dropped_or_pasted_is_a_source(page: Page, light: S
         if kind == "drop":
             assert not await page.evaluate(_DROP, "dragover")  # the browser is not to take it
         await page.evaluate(_DROP, kind)
-        await until_live(page, 60)
+        await until_live(page)
         await page.get_by_test_id("stop").click()
 
 
@@ -113,7 +113,7 @@ async def test_a_video_plays_where_the_browser_captures_none(page: Page, light: 
     await page.add_init_script(_NO_CAPTURE)
     await page.goto(light.url)
     await page.get_by_test_id("file-picker").first.set_input_files(CLIP)
-    await until_live(page, 60)
+    await until_live(page)
     assert (await read_picture(page)).std() > 10
 
 

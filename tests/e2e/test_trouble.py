@@ -2,12 +2,15 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import psutil
 from playwright.async_api import Page, expect
 
 from tests.e2e.conftest import SHARED, chromium, go_live, type_prompt, until_live, until_state
-from tests.e2e.serving import LIGHT, TOKEN, Server, free_port, media_processes, serving
+from tests.e2e.serving import LIGHT, TOKEN, Server, media_processes, serving
+from tests.streams.ports import free_port
+from tests.streams.waiting import PATIENCE, eventually
 
 pytestmark = SHARED
 
@@ -71,6 +74,12 @@ async def test_a_file_that_is_no_video_and_a_browser_without_a_common_codec_are_
     )
 
 
+def sessions(server: Server) -> list[dict[str, Any]]:
+    """Give the sessions' states."""
+    found: list[dict[str, Any]] = server.api("GET", "/api/sessions")["sessions"]
+    return found
+
+
 def engines(server: Server) -> list[psutil.Process]:
     """Find the processes that hold, or load, the engine: without media processes all that spawn."""
     children = psutil.Process(server.pid).children()
@@ -83,14 +92,14 @@ async def test_an_engine_that_was_given_up_is_started_again_from_the_page(
     await go_live(page, light)
     badge, again = page.get_by_test_id("status"), page.get_by_test_id("restart-engine")
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             while await badge.get_attribute("data-engine") != "failed":
                 for engine in engines(light):
                     engine.kill()
                 await asyncio.sleep(0.1)
         await expect(badge).to_have_text("Untouched: the engine failed")
         await again.click()
-        await expect(badge).to_have_attribute("data-engine", "running", timeout=30_000)
+        await expect(badge).to_have_attribute("data-engine", "running")
         await expect(again).to_have_count(0)
     finally:
         light.api("POST", "/api/engine/restart")  # other tests need it, too
@@ -132,7 +141,7 @@ async def test_a_full_server_says_so_and_lets_the_next_one_in(tmp_path: Path, pa
 
         await page.close()
 
-        await until_live(second, 40)
+        await until_live(second)
 
 
 async def test_a_restarted_server_gets_its_page_back_with_the_prompt(
@@ -145,7 +154,7 @@ async def test_a_restarted_server_gets_its_page_back_with_the_prompt(
     await until_state(page, "gone")
 
     with serving(tmp_path, port=port, module=LIGHT) as server:
-        await until_live(page, 60)
+        await until_live(page)
         await expect(page.get_by_test_id("prompt")).to_have_value("an ink drawing")
         (session,) = server.api("GET", "/api/sessions")["sessions"]
         assert session["style"]["prompt"] == "an ink drawing"
@@ -158,9 +167,7 @@ async def test_a_page_without_a_camera_says_so(light: Server) -> None:
         page = await context.new_page()
         await page.goto(light.url)
         await page.get_by_test_id("start-camera").click()
-        await expect(page.get_by_test_id("status")).to_have_attribute(
-            "data-state", "denied", timeout=15_000
-        )
+        await until_state(page, "denied")
 
 
 async def test_a_page_whose_media_process_dies_comes_back_with_its_style(
@@ -178,16 +185,12 @@ async def test_a_page_whose_media_process_dies_comes_back_with_its_style(
 
         media.kill()
 
-        async with asyncio.timeout(40):
-            while server.metric("restyle_media_losses_total") < 1:  # noqa: ASYNC110
-                await asyncio.sleep(0.1)
-            while not (now := server.api("GET", "/api/sessions")["sessions"]) or (  # noqa: ASYNC110
-                now[0]["state"] != "live"
-            ):
-                await asyncio.sleep(0.1)
-        await until_live(page, 20)
-        assert now[0]["id"] == before["id"]
-        assert now[0]["style"]["prompt"] == "an ink drawing"
+        await eventually(lambda: server.metric("restyle_media_losses_total") >= 1)
+        await eventually(lambda: [each["state"] for each in sessions(server)] == ["live"])
+        await until_live(page)
+        (now,) = sessions(server)
+        assert now["id"] == before["id"]
+        assert now["style"]["prompt"] == "an ink drawing"
         await expect(page.get_by_test_id("outputs-lost")).to_contain_text("Recording")
         await page.get_by_role("button", name="Start: Recording").click()
         await expect(page.get_by_test_id("outputs-lost")).to_be_hidden()

@@ -43,9 +43,7 @@ async def test_page_and_overlay_come_by_a_relay(
             await overlay.goto(
                 f"{server.url}/overlay/{session['id']}#token={session['viewer_token']}"
             )
-            await overlay.wait_for_function(
-                "() => document.querySelector('video').videoWidth > 0", timeout=20_000
-            )
+            await overlay.wait_for_function("() => document.querySelector('video').videoWidth > 0")
             assert await overlay.evaluate(_PAIR) == "relay"
             await page.get_by_test_id("stop").click()
             await until_state(page, "idle")

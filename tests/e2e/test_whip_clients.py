@@ -12,6 +12,7 @@ from playwright.async_api import Page
 
 from tests.e2e.conftest import SHARED
 from tests.e2e.serving import LIGHT, ROOT, TOKEN, Server, serving, site
+from tests.streams.waiting import PATIENCE
 
 pytestmark = SHARED
 
@@ -119,13 +120,13 @@ async def test_foreign_clients_publish_play_and_end_from_another_origin(
 ) -> None:
     await page.goto(other_site)
     at = await page.evaluate(_PUBLISH, [client, f"{friendly.url}/whip?prompt=ink", TOKEN])
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(PATIENCE):
         while not (made := await sessions(friendly)) or made[0]["state"] != "live":  # noqa: ASYNC110
             await asyncio.sleep(0.1)
     assert at == f"{friendly.url}/whip/{made[0]['id']}"
     watched = f"{friendly.url}/whep/{made[0]['id']}"
     await page.evaluate(_PLAY, [watched, made[0]["viewer_token"]])
-    await page.wait_for_function(_PLAYS, timeout=20_000)
+    await page.wait_for_function(_PLAYS)
     assert (await sessions(friendly))[0]["viewers"] == 1
 
     await page.evaluate("window.leave()")  # both wait for DELETE's answer

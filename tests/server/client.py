@@ -17,6 +17,8 @@ from aiortc import (
 )
 from aiortc.mediastreams import MediaStreamError
 
+from tests.streams.waiting import PATIENCE, discard
+
 
 class Camera(VideoStreamTrack):
     """A grey picture, thirty times a second, until it is told to pause."""
@@ -80,7 +82,7 @@ class Browser:
         if answer.status_code == 201:
             description = RTCSessionDescription(answer.json()["sdp"], "answer")
             await self.connection.setRemoteDescription(description)
-            await asyncio.wait_for(self.open.wait(), 10)
+            await asyncio.wait_for(self.open.wait(), PATIENCE)
         return answer
 
     def say(self, **message: object) -> None:
@@ -88,18 +90,26 @@ class Browser:
 
     async def hear(self, kind: str) -> dict[str, Any]:
         """Wait for the next message of a kind."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while True:
                 message = await self.messages.get()
                 if message["type"] == kind:
                     return message
 
+    async def picture(self) -> av.VideoFrame:
+        """Give a picture that comes from now on."""
+        discard(self.pictures)
+        return await asyncio.wait_for(self.pictures.get(), PATIENCE)
+
     async def level(self) -> float:
         """Give the mean grey level of a picture that comes from now on."""
-        while not self.pictures.empty():
-            self.pictures.get_nowait()
-        picture = await asyncio.wait_for(self.pictures.get(), 10)
-        return float(picture.to_ndarray(format="rgb24").mean())
+        return float((await self.picture()).to_ndarray(format="rgb24").mean())
+
+    async def shows(self, level: float) -> None:
+        """Wait for a picture of this grey level: others may still be on their way."""
+        async with asyncio.timeout(PATIENCE):
+            while abs(await self.level() - level) > 8:
+                pass
 
     async def close(self) -> None:
         await self.connection.close()

@@ -1,6 +1,5 @@
 """The real application over HTTP in memory, with an engine that inverts pictures."""
 
-import asyncio
 import io
 import json
 import logging
@@ -19,6 +18,7 @@ from server.settings import Settings
 from streams.aiortc_patches import TransportSettings, install
 from streams.worker import Worker
 from tests.streams.fakes import FakeEngine
+from tests.streams.waiting import PATIENCE, eventually
 
 TOKEN = "the-main-token-of-these-tests"
 Serve = Callable[..., AbstractAsyncContextManager["Served"]]
@@ -56,9 +56,8 @@ def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Serve:
         async with app.router.lifespan_context(app):
             served = Served(app, worker, lines)
             if wait:
-                worker.ready.exception(5)
-                while not app.state.context.media.ready:  # noqa: ASYNC110
-                    await asyncio.sleep(0.02)
+                worker.ready.exception(PATIENCE)
+                await eventually(lambda: app.state.context.media.ready)
             try:
                 yield served
             finally:

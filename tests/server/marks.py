@@ -17,6 +17,7 @@ from aiortc.mediastreams import MediaStreamError
 from tests.server.client import Browser
 from tests.server.players import Player
 from tests.streams.clicks import EVERY, Voice, beginnings, flash, marked
+from tests.streams.waiting import PATIENCE
 
 
 def _begins(at: float, period: float) -> bool:
@@ -124,7 +125,7 @@ class MarkedPlayer(Player):
 
         A flash of which a busy machine showed no picture has no click, and the other way round.
         """
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             while len(found := self._near()) < marks:  # noqa: ASYNC110 - a deadline
                 await asyncio.sleep(0.1)
         return found
@@ -161,7 +162,7 @@ class Marked(Browser, Noted):
         assert answer.status_code == 201, answer.text
         return str(answer.headers["location"])
 
-    async def measure(self, marks: int, seconds: float = 20) -> list[tuple[float, float]]:
+    async def measure(self, marks: int, seconds: float = PATIENCE) -> list[tuple[float, float]]:
         """Give what so many flashes and their clicks took, from sending to return, in seconds."""
         until = time.monotonic() + seconds
         while len(found := self.lags()) < marks and time.monotonic() < until:  # noqa: ASYNC110 - a deadline

@@ -22,6 +22,7 @@ from aiortc import (
 from fastapi import FastAPI
 
 from tests.server.client import Camera, collect
+from tests.streams.waiting import PATIENCE
 
 SDP = {"Content-Type": "application/sdp"}
 
@@ -78,9 +79,15 @@ class Player:
 
     async def levels(self, count: int) -> list[float]:
         """Give the mean grey levels of the next pictures."""
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(PATIENCE):
             pictures = [await self.pictures.get() for _ in range(count)]
         return [float(picture.to_ndarray(format="rgb24").mean()) for picture in pictures]
+
+    async def shows(self, level: float) -> None:
+        """Wait for a picture of this grey level: others may still be on their way."""
+        async with asyncio.timeout(PATIENCE):
+            while abs((await self.levels(1))[0] - level) > 8:
+                pass
 
     async def close(self) -> None:
         await self.connection.close()
@@ -108,7 +115,7 @@ async def session_of(http: httpx.AsyncClient, answer: httpx.Response) -> dict[st
 async def live(http: httpx.AsyncClient, session: str) -> dict[str, str]:
     """Wait until a session is live, for before nobody may watch it; give its state."""
     path = f"/api/sessions/{session}"
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while (state := (await http.get(path)).json())["state"] != "live":  # noqa: ASYNC110
             await asyncio.sleep(0.05)
     found: dict[str, str] = state

@@ -2,12 +2,13 @@
 
 import asyncio
 import shutil
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+
+from tests.streams.ports import free_port
 
 SECRET = "what-both-servers-know"
 
@@ -18,9 +19,7 @@ async def coturn(folder: Path) -> AsyncIterator[str]:
     program = shutil.which("turnserver")
     if program is None:
         pytest.skip("no coturn here (apt install coturn)")
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     ours = Path(__file__).parents[2] / "docker" / "turnserver.conf"
     lines = [
         line

@@ -3,7 +3,6 @@
 import asyncio
 import gzip
 import logging
-import time
 from collections.abc import AsyncIterator
 
 import pytest
@@ -12,6 +11,7 @@ from streams.peer import Peer
 from streams.worker import Worker
 from tests.server.client import Browser
 from tests.server.conftest import Serve, Served
+from tests.streams.waiting import PATIENCE
 
 OFFER = {"sdp": "v=0", "type": "offer"}
 
@@ -102,10 +102,8 @@ async def test_a_packed_body_is_not_unpacked(served: Served) -> None:
     packed = gzip.compress(b'{"sdp": "v=0", "type": "offer"}' + b" " * 50_000_000)
     assert len(packed) < 100_000
     headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
-    began = time.monotonic()
     answer = await served.http.post("/api/sessions", content=packed, headers=headers)
-    assert (answer.status_code, answer.json()["code"]) == (400, "malformed_json")
-    assert time.monotonic() - began < 1
+    assert (answer.status_code, answer.json()["code"]) == (400, "malformed_json")  # as it came
     assert served.sessions == 0
 
 
@@ -178,7 +176,7 @@ async def test_before_the_model_is_there_everything_says_loading(serve: Serve) -
     loaded = threading.Event()
 
     def build() -> FakeEngine:
-        loaded.wait(10)
+        loaded.wait(PATIENCE)
         return FakeEngine()
 
     async with serve(build, wait=False) as served:

@@ -14,6 +14,7 @@ from server.serve import _uvicorn_config
 from server.settings import Settings
 from tests.server.client import Browser
 from tests.server.conftest import TOKEN, Serve, Served
+from tests.streams.waiting import PATIENCE, eventually
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 _LENGTH = b"Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n"
@@ -60,7 +61,7 @@ async def closed_after(streams: Streams, trickle: bytes) -> tuple[float, bytes]:
     sending = asyncio.create_task(send())
     answer = b""
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while got := await reader.read(4096):
                 answer += got
     except ConnectionResetError:
@@ -75,7 +76,7 @@ async def test_headers_that_come_slowly_or_never_end_the_connection(serve: Serve
         silent, slow = await asyncio.gather(port.connect(), port.connect())
         slow[1].write(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nX: ")
         results = await asyncio.gather(closed_after(silent, b""), closed_after(slow, b"x" * 80))
-        assert all(0.4 < seconds < 2 and not answer for seconds, answer in results), results
+        assert all(0.4 < seconds < 5 and not answer for seconds, answer in results), results
 
 
 async def test_a_body_that_comes_slowly_ends_the_connection_and_is_no_fault(serve: Serve) -> None:
@@ -89,7 +90,7 @@ async def test_a_body_that_comes_slowly_ends_the_connection_and_is_no_fault(serv
         results = await asyncio.gather(
             closed_after(offer, b"x" * 80), closed_after(whip, b"x" * 80)
         )
-        assert all(0.4 < seconds < 2 and not answer for seconds, answer in results), results
+        assert all(0.4 < seconds < 5 and not answer for seconds, answer in results), results
         await asyncio.sleep(0.1)
         assert not [s for _, s in port.served.app.state.answers if s >= 500]
         assert port.served.sessions == 0
@@ -101,7 +102,7 @@ async def test_a_body_that_nobody_waits_for_ends_the_connection_too(serve: Serve
         streams[1].write(b"POST /api/sessions HTTP/1.1\r\nHost: evil.example\r\n" + _LENGTH)
         seconds, answer = await closed_after(streams, b"x" * 80)
         assert answer.startswith(b"HTTP/1.1 400"), answer
-        assert 0.4 < seconds < 2
+        assert 0.4 < seconds < 5
 
 
 async def test_a_body_that_turns_out_to_be_no_http_is_answered_once_and_is_no_fault(
@@ -118,12 +119,12 @@ async def test_a_body_that_turns_out_to_be_no_http_is_answered_once_and_is_no_fa
 
 
 async def test_a_connection_is_kept_between_requests(serve: Serve) -> None:
-    async with listening(serve, header_s=1.5) as port:
+    async with listening(serve, header_s=2) as port:
         reader, writer = await port.connect()
-        for _ in range(3):
+        for number in range(6):
+            await asyncio.sleep(0.45 if number else 0)  # together longer than one deadline
             writer.write(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
             assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200")
-            await asyncio.sleep(0.7)  # together longer than one deadline
         writer.close()
 
 
@@ -137,12 +138,21 @@ async def test_an_address_has_so_many_connections_and_no_more(serve: Serve) -> N
         assert "retry-after: 5" in answer
         assert json.loads(answer.split("\r\n\r\n")[1])["code"] == "too_many_connections"
         held.pop()[1].close()
-        await asyncio.sleep(0.1)
-        reader, writer = await port.connect()
-        writer.write(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
-        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200")
-        for _, other in (*held, (reader, writer)):
+        await eventually(lambda: answered(port))
+        for _, other in held:
             other.close()
+
+
+async def answered(port: Port) -> bool:
+    """Say whether one more connection gets an answer."""
+    reader, writer = await port.connect()
+    try:
+        writer.write(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+        return (await reader.read()).startswith(b"HTTP/1.1 200")
+    except ConnectionResetError:
+        return False
+    finally:
+        writer.close()
 
 
 async def test_a_flood_of_offers_is_refused_at_once_and_makes_nothing(serve: Serve) -> None:

@@ -15,11 +15,14 @@ import httpx
 import pytest
 
 from streams.aiortc_patches import TransportSettings, install
-from tests.e2e.serving import LIGHT, TOKEN, Server, free_port
+from tests.e2e.serving import LIGHT, TOKEN, Server
 from tests.server.client import Browser
+from tests.streams.ports import free_port
 from tests.streams.test_recording import frames_of
+from tests.streams.waiting import PATIENCE
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+_BUSY = 2  # seconds that a machine with other work may take beyond what is promised
 
 
 @asynccontextmanager
@@ -31,15 +34,17 @@ async def live(
     headers = {"Authorization": f"Bearer {TOKEN}"}
     try:
         await asyncio.to_thread(server.wait_ready)
-        async with httpx.AsyncClient(base_url=server.url, headers=headers, timeout=10) as http:
+        async with httpx.AsyncClient(
+            base_url=server.url, headers=headers, timeout=PATIENCE
+        ) as http:
             yield server, http
     finally:
         await asyncio.to_thread(server.stop, signal.SIGKILL)
 
 
-async def ended(server: Server, within: float) -> int:
+async def ended(server: Server) -> int:
     """Give the exit status of a server that ends by itself."""
-    return await asyncio.to_thread(server._process.wait, within)
+    return await asyncio.to_thread(server._process.wait, PATIENCE)
 
 
 async def test_a_drain_lets_sessions_leave_and_ends_with_status_0(tmp_path: Path) -> None:
@@ -59,7 +64,7 @@ async def test_a_drain_lets_sessions_leave_and_ends_with_status_0(tmp_path: Path
         assert (await http.patch(location, json={"prompt": "ink"})).status_code == 200
 
         await http.delete(location)
-        assert await ended(server, 10) == 0
+        assert await ended(server) == 0
         await browser.close()
         await late.close()
 
@@ -71,8 +76,8 @@ async def test_a_session_that_stays_is_ended_when_the_time_is_over(tmp_path: Pat
         await browser.level()
         began = time.monotonic()
         os.kill(server.pid, signal.SIGTERM)
-        assert await ended(server, 10) == 0
-        assert 1 <= time.monotonic() - began <= 1 + 5 + 1  # a second for a busy machine
+        assert await ended(server) == 0
+        assert 1 <= time.monotonic() - began <= 1 + 5 + _BUSY
         await browser.close()
 
 
@@ -85,8 +90,8 @@ async def test_a_second_sigterm_ends_now_with_status_130(tmp_path: Path) -> None
         await browser.hear("ended")
         began = time.monotonic()
         os.kill(server.pid, signal.SIGTERM)
-        assert await ended(server, 10) == 130
-        assert time.monotonic() - began <= 2
+        assert await ended(server) == 130
+        assert time.monotonic() - began <= 2 + _BUSY
         await browser.close()
 
 
@@ -102,8 +107,8 @@ async def test_neither_a_close_that_hangs_nor_a_slow_decoder_holds_up_the_end(
             await each.level()
         began = time.monotonic()
         os.kill(server.pid, signal.SIGTERM)
-        assert await ended(server, 15) == 0
-        assert time.monotonic() - began <= drain_s + 5 + 0.5  # half a second to see that it ended
+        assert await ended(server) == 0
+        assert time.monotonic() - began <= drain_s + 5 + _BUSY
         for each in browsers:
             await each.close()
 
@@ -118,7 +123,7 @@ async def test_a_recording_under_way_is_whole_after_a_drain(tmp_path: Path) -> N
         for _ in range(8):  # less than a fragment: a kill would leave nothing of it
             await browser.level()
         os.kill(server.pid, signal.SIGTERM)
-        assert await ended(server, 10) == 0
+        assert await ended(server) == 0
         (path,) = films.iterdir()
         assert len(frames_of(path)) >= 5  # the first may have been on its way before
         await browser.close()
@@ -142,7 +147,7 @@ async def test_connections_that_never_close_do_not_hold_up_the_end(tmp_path: Pat
         await asyncio.sleep(0.2)  # so that the server has read them
         began = time.monotonic()
         os.kill(server.pid, signal.SIGTERM)
-        assert await ended(server, 15) == 0
-        assert time.monotonic() - began <= 1 + 5 + 1
+        assert await ended(server) == 0
+        assert time.monotonic() - began <= 1 + 5 + _BUSY
         for writer in writers:
             writer.close()

@@ -1,6 +1,5 @@
 """`serve --no-engine-process`: the engine in the server's own process, to debug."""
 
-import asyncio
 from pathlib import Path
 
 import httpx
@@ -10,6 +9,7 @@ import pytest
 from streams.aiortc_patches import TransportSettings, install
 from tests.e2e.serving import LIGHT, TOKEN, serving
 from tests.server.client import Browser
+from tests.streams.waiting import PATIENCE
 
 pytestmark = pytest.mark.slow
 
@@ -23,14 +23,15 @@ async def test_it_restyles_in_either_mode_and_has_a_process_of_its_own_in_one(
     install(TransportSettings())
     headers = {"Authorization": f"Bearer {TOKEN}"}
     with serving(tmp_path, option, module=LIGHT) as server:
-        async with httpx.AsyncClient(base_url=server.url, headers=headers, timeout=10) as http:
+        async with httpx.AsyncClient(
+            base_url=server.url, headers=headers, timeout=PATIENCE
+        ) as http:
             browser = Browser()
             assert (await browser.connect(http, prompt="ink")).status_code == 201
             assert abs(await browser.level() - 195) < 8
             browser.say(type="style", seq=1, style={"bypass": True})
             await browser.hear("applied")
-            await asyncio.sleep(0.3)
-            assert abs(await browser.level() - 60) < 8
+            await browser.shows(60)
             await browser.close()
         engines = [
             child

@@ -10,7 +10,7 @@ from server import chromium
 from server.asking import Asking, AskingError
 from server.latency import bench_latency, split
 from server.settings import Settings
-from tests.streams.test_live_stream import free_port
+from tests.streams.ports import free_port
 
 
 def nowhere() -> Asking:

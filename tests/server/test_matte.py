@@ -14,6 +14,7 @@ from tests.server.client import Browser, Camera
 from tests.server.conftest import Serve, Served
 from tests.streams.test_matte import pair
 from tests.streams.test_recording import frames_of
+from tests.streams.waiting import PATIENCE
 
 _BLUE = "#0000ff"
 
@@ -37,7 +38,7 @@ def paired_browser() -> Browser:
 
 async def next_picture(browser: Browser, width: int) -> av.VideoFrame:
     """Wait for a picture of this width."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while True:
             picture = await browser.pictures.get()
             if picture.width == width:

@@ -15,7 +15,9 @@ from server.settings import Settings
 from server.top import table, top
 from tests.server.client import Browser
 from tests.server.conftest import TOKEN, Serve, Served, lines
-from tests.streams.test_live_stream import KEY, free_port
+from tests.streams.ports import free_port
+from tests.streams.test_live_stream import KEY
+from tests.streams.waiting import PATIENCE
 
 CANARY = "canary-prompt-of-this-test"
 
@@ -76,7 +78,7 @@ async def test_outputs_are_counted_by_kind_and_state_without_where_they_go(
         wanted = [{"kind": "recording"}, {"kind": "rtmp", "url": f"{target}/live", "key": KEY}]
         for each in wanted:
             await served.http.post(f"{location}/outputs", json=each)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while (live := await scrape(served))["restyle_outputs", ("rtmp", "retrying")] != 1:
                 await browser.level()
         text = (await served.http.get("/metrics")).text

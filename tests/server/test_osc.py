@@ -18,6 +18,8 @@ from streams.worker import Worker
 from tests.server.client import Browser
 from tests.server.conftest import TOKEN, Serve, Served
 from tests.streams.fakes import FakeEngine
+from tests.streams.ports import free_port
+from tests.streams.waiting import PATIENCE, eventually
 
 __all__ = ["Serve"]
 
@@ -123,14 +125,12 @@ async def heard(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[tuple[Served, int]]:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+    port = free_port()
     worker = Worker(FakeEngine)
     settings = Settings(token=TOKEN, sessions=4, osc=port)
     app = create_app(settings, worker, client=tmp_path, osc=bind(settings.osc))
     async with app.router.lifespan_context(app):
-        worker.ready.exception(5)
+        worker.ready.exception(PATIENCE)
         served = Served(app, worker, [])
         yield served, port
         await served.http.aclose()
@@ -152,7 +152,7 @@ async def test_packets_change_the_session_and_its_page_hears_of_it(
             surface.send(message("/restyle/strength", "f", number(step / 64)))
         surface.send(message(f"/restyle/{made['id']}/prompt", "s", text("ink")))
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         changed = await browser.hear("changed")
         while changed["style"]["prompt"] != "ink":
             changed = await browser.hear("changed")
@@ -193,8 +193,6 @@ async def test_a_session_that_ends_under_a_change_leaves_the_others_their_knobs(
         await asyncio.sleep(0.1)
         sessions.end(first, "deleted")
         osc.datagram_received(message("/restyle/strength", "f", struct.pack(">f", 0.25)), None)
-        async with asyncio.timeout(5):
-            while second.control.style.strength != 0.25:  # noqa: ASYNC110
-                await asyncio.sleep(0.02)
+        await eventually(lambda: second.control.style.strength == 0.25)
         await leaves.close()
         await stays.close()

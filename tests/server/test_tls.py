@@ -4,7 +4,6 @@ import datetime
 import ipaddress
 import socket
 import ssl
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +13,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from tests.e2e.serving import LIGHT, Server, free_port
+from tests.e2e.serving import LIGHT, Server
+from tests.streams.ports import free_port, listens
+from tests.streams.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.slow
 _REQUEST = b"GET /readyz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
@@ -57,26 +58,15 @@ def served(tmp_path: Path) -> Iterator[tuple[Server, int, Path]]:
     options = ("--tls-cert", str(certificate), "--tls-key", str(key))
     server = Server(port, *options, state=tmp_path / "state", module=LIGHT)
     try:
-        wait_until_open(port)
+        until(lambda: listens(port))
         yield server, port, certificate
     finally:
         server.stop()
 
 
-def wait_until_open(port: int) -> None:
-    for _ in range(300):
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-        except OSError:
-            time.sleep(0.1)  # another process: nothing to wait on but its answer
-        else:
-            return
-    raise TimeoutError
-
-
 def ask(port: int, context: ssl.SSLContext) -> bytes:
     with (
-        socket.create_connection(("127.0.0.1", port), 5) as plain,
+        socket.create_connection(("127.0.0.1", port), PATIENCE) as plain,
         context.wrap_socket(plain, server_hostname="127.0.0.1") as secret,
     ):
         secret.sendall(_REQUEST)
@@ -103,11 +93,8 @@ def test_tls_of_today_is_served_older_and_none_are_not(served: tuple[Server, int
         with pytest.raises((ssl.SSLError, ConnectionError)):
             ask(port, context)
 
-    with socket.create_connection(("127.0.0.1", port), 5) as plain:
+    with socket.create_connection(("127.0.0.1", port), PATIENCE) as plain:
         plain.sendall(_REQUEST)
         assert not plain.recv(100).startswith(b"HTTP")
-    for _ in range(200):  # the link comes with the model
-        if any("https://127.0.0.1" in line for line in server.lines):
-            return
-        time.sleep(0.1)
-    pytest.fail(f"no link: {server.lines}")
+    # the link comes with the model
+    until(lambda: any("https://127.0.0.1" in line for line in server.lines))

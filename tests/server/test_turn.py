@@ -17,6 +17,7 @@ from tests.server.client import Browser
 from tests.server.conftest import Serve
 from tests.server.players import Player, live
 from tests.server.relay import SECRET, coturn
+from tests.streams.waiting import PATIENCE
 
 _URL = "turn:relay.example:3478"
 
@@ -88,7 +89,7 @@ async def relay_candidates(url: str, secret: str) -> list[str]:
 
 async def test_coturn_takes_the_password_and_no_other(tmp_path: Path) -> None:
     async with coturn(tmp_path) as url:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             while not (found := await relay_candidates(url, SECRET)):  # noqa: ASYNC110
                 await asyncio.sleep(0.2)  # it is still starting
         assert found == ["relay"]

@@ -8,6 +8,7 @@ from streams.aiortc_patches import TransportSettings, install
 from tests.bench.whip import measure
 from tests.server.conftest import TOKEN, Served
 from tests.server.players import Player, listening
+from tests.streams.waiting import PATIENCE
 
 imageio_ffmpeg = pytest.importorskip("imageio_ffmpeg")
 
@@ -36,7 +37,7 @@ async def test_ffmpeg_publishes_and_a_player_sees_it_restyled(served: Served) ->
 
 
 async def published(served: Served, ffmpeg: asyncio.subprocess.Process) -> dict[str, object]:
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(PATIENCE):
         while True:
             sessions = (await served.http.get("/api/sessions")).json()["sessions"]
             if sessions and sessions[0]["state"] == "live":

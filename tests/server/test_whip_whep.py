@@ -17,6 +17,7 @@ from streams.room import LocalRoom
 from tests.server.client import Browser
 from tests.server.conftest import TOKEN, Serve, Served
 from tests.server.players import SDP, Player, Publisher, session_of
+from tests.streams.waiting import discard, eventually
 
 _TAKEN = "one of video/VP8, video/H264 is needed"  # OBS shows none of it; who reads the log does
 
@@ -92,9 +93,7 @@ async def test_a_published_session_is_restyled_like_any_other(served: Served) ->
     await player.levels(3)
     patched = await served.http.patch(f"/api/sessions/{state['id']}", json={"bypass": True})
     assert patched.status_code == 200
-    async with asyncio.timeout(10):
-        while abs((await player.levels(1))[0] - 60) > 8:
-            pass
+    await player.shows(60)
     await publisher.close()
     await player.close()
 
@@ -120,8 +119,7 @@ async def test_ten_viewers_cost_one_encode(served: Served, monkeypatch: pytest.M
     before = (await served.http.get(f"/api/sessions/{state['id']}")).json()["stats"]["frames_out"]
     encoded = 0
     for player in players:
-        while not player.pictures.empty():
-            player.pictures.get_nowait()
+        discard(player.pictures)
     await asyncio.gather(*(player.levels(10) for player in players))
     stats = (await served.http.get(f"/api/sessions/{state['id']}")).json()["stats"]
 
@@ -201,10 +199,12 @@ async def test_a_publisher_that_crashed_gets_its_place_back(serve: Serve) -> Non
         assert (early.status_code, early.json()["code"]) == (503, "full")
         await again.close()
         first.camera.paused = True
-        async with asyncio.timeout(10):
-            path = f"/api/sessions/{state['id']}"
-            while (await served.http.get(path)).json()["state"] == "live":  # noqa: ASYNC110
-                await asyncio.sleep(0.1)
+
+        async def silent() -> bool:
+            session = await served.http.get(f"/api/sessions/{state['id']}")
+            return bool(session.json()["state"] != "live")
+
+        await eventually(silent)
         other = await stranger.publish(served.http, "?name=sofa")
         assert (other.status_code, other.json()["code"]) == (503, "full")
         assert served.lines[-1] == "A stream was refused: all 1 places are taken"
@@ -338,7 +338,7 @@ async def test_a_publisher_hears_before_obs_gives_up_and_its_place_is_free(
         took = time.monotonic() - began
         assert (refused.status_code, refused.json()["code"]) == (503, "busy")
         assert int(refused.headers["retry-after"]) >= 1
-        assert longest <= took < longest + 0.9
+        assert longest <= took < longest + 2
         assert served.lines[-1] == "A stream was refused: no answer to the offer in time"
         assert served.sessions == 0
 
@@ -351,19 +351,15 @@ async def test_a_publisher_hears_before_obs_gives_up_and_its_place_is_free(
 async def test_a_browsers_hidden_address_is_not_waited_for(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def nobody_may_ask(*given: object) -> None:
-        raise AssertionError("a multicast socket was opened")
-
-    monkeypatch.setattr("aioice.mdns.create_mdns_protocol", nobody_may_ask)
+    asked = AsyncMock(side_effect=OSError)
+    monkeypatch.setattr("aioice.mdns.create_mdns_protocol", asked)
     publisher = Publisher()
     name = "0a1b2c3d-0000-4000-8000-000000000000.local"
     hidden = f"a=candidate:1 1 udp 2113937151 {name} 50000 typ host\r\n"
     offer = await publisher.offer()
     publisher.offer = AsyncMock(return_value=offer + hidden)  # type: ignore[method-assign]  # tests
-    began = time.monotonic()
-    answer = await publisher.publish(served.http)
-    assert time.monotonic() - began < 0.9  # a name that nobody has takes a second to look up
-    await session_of(served.http, answer)
+    await session_of(served.http, await publisher.publish(served.http))
+    assert not asked.called  # a name that nobody has would take a second
     await publisher.close()
 
 

@@ -1,5 +1,6 @@
 """A flash in the picture and a click in the sound at the same moments; how far apart they are."""
 
+import statistics
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -99,6 +100,15 @@ def beginnings(marks: Sequence[tuple[float, bool]]) -> list[float]:
             found.append(at)
         before = mark
     return found
+
+
+def middle(offsets: Sequence[float]) -> tuple[float, float]:
+    """Give the median of at least two, and how far apart the middle half of them lies.
+
+    The latter is a busy machine's; what is wrong with the sound moves all of them.
+    """
+    low, median, high = statistics.quantiles(offsets, n=4)
+    return median, high - low
 
 
 def offsets_in(path: Path, inverted: bool = False) -> list[tuple[float, float]]:

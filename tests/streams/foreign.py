@@ -4,16 +4,16 @@ Debian: libnginx-mod-rtmp; python3-gi, gir1.2-gst-rtsp-server-1.0, gstreamer1.0-
 -bad; srt-tools.
 """
 
-import contextlib
 import shutil
-import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+from tests.streams.ports import listens
+from tests.streams.waiting import until
 
 _NGINX_MODULE = Path("/usr/lib/nginx/modules/ngx_rtmp_module.so")
 _PYTHON = "/usr/bin/python3"  # the system's, which has GStreamer
@@ -83,18 +83,10 @@ def _running(command: list[str], port: int | None) -> Iterator[None]:
         command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
-        end = time.monotonic() + 20
-        while port is not None and not _listens(port):
+        if port is not None:
+            until(lambda: process.poll() is not None or listens(port))
             assert process.poll() is None, f"{command[0]} ended at once"
-            assert time.monotonic() < end, f"{command[0]} does not listen"
-            time.sleep(0.05)
         yield
     finally:
         process.kill()
         process.wait()
-
-
-def _listens(port: int) -> bool:
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-        return True
-    return False

@@ -37,6 +37,7 @@ from streams.sound import LipSync
 from streams.stats import SessionStats
 from tests.fuzz.mutation import mutate
 from tests.streams.pictures import frame, level_of
+from tests.streams.waiting import PATIENCE, discard
 
 VP8 = RTCRtpCodecParameters(mimeType="video/VP8", clockRate=90000, payloadType=97)
 H264 = RTCRtpCodecParameters(mimeType="video/H264", clockRate=90000, payloadType=99)
@@ -164,7 +165,7 @@ async def decoded(
             pictures.append(out.get_nowait())
     encoded.put(None)
     while not pictures or pictures[-1] is not None:
-        pictures.append(await asyncio.wait_for(out.get(), 5))
+        pictures.append(await asyncio.wait_for(out.get(), PATIENCE))
     await asyncio.to_thread(thread.join)
     return pictures[:-1], wrong
 
@@ -184,10 +185,10 @@ async def test_garbage_is_dropped_reported_and_survived() -> None:
 
 async def test_a_picture_too_large_is_never_decoded() -> None:
     bomb = b"\x10\x02\x00\x9d\x01\x2a" + (16383).to_bytes(2, "little") * 2 + bytes(64)
-    started = time.monotonic()
+    started = time.process_time()
     pictures, _ = await decoded(bomb)
     assert pictures == []
-    assert time.monotonic() - started < 0.5
+    assert time.process_time() - started < 0.5  # of all threads
     assert is_too_large("VP8", bomb)
     assert not is_too_large("VP8", vp8_frames(1)[0])
 
@@ -228,17 +229,16 @@ async def test_after_a_thousand_broken_frames_a_key_frame_is_a_picture_again(
         encoded.put((codec, JitterFrame(one, index * 3000)))
         while not encoded.empty():  # noqa: ASYNC110 - a thread's queue has no event
             await asyncio.sleep(0)
-    while not out.empty():
-        out.get_nowait()
-    began = time.monotonic()
+    discard(out)
+    began = time.process_time()
     encoded.put((codec, JitterFrame(good[0], 3_003_000)))
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(PATIENCE):
         while (shown := await out.get()).pts != 3_003_000:
             pass
-    assert time.monotonic() - began < 2
+    assert time.process_time() - began < 2  # the time of a machine with nothing else to do
     assert abs(level_of(shown) - 50) <= 4
     encoded.put(None)
-    while await asyncio.wait_for(out.get(), 5) is not None:
+    while await asyncio.wait_for(out.get(), PATIENCE) is not None:
         pass
     await asyncio.to_thread(thread.join)
 
@@ -277,9 +277,9 @@ async def test_a_backlog_is_dropped_and_the_end_behind_it_is_reached_at_once() -
         target=decode_frames, args=(asyncio.get_running_loop(), encoded, out, wrong)
     )
     thread.start()
-    await asyncio.to_thread(thread.join, 5)
+    await asyncio.to_thread(thread.join, PATIENCE)
     assert not thread.is_alive()
-    assert await asyncio.wait_for(out.get(), 5) is None
+    assert await asyncio.wait_for(out.get(), PATIENCE) is None
 
 
 def encode(encoder: H264Encoder, numbers: range, key: int | None = None) -> list[list[bytes]]:

@@ -14,6 +14,7 @@ from streams.broadcast import Broadcast
 from streams.frame import Encoded, Frame, Restyled
 from streams.hub import Hub
 from streams.sinks.viewer import ViewerTrack
+from tests.streams.waiting import PATIENCE
 
 
 def restyled(number: int) -> Restyled:
@@ -54,7 +55,7 @@ async def test_a_stalled_viewer_leaves_the_others_their_frames(name: str) -> Non
     pictures = []
     for number in range(30):
         hub.put(restyled(number))
-        pictures.append(await asyncio.wait_for(reader.recv(), 5))
+        pictures.append(await asyncio.wait_for(reader.recv(), PATIENCE))
 
     assert [p.is_key for p in pictures] == [True] + [False] * 29
     for number, picture in enumerate(pictures):
@@ -75,13 +76,13 @@ async def test_a_late_viewer_begins_with_a_key_frame(
     broadcast.join(codec, early)
     for number in range(5):
         hub.put(restyled(number))
-        await asyncio.wait_for(early.recv(), 5)
+        await asyncio.wait_for(early.recv(), PATIENCE)
     broadcast.join(codec, late)
     first = asyncio.create_task(late.recv())
     await asyncio.sleep(0)
     hub.put(restyled(5))
-    assert (await asyncio.wait_for(first, 5)).is_key
-    assert (await asyncio.wait_for(early.recv(), 5)).is_key
+    assert (await asyncio.wait_for(first, PATIENCE)).is_key
+    assert (await asyncio.wait_for(early.recv(), PATIENCE)).is_key
     await broadcast.leave(codec, late)
     await broadcast.leave(codec, early)
 
@@ -103,7 +104,7 @@ async def test_a_viewer_that_lags_skips_to_the_next_key_frame() -> None:
     assert asked == 1
     track.put(encoded(20))
     track.put(encoded(21, key=True))
-    assert (await asyncio.wait_for(waiting, 1)).timestamp == 21
+    assert (await asyncio.wait_for(waiting, PATIENCE)).timestamp == 21
     track.stop()
     with pytest.raises(MediaStreamError):
         await track.recv()

@@ -5,7 +5,7 @@ import queue
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,6 +24,7 @@ from streams.frame import Restyled
 from streams.worker import Worker
 from tests.streams.fakes import FakeEngine
 from tests.streams.pictures import ANN, frame, level_of
+from tests.streams.waiting import PATIENCE, discard, overslept, until
 
 
 class Mortal(FakeEngine):
@@ -63,16 +64,9 @@ def started(restarts: int = 3) -> Iterator[EngineProcess]:
         engine.end()
 
 
-def until(true: Callable[[], bool], seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "it never came true"
-        time.sleep(0.02)
-
-
 def shown_of(worker: Worker, shown: queue.Queue[Restyled], number: int) -> float:
     worker.put(ANN, frame(number, level=60))
-    return level_of(shown.get(timeout=20).picture)
+    return level_of(shown.get(timeout=PATIENCE).picture)
 
 
 def test_results_are_those_of_an_engine_in_this_process() -> None:
@@ -109,19 +103,18 @@ def test_a_lost_engine_lets_frames_through_and_comes_back() -> None:
             for _ in range(20):  # past the first calls, which may take longer
                 assert abs(shown_of(worker, shown, next(numbers)) - 195) <= 3
             worker.restyle(ANN, StyleParams(prompt=prompt))
-            began = time.monotonic()
+            began, lost = time.monotonic(), 0.0
             while shown.empty():
                 worker.put(ANN, frame(next(numbers), level=60))
-                time.sleep(1 / 30)
-            assert time.monotonic() - began < 0.6  # 0.5 s are promised; this machine is shared
+                lost += overslept(1 / 30)
+            assert time.monotonic() - began - lost < 0.7  # 0.5 s are promised; others work here too
             assert worker.engine_state in ("stuck", "restarting")
             assert abs(level_of(shown.get().picture) - 60) <= 3
             worker.restyle(ANN, StyleParams(prompt="kept"))
             until(lambda: worker.engine_state == "restarting")
             assert abs(shown_of(worker, shown, next(numbers)) - 60) <= 3
             until(lambda: worker.engine_state == "running")
-            while not shown.empty():
-                shown.get()
+            discard(shown)
         assert worker.engine_losses == 3
         worker.close()
 
@@ -146,13 +139,16 @@ def test_an_engine_that_cannot_be_built_at_once_is_built_a_moment_later(
             if Unborn.born == 3:
                 raise ModelError("not yet")
 
+        def answers(self) -> bool:
+            return True
+
         def kill(self) -> None:
             self._end.send(None)  # both sides may kill: a second close could hit another's file
 
     monkeypatch.setattr(engine_process, "Child", Unborn)
     engine = EngineProcess(build).start()
     engine._child.kill()  # type: ignore[union-attr]  # it has started
-    until(lambda: Unborn.born == 4 and engine.state == "running", 5)
+    until(lambda: Unborn.born == 4 and engine.state == "running")
     assert engine.losses == 1
     engine.end()
 
@@ -192,7 +188,7 @@ def test_the_child_dies_with_its_parent() -> None:
         assert parent.stdout is not None
         child = int(parent.stdout.readline())
         parent.kill()
-    until(lambda: not _runs(child), 10)
+    until(lambda: not _runs(child))
 
 
 def _runs(pid: int) -> bool:

@@ -1,5 +1,6 @@
 """The child that streams: what it says of servers that are away, silent or gone."""
 
+import itertools
 import socket
 import subprocess
 import threading
@@ -15,21 +16,17 @@ from streams.errors import SinkLost
 from streams.sinks.live_stream import LiveStream
 from streams.sinks.stream_child import SrtStart, Start
 from streams.srt import libsrt
+from tests.streams.ports import free_port
 from tests.streams.test_recording import frames_of, picture
+from tests.streams.waiting import PATIENCE
 
 KEY = "a-secret-key"
 pytestmark = pytest.mark.slow
 
 
-def start(port: int, deadline: float = 5.0, srt: SrtStart | None = None) -> Start:
+def start(port: int, deadline: float = 20.0, srt: SrtStart | None = None) -> Start:
     url = f"rtmp://127.0.0.1:{port}/live/{KEY}"
     return Start(url=url, srt=srt, width=64, height=64, kbps=1000, deadline=deadline)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager
@@ -71,7 +68,7 @@ def test_a_silent_server_is_given_up_and_freezes_nobody() -> None:
         done.set()
         ticking.join()
     assert str(told.value) == "the server did not answer within 2 s"
-    assert max(gaps) < 1
+    assert max(gaps) < 1.5  # and not the two seconds
     assert not children()
 
 
@@ -93,7 +90,7 @@ def ffmpeg(port: int, output: Path, srt: str = "") -> Iterator[subprocess.Popen[
 
 def connected(wanted: Start) -> LiveStream:
     """Connect as soon as a receiver that starts is there."""
-    end = time.monotonic() + 20
+    end = time.monotonic() + PATIENCE
     while True:
         try:
             return LiveStream(wanted)
@@ -111,7 +108,7 @@ def test_ffmpeg_receives_every_picture_and_the_key_is_in_no_argv(tmp_path: Path)
         for number in range(90):
             stream.write(picture(number), number / 30)
         stream.close()
-        receiver.wait(10)
+        receiver.wait(PATIENCE)
     found = frames_of(path)
     assert len(found) == 90
     assert [seconds for seconds, key in found if key] == pytest.approx([0, 2], abs=0.01)
@@ -125,7 +122,7 @@ def test_a_server_that_goes_away_is_told_at_a_next_picture(tmp_path: Path) -> No
         stream.write(picture(0), 0)
 
     def go_on() -> None:
-        for number in range(1, 300):
+        for number in itertools.count(1):
             stream.write(picture(number), number / 30)
             time.sleep(0.01)
 
@@ -155,5 +152,5 @@ def test_ffmpeg_receives_srt_with_the_right_passphrase_only(tmp_path: Path) -> N
             stream.write(picture(number), number / 30)
             time.sleep(0.02)  # live: SRT drops what comes faster than it is read
         stream.close()
-        receiver.wait(10)
+        receiver.wait(PATIENCE)
     assert len(frames_of(path)) == 90

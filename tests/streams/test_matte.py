@@ -1,7 +1,8 @@
 """Colour and matte side by side: found, taken apart, put together, never mistaken."""
 
+import itertools
 import queue
-import time
+import threading
 from fractions import Fraction
 
 import av
@@ -19,6 +20,7 @@ from streams.worker import Worker
 from tests.streams.fakes import FakeEngine
 from tests.streams.pictures import ANN, frame
 from tests.streams.test_worker import working
+from tests.streams.waiting import PATIENCE, until
 
 _RED = (200, 40, 40)
 
@@ -86,7 +88,7 @@ def test_only_the_colour_is_restyled_and_the_matte_is_that_of_the_same_frame() -
         worker.pair(ANN, True)
         for number, edge in enumerate((0.25, 0.5, 0.75)):
             worker.put(ANN, numbered(number, pair(edge=edge)))
-            found = shown.get(timeout=5)
+            found = shown.get(timeout=PATIENCE)
             assert (found.picture.width, found.picture.height, found.paired) == (128, 64, True)
             assert is_marked(found.picture)
             image, matte = split(found.picture, 64, 64)
@@ -100,11 +102,11 @@ def test_a_camera_that_sends_no_matte_yet_is_restyled_whole() -> None:
         worker.open(ANN, StyleParams(), shown.put)
         assert worker.pair(ANN, True) == 0
         worker.put(ANN, frame(0, level=60))
-        plain = shown.get(timeout=5)
+        plain = shown.get(timeout=PATIENCE)
         assert (plain.picture.width, plain.paired) == (64, False)
         assert worker.pair(ANN, False) == 1  # exactly from the next frame on
         worker.put(ANN, numbered(1, pair()))
-        whole = shown.get(timeout=5)
+        whole = shown.get(timeout=PATIENCE)
         assert (whole.picture.width, whole.paired) == (64, False)  # nobody asked for a matte
 
 
@@ -112,23 +114,29 @@ def untouched(worker: Worker, style: StyleParams) -> Restyled:
     shown: queue.Queue[Restyled] = queue.Queue()
     worker.open(ANN, style, shown.put)
     worker.pair(ANN, True)
-    for number in range(100):
-        worker.put(ANN, numbered(number, pair()))
-        if not shown.empty():
-            return shown.get()
-        time.sleep(0.02)
-    raise TimeoutError
+    numbers = itertools.count()
+
+    def one_more() -> bool:
+        worker.put(ANN, numbered(next(numbers), pair()))
+        return not shown.empty()
+
+    until(one_more)
+    return shown.get()
 
 
 def test_bypass_and_a_hanging_engine_keep_the_camera_cut_out() -> None:
+    let = threading.Event()
+
     class Hanging(FakeEngine):
         def tick(self) -> list[EngineResult]:
-            time.sleep(1)
+            let.wait(PATIENCE)
             return super().tick()
 
     for engine, style in ((FakeEngine(), StyleParams(bypass=True)), (Hanging(), StyleParams())):
+        let.clear()
         with working(engine) as worker:
             found = untouched(worker, style)
+            let.set()
             assert found.paired
             assert found.stages_ms == {}
             image, matte = split(found.picture, 64, 64)

@@ -1,6 +1,5 @@
 """Media processes that say what they should not."""
 
-import asyncio
 import socket
 import struct
 from fractions import Fraction
@@ -17,6 +16,7 @@ from streams.media_link import pack
 from streams.media_process import MediaProcesses
 from streams.peer import Callbacks
 from streams.stats import SessionStats
+from tests.streams.waiting import eventually
 
 NONSENSE = {
     "deep": b"[" * 100_000,
@@ -53,9 +53,7 @@ async def test_one_that_talks_nonsense_is_replaced(
     monkeypatch.setattr("streams.media_child.run", babble)
     media = MediaProcesses(1, MediaSettings(TransportSettings(), set_up=Say(NONSENSE[kind])))
     media.start()
-    async with asyncio.timeout(30):
-        while media.losses < 1:  # noqa: ASYNC110
-            await asyncio.sleep(0.05)
+    await eventually(lambda: media.losses >= 1)
     await media.close()
 
 

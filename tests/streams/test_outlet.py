@@ -4,6 +4,7 @@ import threading
 import pytest
 
 from streams.outlet import Outlet, OutletClosed
+from tests.streams.waiting import PATIENCE
 
 
 async def test_the_newest_item_wins() -> None:
@@ -34,6 +35,6 @@ async def test_nothing_put_by_another_thread_is_slept_through() -> None:
     thread = threading.Thread(target=put_all)
     thread.start()
     for item in range(500):
-        assert await asyncio.wait_for(outlet.get(), 5) == item
+        assert await asyncio.wait_for(outlet.get(), PATIENCE) == item
         taken.release()
     await asyncio.to_thread(thread.join)

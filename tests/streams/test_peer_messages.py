@@ -16,6 +16,7 @@ from streams.aiortc_patches.association import LONGEST_MESSAGE
 from tests.server.client import Browser
 from tests.server.conftest import Serve, serve
 from tests.server.test_media_processes import come, gap, media
+from tests.streams.waiting import eventually
 
 __all__ = ["serve"]  # the fixture
 FIRST, LAST, UNORDERED = 2, 1, 4
@@ -102,17 +103,17 @@ async def test_the_longest_style_arrives(association: RTCSctpTransport) -> None:
 async def test_a_message_without_an_end_is_held_up_to_a_limit(
     ordered: int, association: RTCSctpTransport
 ) -> None:
-    began = time.monotonic()
+    began = time.process_time()
     endless = (piece(n, ordered | (FIRST if n == 1 else 0), bytes(1000)) for n in range(1, 5000))
     assert await sent_until_closed(association, endless) <= 263
-    assert time.monotonic() - began < 1
+    assert time.process_time() - began < 1
 
 
 async def test_small_pieces_count_as_well(association: RTCSctpTransport) -> None:
-    began = time.monotonic()
+    began = time.process_time()
     endless = (piece(n, FIRST if n == 1 else 0, b"x") for n in range(1, 99_999))
     assert await sent_until_closed(association, endless) <= 1025
-    assert time.monotonic() - began < 2
+    assert time.process_time() - began < 2
 
 
 async def test_packets_behind_a_gap_are_few(association: RTCSctpTransport) -> None:
@@ -142,9 +143,9 @@ async def test_gaps_over_what_was_never_sent_take_no_time(association: RTCSctpTr
     sack = SackChunk()
     sack.cumulative_tsn = association._last_sacked_tsn
     sack.gaps = [(1, 65535)] * 340
-    began = time.monotonic()
+    began = time.process_time()
     await sent_until_closed(association, iter([bytes(sack)]))
-    assert time.monotonic() - began < 0.1
+    assert time.process_time() - began < 0.1
 
 
 @pytest.mark.parametrize(
@@ -197,11 +198,11 @@ async def test_a_message_too_long_ends_its_own_session_and_leaves_the_others_alo
         offender, lost = await come(served)
         await neighbour.level()
         await offender.level()
+        calm = await gap(neighbour, 1)
         say_much(offender, size, ends)
-        assert await gap(neighbour, 3) < 0.5
-        async with asyncio.timeout(5):
-            while served.sessions > 1:  # noqa: ASYNC110 - a deadline
-                await asyncio.sleep(0.05)
+        watching = asyncio.create_task(gap(neighbour, 2))
+        await eventually(lambda: served.sessions == 1)
+        assert await watching < 0.5 + 3 * calm
         assert (await served.http.get(f"/api/sessions/{lost['id']}")).status_code == 404
         assert (await served.http.get(f"/api/sessions/{kept['id']}")).status_code == 200
         neighbour.say(type="ping", seq=1)

@@ -8,6 +8,7 @@ from aiortc.rtp import RtpPacket
 
 from streams.jitter import MarkerJitterBuffer
 from streams.sound import LipSync, Sound, SoundTrack
+from tests.streams.waiting import eventually
 
 
 def sound(number: int, arrived: float | None = None) -> Sound:
@@ -21,7 +22,7 @@ async def test_sound_is_as_late_as_the_picture_and_follows_it_slowly() -> None:
     sync.add(lambda packet: heard.append((packet.data[0], time.monotonic())))
     began = time.monotonic()
     sync.put(sound(1, began))
-    await asyncio.sleep(0.15)
+    await eventually(lambda: bool(heard))
     assert [number for number, _ in heard] == [1]
     assert heard[0][1] - began >= 0.075
 
@@ -31,7 +32,7 @@ async def test_sound_is_as_late_as_the_picture_and_follows_it_slowly() -> None:
     for number in range(3, 40):
         sync.put(sound(number))
     assert sync.delay == pytest.approx(0.2)
-    await asyncio.sleep(0.3)
+    await eventually(lambda: len(heard) >= 39)
     assert [number for number, _ in heard] == list(range(1, 40))
 
 
@@ -46,7 +47,7 @@ async def test_muted_sound_and_sound_for_nobody_go_nowhere() -> None:
     assert heard == []
     sync.muted = False
     sync.put(sound(3))
-    await asyncio.sleep(0.02)
+    await eventually(lambda: bool(heard))
     assert [packet.data for packet in heard] == [b"\x03"]
 
 

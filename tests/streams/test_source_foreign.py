@@ -1,6 +1,5 @@
 """Sources pull from servers of others, and come back to them. What is not installed is skipped."""
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,8 +11,9 @@ from tests.bench.outputs import number_of
 from tests.bench.sources import SIZE, Sender, circle, opened
 from tests.streams.clicks import film
 from tests.streams.foreign import rtmp_server, rtsp_server
-from tests.streams.test_live_stream import free_port
+from tests.streams.ports import free_port
 from tests.streams.test_source_sound import Heard
+from tests.streams.waiting import until
 
 pytestmark = pytest.mark.slow
 
@@ -27,11 +27,8 @@ def heard() -> Iterator[Heard]:
 
 def more(heard: Heard, pictures: int, packets: int) -> None:
     """Wait for so many more of each."""
-    wanted = (len(heard.frames) + pictures, len(heard.sounds) + packets)
-    end = time.monotonic() + 25
-    while len(heard.frames) < wanted[0] or len(heard.sounds) < wanted[1]:
-        assert time.monotonic() < end, f"{len(heard.frames)}, {len(heard.sounds)} of {wanted}"
-        time.sleep(0.05)
+    frames, sounds = len(heard.frames) + pictures, len(heard.sounds) + packets
+    until(lambda: len(heard.frames) >= frames and len(heard.sounds) >= sounds)
 
 
 @pytest.mark.parametrize("kind", ["rtmp", "srt"])
@@ -60,10 +57,7 @@ def test_an_rtsp_server_that_is_killed_and_started_again_comes_back(
         clicks = heard.clicks()
         assert clicks
     source = heard.switch.source
-    end = time.monotonic() + 10
-    while source.state != "retrying":
-        assert time.monotonic() < end
-        time.sleep(0.05)
+    until(lambda: source.state == "retrying")
     with rtsp_server(tmp_path / "marks.mp4", port):
         more(heard, 10, 10)
         assert source.losses >= 1

@@ -13,6 +13,7 @@ from streams.sinks.recorder import Recorder
 from streams.sources.place import Place
 from streams.sources.switch import SourceSwitch
 from tests.streams.pictures import frame, level_of
+from tests.streams.waiting import PATIENCE
 
 
 class Seen:
@@ -37,11 +38,11 @@ class Seen:
     def more(self, count: int) -> None:
         with self._changed:
             wanted = len(self.frames) + count
-            assert self._changed.wait_for(lambda: len(self.frames) >= wanted, 10)
+            assert self._changed.wait_for(lambda: len(self.frames) >= wanted, PATIENCE)
 
     def end(self) -> None:
         with self._changed:
-            assert self._changed.wait_for(lambda: self.ended, 10)
+            assert self._changed.wait_for(lambda: self.ended, PATIENCE)
 
 
 @pytest.fixture

@@ -73,6 +73,9 @@ class Training:
         self._mean: dict[str, float] = {}
         if checkpoint.exists():
             state = torch.load(checkpoint, map_location=self.device, weights_only=True)
+            if "optimiser" not in state:  # unpacked: weights alone
+                self.start_from(checkpoint)
+                return
             self.models.load_state_dict(state["models"])
             self.average.load_state_dict(state["average"])
             self.optimiser.load_state_dict(state["optimiser"])

@@ -91,7 +91,7 @@ async def test_of_a_camera_in_several_sizes_the_first_comes_back_restyled(
     sent = await page.evaluate(_SENT)
     assert sent[first][0] > 20
     assert sent[first][1] == width
-    assert [sent[other][0] for other in others] == [0] * len(others)
+    assert all(sent.get(other, [0])[0] == 0 for other in others)  # not all are listed
     camera = await read_picture(page, "camera", 16)
     result = await read_picture(page, "result", 16)
     assert np.corrcoef(camera.ravel(), result.ravel())[0, 1] < -0.8  # this engine inverts

@@ -2,7 +2,8 @@
 
     python -m pipeline.embedded.evaluate [--json] [--sheet styles.png] [--quick] [--smoke]
 
-psnr_…          what the autoencoder keeps of webcam frames and of styled pictures, in dB
+psnr_…          what the autoencoder keeps of photos, of styled pictures and of frames of the clips
+                below, in dB
 identity_psnr   how near an empty prompt comes to the picture itself
 agreement_psnr  how near a result comes to its teacher's
 separability    share of results whose nearest teacher, by VGG Gram matrices, is their own, of all
@@ -200,7 +201,7 @@ def still_figures(
         STYLES[i].name: [STYLES[row[i]].name for row in found if row[i] != i] for i in every
     }
     figures = {
-        "psnr_webcam": _mean(psnr(restyle.there_and_back(x), x) for x in small),
+        "psnr_photos": _mean(psnr(restyle.there_and_back(x), x) for x in small),
         "psnr_styles": _mean(psnr(restyle.there_and_back(t), t) for ts in taught for t in ts),
         "identity_psnr": _mean(psnr(restyle(x, ""), x) for x in small),
         "agreement_psnr": _mean(
@@ -249,8 +250,10 @@ def temporal_figures(restyle: Restyler, judge: Judge, clips: list[list[Image]]) 
     styled: dict[str, list[Image]] = {}  # the last pictures of clips, all styles
     steadied: list[float] = []  # by style and clip, with the deflicker over without it
     flickers: dict[str, list[float]] = {}
+    kept: list[float] = []  # of frames, by the autoencoder alone, in dB
     for large in tqdm(clips, desc="clips", disable=None):
         small = [halved(x) for x in large]
+        kept += [psnr(restyle.there_and_back(x), x) for x in small]
         back = [metrics.motion_between(b, a) for a, b in pairwise(small)]
         ahead = [metrics.motion_between(a, b) for a, b in pairwise(small)]
         taught = [render(x) for x in large]
@@ -278,6 +281,7 @@ def temporal_figures(restyle: Restyler, judge: Judge, clips: list[list[Image]]) 
     energy = {name: float(np.nanmean(e)) for name, e in flickers.items()}
     squared = {name: float(np.nanmean(e)) for name, e in errors.items()}
     return {
+        "psnr_webcam": _mean(kept),
         "warp_error": levels,
         "warp_error_to_teachers": round(squared["model"] / squared["teachers"], 3),
         "warp_error_to_other_noise": round(squared["model"] / squared["other_noise"], 3),

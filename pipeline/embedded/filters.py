@@ -34,6 +34,7 @@ from pipeline.embedded.shading import (
     levels_of,
     light_of,
     outlined,
+    painted,
     ramp,
     relief,
     steepness,
@@ -95,15 +96,14 @@ def moonlight(image: Image) -> Image:
 
 
 def pixel(image: Image) -> Image:
-    """Build the picture of small blocks in strong colours, apart as those of a small screen."""
+    """Build the picture of small blocks in few strong colours, dithered as on an old console."""
     height, width = image.shape[:2]
     small = cv2.resize(image, (width // 8, height // 8), interpolation=cv2.INTER_AREA)
-    crisp = cv2.addWeighted(small, 1.6, cv2.GaussianBlur(small, (0, 0), 1.2), -0.6, 0)
-    strong = stronger(crisp, 1.7, 1.2, 20).astype(np.float32)
-    few = np.clip(np.round(strong / 36) * 36, 0, 255).astype(np.uint8)
-    blocks = light_of(cv2.resize(few, (width, height), interpolation=cv2.INTER_NEAREST))
-    y, x = np.mgrid[:height, :width] % 8
-    return as_bytes((blocks + 0.05) * np.where((x < 6) & (y < 6), 1, 0.62)[..., None])
+    crisp = cv2.addWeighted(small, 1.8, cv2.GaussianBlur(small, (0, 0), 1.2), -0.8, 0)
+    y, x = np.mgrid[: height // 8, : width // 8] % 2
+    threshold = (np.float32([[0, 2], [3, 1]]) / 4 - 0.375)[y, x][..., None]
+    few = np.round(4 * light_of(stronger(crisp, 1.6, 1.1, 14)) + 0.7 * threshold) / 4
+    return as_bytes(cv2.resize(few, (width, height), interpolation=cv2.INTER_NEAREST))
 
 
 def blueprint(image: Image) -> Image:
@@ -136,14 +136,14 @@ def gold(image: Image) -> Image:
 
 
 def clay(image: Image) -> Image:
-    """Model in clay: flat colours on a soft relief."""
-    flat = flattened(image, 3, 11, 45)
-    _, lit, shine = relief(flat, 3, 8)
-    hsv = cv2.cvtColor(flat, cv2.COLOR_RGB2HSV).astype(np.float32)
-    hsv[..., 1] = np.clip(hsv[..., 1] * 1.5 + 30, 0, 210)
-    hsv[..., 2] = np.clip(hsv[..., 2] * 0.72 + 70, 0, 240)
+    """Model in clay: soft round forms in matt colours."""
+    flat = painted(flattened(image, 3, 11, 45), 8)
+    _, lit, shine = relief(flat, 4, 13)
+    hsv = cv2.cvtColor(cv2.GaussianBlur(flat, (0, 0), 2), cv2.COLOR_RGB2HSV).astype(np.float32)
+    hsv[..., 1] = np.clip(hsv[..., 1] * 1.3 + 25, 0, 190)
+    hsv[..., 2] = np.clip(hsv[..., 2] * 0.62 + 96, 0, 250)
     colour = light_of(cv2.cvtColor(hsv.astype(np.uint8), cv2.COLOR_HSV2RGB))
-    return as_bytes(colour * (0.40 + 0.88 * lit[..., None]) + (shine**12)[..., None] * 0.14)
+    return as_bytes(colour * (0.50 + 0.78 * lit[..., None]) + (shine**16)[..., None] * 0.20)
 
 
 def thermal(image: Image) -> Image:
@@ -187,21 +187,29 @@ def halftone(image: Image) -> Image:
 
 def phosphor(image: Image) -> Image:
     """Show it on an old green screen: scan lines and glow."""
-    tone = tone_of(image, 1.2)
-    beam = np.clip(0.8 * tone**1.3 + 0.5 * np.clip(steepness(tone, 1) * 2.5, 0, 1), 0, 1)
+    tone = tone_of(image, 1.3)
+    edges = np.clip(steepness(tone, 1) * 2.5 - 0.1, 0, 1)
+    beam = np.clip(0.12 + 0.72 * tone**1.3 + 0.35 * edges, 0, 1)
     rows = np.arange(len(tone), dtype=np.float32)[:, None]
-    lines = 0.66 + 0.34 * np.cos(rows * (2 * np.pi / 16))
+    lines = 0.70 + 0.30 * np.cos(rows * (2 * np.pi / 8))
     glow = cv2.GaussianBlur(beam, (0, 0), 5)
-    return as_bytes(ramp(np.clip(beam * lines + 0.3 * glow, 0, 1), (0, 8, 3), (0, 70, 22),
+    return as_bytes(ramp(np.clip(beam * lines + 0.3 * glow, 0, 1), (0, 10, 4), (0, 74, 24),
                         (20, 190, 60), (130, 255, 140), (235, 255, 225)))  # fmt: skip
 
 
 def stained(image: Image) -> Image:
-    """Set it in stained glass: glowing colours between black lead."""
-    flat = flattened(image, 4, 13, 60)
-    glass = 0.16 + light_of(stronger(flat, 2.4, 1.05, 50))
-    outline = 1 - inked(flat, 2, 9)
-    return as_bytes(glass * (_lead(*flat.shape[:2]) * outline)[..., None] + 0.03)
+    """Set it in stained glass: jewels lit from behind, black lead along edges and round panes."""
+    flat = painted(flattened(image, 3, 13, 60), 8)
+    loud = light_of(stronger(flat, 2.4, 1, 60))
+    hue = loud / np.maximum(loud.max(-1, keepdims=True), 0.05)
+    # panes end where brightness passes a sixth, a half and five sixths, but not across skin
+    wide = 3 * cv2.GaussianBlur(tone_of(flat, 1.3), (0, 0), 14)
+    slope = np.hypot(cv2.Sobel(wide, cv2.CV_32F, 1, 0), cv2.Sobel(wide, cv2.CV_32F, 0, 1)) / 8
+    pixels_away = np.abs(wide % 1 - 0.5) / np.maximum(slope, 0.012)
+    between = np.clip(1.8 - pixels_away / 2, 0, 1) * (1 - warmth(flat, 0.06, 4))
+    lead = np.clip(np.maximum(inked(flat, 2, 7), between), 0, 1)
+    lit = (0.42 + 0.68 * tone_of(image, 1.3)) * (1.1 - 0.35 * cv2.GaussianBlur(lead, (0, 0), 7))
+    return as_bytes(outlined(hue * lit[..., None], lead, (10, 8, 12)))
 
 
 def engraving(image: Image) -> Image:
@@ -287,12 +295,12 @@ FILTERS: dict[str, Callable[[Image], Image]] = {
 
 HARDEST = frozenset(  # to learn, so drawn twice as often
     ("pencil", "comic", "oil", "starry", "popart", "woodblock", "expressionist", "fauvist",
-     "watercolour", "pixel", "stained")
+     "watercolour", "pixel", "stained", "impressionist", "mosaic")
 )  # fmt: skip
 
 ON_A_GRID = frozenset(
-    ("pencil", "oil", "pixel", "blueprint", "halftone", "phosphor", "stained", "engraving",
-     "woodblock", "mosaic", "popart", "impressionist")
+    ("pencil", "oil", "pixel", "blueprint", "halftone", "phosphor", "engraving",
+     "woodblock", "mosaic", "popart", "impressionist", "expressionist", "fauvist")
 )  # fmt: skip
 
 
@@ -301,12 +309,3 @@ def _strokes(height: int, width: int) -> tuple[Plane, Plane]:
     y, x = np.mgrid[:height, :width].astype(np.float32)
     one, other = (np.abs(line / 16 % 1 - 0.5) * 2 for line in (x + y, x - y))
     return one, other
-
-
-def _lead(height: int, width: int) -> Plane:
-    """0 on the lead between diamond panes that repeat every 64 pixels, 1 on the glass."""
-    y, x = np.mgrid[:height, :width].astype(np.float32)
-    falling, rising = (np.abs((line + 32) % 64 - 32) for line in (x - y, x + y))
-    away = np.minimum(falling, rising) / np.float32(2**0.5)
-    glass: Plane = np.clip(away / 2 - 0.8, 0, 1)
-    return glass

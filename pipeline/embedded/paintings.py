@@ -9,9 +9,13 @@ import numpy as np
 from pipeline.embedded.shading import (
     Image,
     as_bytes,
+    calm,
     contours,
+    dabs,
+    detailed,
     flattened,
     grey_of,
+    halos,
     inked,
     light_of,
     outlined,
@@ -26,67 +30,71 @@ from pipeline.embedded.shading import (
 
 
 def oil(image: Image) -> Image:
-    """Paint in oils: patches of warm and rich colour, thick enough to throw shadows."""
-    patches = painted(image, 8, 6)
-    rich = light_of(stronger(patches, 1.5)) ** 1.15
-    rich = rich + 0.45 * (rich - 0.5) * (1 - np.abs(2 * rich - 1))
-    _, lit, _ = relief(patches, 1.5, 5)
-    y, x = np.mgrid[: len(image), : image.shape[1]].astype(np.float32) * (2 * np.pi / 16)
-    canvas = 1 + 0.05 * (np.cos(x) * (np.cos(y) > 0) + np.cos(y) * (np.cos(x) > 0))
-    varnish = np.float32([1.08, 0.92, 0.66])
-    return as_bytes(rich * varnish * ((0.62 + 0.62 * lit) * canvas)[..., None])
+    """Paint in oils: slanting strokes of rich colour, thick enough to throw shadows."""
+    patches = painted(image, 8, 4)
+    laid, inside = dabs(patches, 1, 4)
+    light = light_of(stronger(as_bytes(detailed(laid, patches, 4, 0.75)), 1.4, 1.05))
+    rich = light + 0.35 * (light - 0.5) * (1 - np.abs(2 * light - 1))
+    _, lit, _ = relief(patches, 1.5, 4)
+    thick = (0.72 + 0.36 * lit) * (0.84 + 0.22 * np.sqrt(inside))
+    varnish = np.float32([1.06, 0.94, 0.70])
+    return as_bytes((0.04 + rich * varnish) * thick[..., None])
 
 
 def starry(image: Image) -> Image:
-    """Paint a starry night: blues up to pale yellow, lights that glow, dark contours."""
+    """Paint a starry night: blues up to pale yellow in bands round every form."""
     patches = painted(image, 8, 6)
     tone = cv2.GaussianBlur(tone_of(patches, 1.3), (0, 0), 1.5)
-    night = ramp(tone, (8, 12, 48), (16, 38, 120), (38, 92, 178), (96, 160, 196), (236, 206, 96),
-                 (255, 244, 190))  # fmt: skip
+    strokes = halos(tone) * calm(image, 7, 0.25)
+    level = np.clip(0.9 * tone + 0.1 * strokes, 0, 1)
+    night = ramp(level, (8, 12, 58), (18, 42, 130), (38, 92, 178), (92, 156, 200), (226, 204, 110),
+                 (255, 240, 170))  # fmt: skip
     gold = (1.3 * warmth(patches, 0.05, 3) * np.clip(tone - 0.35, 0, 1))[..., None]
     night = night * (1 - gold) + gold * np.float32([0.98, 0.80, 0.34])
-    glow = cv2.GaussianBlur(np.clip(tone - 0.72, 0, 1), (0, 0), 12)[..., None]
     lines = inked(flattened(image, 1, 9, 40), 2, 5)
-    return as_bytes(outlined(night + glow * np.float32([1.6, 1.3, 0.3]), lines, (8, 13, 51)))
+    return as_bytes(outlined(night * (1 + 0.15 * strokes[..., None]), lines, (8, 13, 51)))
 
 
 def impressionist(image: Image) -> Image:
-    """Paint a morning: lavender shadows, golden light, dabs of a warmer tint between cooler."""
-    patches = painted(image, 8)
-    light = light_of(patches)
+    """Paint a morning: lavender shadows, golden light, dabs of warmer and cooler tints."""
+    patches = painted(image, 6)
+    laid, inside = dabs(patches, 2, 2, 0.2)
+    light = detailed(laid, patches, 3, 0.7)
     grey = light.mean(-1, keepdims=True)
-    vivid = 0.14 + 0.92 * np.clip(grey + (light - grey) * 1.9, 0, 1)
-    dawn = ramp(tone_of(patches, 1.2), (52, 48, 122), (96, 104, 186), (176, 160, 210),
-                (250, 200, 160), (255, 240, 196))  # fmt: skip
-    y, x = np.mgrid[: len(image), : image.shape[1]].astype(np.float32) * (2 * np.pi / 16)
-    dabs = np.clip(2.2 * np.cos(x + y) * np.cos(x - y), -1, 1)[..., None]
-    return as_bytes(
-        0.5 * (dawn + vivid) * (1 + 0.12 * dabs) + dabs * np.float32([0.05, 0.015, -0.05])
-    )
+    vivid = 0.16 + 0.9 * np.clip(grey + (light - grey) * 2.2, 0, 1)
+    dawn = ramp(tone_of(as_bytes(light), 1.2), (62, 48, 142), (104, 106, 206), (190, 160, 220),
+                (255, 204, 150), (255, 243, 190))  # fmt: skip
+    return as_bytes(0.5 * (dawn + vivid) * (0.84 + 0.22 * inside[..., None]))
 
 
 def expressionist(image: Image) -> Image:
-    """Paint boldly: cold shadows, burning skin, heavy contours."""
+    """Paint boldly: burning skin, cold shadows, slanting strokes, heavy contours."""
     patches = painted(image, 8, 6)
     tone = cv2.GaussianBlur(tone_of(patches, 1.35), (0, 0), 1.5)
-    cold = ramp(tone, (18, 10, 60), (30, 50, 170), (20, 130, 150), (240, 150, 30), (255, 214, 60),
-                (255, 240, 170))  # fmt: skip
-    hot = ramp(tone, (60, 0, 40), (170, 20, 30), (230, 70, 30), (250, 150, 60), (255, 214, 120))
-    share = 0.8 * warmth(patches, 0.06, 3.4)[..., None]
-    lines = inked(flattened(image, 2, 9, 40), 2.2, 6.5)
-    return as_bytes(outlined(cold * (1 - share) + share * hot, lines, (13, 5, 26)))
+    y, x = np.mgrid[: len(image), : image.shape[1]].astype(np.float32)
+    strokes = np.cos(2 * np.pi * (x + y) / 16)
+    level = np.clip(tone + 0.11 * strokes * calm(image, 6, 0.2), 0, 1)
+    hot = ramp(level, (40, 0, 40), (120, 10, 60), (214, 30, 30), (244, 120, 20), (255, 196, 40),
+               (255, 236, 130))  # fmt: skip
+    cold = ramp(level, (14, 10, 70), (10, 50, 150), (0, 120, 130), (80, 180, 90), (240, 210, 50),
+                (255, 240, 140))  # fmt: skip
+    share = warmth(patches, -0.02, 5)[..., None]
+    lines = inked(flattened(image, 2, 9, 40), 2.4, 7)
+    return as_bytes(outlined(cold * (1 - share) + share * hot, lines, (10, 4, 18)))
 
 
 def fauvist(image: Image) -> Image:
-    """Paint wildly: green and blue shadows, orange light, blue contours."""
+    """Paint wildly: dabs, green shadows, pink light, blue contours."""
     patches = painted(image, 8, 6)
-    tone = cv2.GaussianBlur(tone_of(patches, 1.3), (0, 0), 1.5)
-    wild = ramp(tone, (8, 30, 90), (0, 110, 110), (60, 170, 70), (250, 120, 60), (255, 190, 70),
-                (255, 240, 150))  # fmt: skip
-    vivid = light_of(stronger(patches, 2.6, 1.1, 40)) + 0.08
-    return as_bytes(
-        outlined(0.6 * wild + 0.45 * vivid, inked(flattened(image, 2, 9, 40), 2, 5), (15, 15, 130))
-    )
+    laid, inside = dabs(patches, 1, 1.6)
+    light = as_bytes(detailed(laid, patches, 4, 1))
+    tone = cv2.GaussianBlur(tone_of(light, 1.3), (0, 0), 1)
+    wild = ramp(tone, (10, 60, 60), (0, 120, 90), (70, 180, 80), (250, 110, 130), (255, 170, 150),
+                (255, 236, 190))  # fmt: skip
+    vivid = light_of(stronger(light, 2.6, 1.1, 40)) + 0.08
+    thick = (0.80 + 0.26 * np.sqrt(inside))[..., None]
+    lines = 0.8 * inked(flattened(image, 2, 9, 40), 2, 4)
+    return as_bytes(outlined((0.75 * wild + 0.32 * vivid) * thick, lines, (20, 30, 120)))
 
 
 def inferno(image: Image) -> Image:
@@ -129,12 +137,11 @@ def watercolour(image: Image) -> Image:
 
 
 def inkwash(image: Image) -> Image:
-    """Paint with ink and water on rice paper: a few greys, dark brush lines."""
+    """Paint with ink and water on rice paper: pale washes that pool, broad brush lines."""
     flat = cv2.medianBlur(flattened(image, 1, 11, 60), 9)
-    grey = tone_of(flat, 1.2)
-    wash = cv2.GaussianBlur(
-        np.clip(0.60 * np.round(grey * 5) / 5 + 0.6 * grey + 0.10, 0, 1), (0, 0), 2
-    )
-    drawn = wash * (1 - 0.92 * cv2.GaussianBlur(contours(flat, 2.2), (0, 0), 0.8))
-    paper, ink = np.float32([0.98, 0.96, 0.91]), np.float32([0.02, 0.03, 0.06])
+    tone = cv2.GaussianBlur(tone_of(painted(flat, 8), 1.15), (0, 0), 3)
+    pools = np.clip(2 * steepness(tone, 3) - 0.05, 0, 0.35)
+    brush = cv2.GaussianBlur(contours(flat, 3), (0, 0), 1.2)
+    drawn = np.clip(0.24 + 1.25 * tone, 0, 1) * (1 - pools) * (1 - np.clip(1.25 * brush, 0, 0.95))
+    paper, ink = np.float32([0.97, 0.92, 0.80]), np.float32([0.05, 0.08, 0.15])
     return as_bytes(ink + (paper - ink) * drawn[..., None])

@@ -3,6 +3,8 @@
 All work on pictures of 512 × 512 and are local: none knows of the whole picture's brightness.
 """
 
+from functools import cache
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +12,8 @@ from numpy.typing import NDArray
 Image = NDArray[np.uint8]  # [h, w, 3] RGB
 Plane = NDArray[np.float32]  # [h, w], 0 .. 1
 Colours = NDArray[np.float32]  # [h, w, 3], 0 .. 1
+
+_TILE = 16  # pixels after which laid patterns repeat: one latent, once halved
 
 
 def as_bytes(image: NDArray[np.float32]) -> Image:
@@ -150,3 +154,59 @@ def stronger(image: Image, saturation: float, brightness: float = 1, more: float
     hsv[..., 2] = np.clip(hsv[..., 2] * brightness, 0, 255)
     strong: Image = cv2.cvtColor(hsv.astype(np.uint8), cv2.COLOR_HSV2RGB)
     return strong
+
+
+def dabs(image: Image, rows: int, long: float, tint: float = 0) -> tuple[Colours, Plane]:
+    """Lay the picture down in slanting dabs, each of one colour and with a tint of its own.
+
+    `rows` × `rows` dabs, `long` times as long as wide, lie in each 16 × 16 pixels, in all of them
+    the same. Also gives how far inside its dab each pixel is: 0 at the border to 1.
+    """
+    height, width = image.shape[:2]
+    times = (-(-height // _TILE), -(-width // _TILE))
+    down, right, tints, inside = (
+        np.tile(plane, times)[:height, :width] for plane in _dab_tile(rows, long)
+    )
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    laid = cv2.remap(cv2.GaussianBlur(image, (0, 0), 2), x + right, y + down, cv2.INTER_LINEAR,
+                     borderMode=cv2.BORDER_REFLECT)  # fmt: skip
+    warmer = tint * tints[..., None] * np.float32([1, 0.3, -1])
+    return light_of(laid) * (1 + warmer), inside
+
+
+@cache
+def _dab_tile(rows: int, long: float) -> tuple[Plane, Plane, Plane, Plane]:
+    """Give for each pixel of a tile: how far down and right its dab's middle is, tint, inside."""
+    places = np.argwhere(np.ones((rows, rows)))
+    off = np.random.default_rng(0).uniform(0.2, 0.8, places.shape)
+    tints = np.where(places.sum(1) % 2, 1, -1) * (rows > 1)
+    tiles = np.argwhere(np.ones((5, 5)))[:, None] - 2
+    middles = np.float32((tiles + (places + off) / rows) * _TILE).reshape(-1, 2)
+    y, x = np.mgrid[:_TILE, :_TILE].astype(np.float32)
+    down, right = (middles[:, axis, None, None] - at for axis, at in enumerate((y, x)))
+    away = np.hypot((right - down) / long, right + down)
+    nearest = away.argmin(0)
+    inside = np.clip(np.diff(np.sort(away, 0)[:2], axis=0)[0] / 6, 0, 1)
+    down, right = (np.take_along_axis(p, nearest[None], 0)[0] for p in (down, right))
+    return down, right, np.float32(np.tile(tints, len(tiles)))[nearest], inside
+
+
+def halos(tone: Plane) -> Plane:
+    """Give bands, -1 to 1, that run round lights, shadows and edges as van Gogh's strokes do."""
+    wide = cv2.GaussianBlur(tone, (0, 0), 7)
+    edges = cv2.GaussianBlur(np.clip(3 * steepness(tone, 2), 0, 1), (0, 0), 9)
+    banded: Plane = np.cos(2 * np.pi * (6 * wide + 4 * np.sqrt(edges)))
+    return banded
+
+
+def calm(image: Image, gain: float, least: float) -> Plane:
+    """Say where nothing is that a pattern would hide: 1 there, `least` on eyes and mouths."""
+    busy = steepness(grey_of(flattened(image, 1, 9, 40)), 4)
+    return np.clip(1.1 - gain * busy, least, 1)
+
+
+def detailed(laid: Colours, image: Image, gain: float, most: float) -> Colours:
+    """Show the picture itself, up to a share, where it has edges: dabs alone would be no face."""
+    share = most * np.clip(gain * steepness(grey_of(image), 2.5), 0, 1)[..., None]
+    shown: Colours = laid * (1 - share) + share * light_of(image)
+    return shown

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 
 import av
 import httpx
+import pytest
 import uvicorn
 from aiortc import (
     MediaStreamTrack,
@@ -120,6 +121,22 @@ async def live(http: httpx.AsyncClient, session: str) -> dict[str, str]:
             await asyncio.sleep(0.05)
     found: dict[str, str] = state
     return found
+
+
+async def published(
+    http: httpx.AsyncClient, publisher: asyncio.subprocess.Process, seconds: float = PATIENCE
+) -> dict[str, str]:
+    """Wait until the session of a program that publishes is live; fail if the program ends."""
+    async with asyncio.timeout(seconds):
+        while True:
+            sessions = (await http.get("/api/sessions")).json()["sessions"]
+            if sessions and sessions[0]["state"] == "live":
+                found: dict[str, str] = sessions[0]
+                return found
+            if publisher.returncode is not None:
+                _, said = await publisher.communicate()
+                pytest.fail(f"the publisher ended: {said.decode()}")
+            await asyncio.sleep(0.05)
 
 
 @asynccontextmanager

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.server.conftest import TOKEN, Served
-from tests.server.players import listening
+from tests.server.players import listening, published
 
 pytestmark = pytest.mark.slow
 
@@ -31,19 +31,6 @@ async def running(*arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
         if process.returncode is None:
             process.kill()
         await process.communicate()
-
-
-async def live_session(served: Served, publisher: asyncio.subprocess.Process) -> dict[str, str]:
-    async with asyncio.timeout(50):
-        while True:
-            sessions = (await served.http.get("/api/sessions")).json()["sessions"]
-            if sessions and sessions[0]["state"] == "live":
-                found: dict[str, str] = sessions[0]
-                return found
-            if publisher.returncode is not None:
-                _, said = await publisher.communicate()
-                pytest.fail(f"GStreamer ended: {said.decode()}")
-            await asyncio.sleep(0.05)
 
 
 async def shown(player: asyncio.subprocess.Process, count: int) -> list[float]:
@@ -71,7 +58,7 @@ async def test_gstreamer_publishes_and_sees_it_restyled(codec: str, served: Serv
         listening(served.app) as url,
         running("publish", f"{url}/whip?prompt=ink", TOKEN, codec) as publisher,
     ):
-        state = await live_session(served, publisher)
+        state = await published(served.http, publisher, 50)
         watched = f"{url}/whep/{state['id']}"
         async with running("play", watched, state["viewer_token"], codec) as player:
             levels = await shown(player, 60)

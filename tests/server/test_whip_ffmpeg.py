@@ -7,8 +7,7 @@ import pytest
 from streams.aiortc_patches import TransportSettings, install
 from tests.bench.whip import measure
 from tests.server.conftest import TOKEN, Served
-from tests.server.players import Player, listening
-from tests.streams.waiting import PATIENCE
+from tests.server.players import Player, listening, published
 
 imageio_ffmpeg = pytest.importorskip("imageio_ffmpeg")
 
@@ -25,7 +24,7 @@ async def test_ffmpeg_publishes_and_a_player_sees_it_restyled(served: Served) ->
         )  # fmt: skip
         player = Player()
         try:
-            state = await published(served, ffmpeg)
+            state = await published(served.http, ffmpeg)
             assert state["style"]["prompt"] == "ink"
             await player.watch(served.http, state["id"], state["viewer_token"])
             assert all(abs(level - 195) < 8 for level in await player.levels(10))
@@ -34,19 +33,6 @@ async def test_ffmpeg_publishes_and_a_player_sees_it_restyled(served: Served) ->
                 ffmpeg.kill()
             await ffmpeg.communicate()
             await player.close()
-
-
-async def published(served: Served, ffmpeg: asyncio.subprocess.Process) -> dict[str, object]:
-    async with asyncio.timeout(PATIENCE):
-        while True:
-            sessions = (await served.http.get("/api/sessions")).json()["sessions"]
-            if sessions and sessions[0]["state"] == "live":
-                found: dict[str, object] = sessions[0]
-                return found
-            if ffmpeg.returncode is not None:
-                _, said = await ffmpeg.communicate()
-                pytest.fail(f"ffmpeg ended: {said.decode()}")
-            await asyncio.sleep(0.05)
 
 
 @pytest.mark.long

@@ -99,20 +99,30 @@ def connected(wanted: Start) -> LiveStream:
             time.sleep(0.1)
 
 
-def test_ffmpeg_receives_every_picture_and_the_key_is_in_no_argv(tmp_path: Path) -> None:
-    port, path = free_port(), tmp_path / "received.mkv"
-    with ffmpeg(port, path) as receiver:
-        stream = connected(start(port))
-        (child,) = children()
-        assert KEY not in " ".join(child.cmdline()) + str(child.environ())
-        for number in range(90):
-            stream.write(picture(number), number / 30)
-        stream.close()
-        receiver.wait(PATIENCE)
+def send_three_seconds(stream: LiveStream, receiver: subprocess.Popen[bytes]) -> None:
+    """Write 90 pictures, of which nobody who looks at processes sees the key; wait for the end."""
+    (child,) = children()
+    assert KEY not in " ".join(child.cmdline()) + str(child.environ())
+    for number in range(90):
+        stream.write(picture(number), number / 30)
+    stream.close()
+    receiver.wait(PATIENCE)
+
+
+def check_three_seconds(stream: LiveStream, path: Path) -> None:
+    """Look at what was received: every picture, with a key frame every two seconds."""
     found = frames_of(path)
     assert len(found) == 90
     assert [seconds for seconds, key in found if key] == pytest.approx([0, 2], abs=0.01)
     assert stream.bytes > 10_000
+
+
+def test_ffmpeg_receives_every_picture_and_the_key_is_in_no_argv(tmp_path: Path) -> None:
+    port, path = free_port(), tmp_path / "received.mkv"
+    with ffmpeg(port, path) as receiver:
+        stream = connected(start(port))
+        send_three_seconds(stream, receiver)
+    check_three_seconds(stream, path)
 
 
 def test_a_server_that_goes_away_is_told_at_a_next_picture(tmp_path: Path) -> None:

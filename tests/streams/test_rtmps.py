@@ -20,10 +20,16 @@ from streams.sinks.stream_child import Start
 from streams.trust import authorities
 from tests.streams.ports import free_port
 from tests.streams.rtmp_server import rtmp_server
-from tests.streams.test_live_stream import KEY, children, connected, ffmpeg
-from tests.streams.test_recording import frames_of, picture
+from tests.streams.test_live_stream import (
+    KEY,
+    check_three_seconds,
+    children,
+    connected,
+    ffmpeg,
+    send_three_seconds,
+)
+from tests.streams.test_recording import picture
 from tests.streams.tls import tls_in_front_of, write_certificate
-from tests.streams.waiting import PATIENCE
 
 
 def start(port: int, key: str = KEY) -> Start:
@@ -52,17 +58,9 @@ def test_every_picture_arrives_over_tls_and_the_key_is_in_no_argv(
     port, path = free_port(), tmp_path / "received.mkv"
     with ffmpeg(port, path) as receiver, tls_in_front_of(port, certificate) as proxy:
         stream = connected(start(proxy.port))
-        (child,) = children()
-        assert KEY not in " ".join(child.cmdline()) + str(child.environ())
-        for number in range(90):
-            stream.write(picture(number), number / 30)
-        stream.close()
-        receiver.wait(PATIENCE)
+        send_three_seconds(stream, receiver)
         assert KEY.encode() in proxy.read
-    found = frames_of(path)
-    assert len(found) == 90
-    assert [seconds for seconds, key in found if key] == pytest.approx([0, 2], abs=0.01)
-    assert stream.bytes > 10_000
+    check_three_seconds(stream, path)
 
 
 @pytest.mark.slow

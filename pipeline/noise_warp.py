@@ -21,6 +21,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional
 
+from pipeline.backends.transfer import send
+
 Flow = Float[
     Tensor, "2 h w"
 ]  # x and y in pixels of the working grid; what is not finite is unknown
@@ -112,7 +114,7 @@ class NoiseWarp:
     def _draw(self, count: int) -> Float[Tensor, "count pixels c"]:
         # on the CPU, so that a seed means the same on every device
         shape = (count, self._height * self._width, self._channels)
-        return torch.randn(shape, generator=self._generator).to(self._device)
+        return send(torch.randn(shape, generator=self._generator), self._device)
 
     def _composed(self, forward: Flow, backward: Flow) -> tuple[Flow, Flow]:
         """Add one frame's motion to that since the anchor; what leads outside is unknown at once.
@@ -163,9 +165,8 @@ class NoiseWarp:
         beyond = child >= CHILDREN
         if bool(beyond.any()):
             # one frame that magnifies so much is a cut in all but name: nothing need persist
-            stored[beyond] = torch.randn(
-                (int(beyond.sum()), self._channels), generator=self._generator
-            ).to(self._device)
+            drawn = torch.randn((int(beyond.sum()), self._channels), generator=self._generator)
+            stored[beyond] = send(drawn, self._device)
         return stored
 
     def _is_worn(self, known: Bool[Tensor, "pixels"]) -> bool:

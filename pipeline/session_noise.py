@@ -80,7 +80,7 @@ class SessionNoise:
             drawn = torch.randn((MOST_STEPS, *self._shape), generator=generator)
             in_use = (params.seed, params.blend_seed)
             self._drawn = {s: f for s, f in self._drawn.items() if s in in_use}
-            self._drawn[seed] = drawn.to(self._device)
+            self._drawn[seed] = send(drawn, self._device)
         return self._drawn[seed]
 
 

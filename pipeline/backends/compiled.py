@@ -20,6 +20,7 @@ from pipeline.backends.buckets import (
     fill_up,
 )
 from pipeline.backends.times import Times
+from pipeline.backends.transfer import send
 from pipeline.config import EngineConfig
 from pipeline.models.folder import ModelFolder
 from pipeline.models.loader import load_autoencoder, load_denoiser
@@ -57,7 +58,7 @@ class CompiledNetworks:
     @torch.inference_mode()
     def encode(self, images: UInt8[Tensor, "b h w 3"]) -> Float[Tensor, "b c y x"]:
         """See Networks."""
-        return _row_by_row(self._encoder, images.to(self.device)).float()
+        return _row_by_row(self._encoder, send(images, self.device)).float()
 
     @torch.inference_mode()
     def condition(self, words: Float[Tensor, "1 t d"]) -> Float[Tensor, "1 s k"]:

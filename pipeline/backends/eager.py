@@ -8,6 +8,7 @@ from torch import Tensor
 
 from pipeline.backends.buckets import DTYPES, autoencoder_dtype
 from pipeline.backends.times import Times
+from pipeline.backends.transfer import send
 from pipeline.config import EngineConfig
 from pipeline.feature_bank import FeatureBank
 from pipeline.models.folder import ModelFolder
@@ -52,7 +53,7 @@ class EagerNetworks:
     @torch.inference_mode()
     def encode(self, images: UInt8[Tensor, "b h w 3"]) -> Float[Tensor, "b c y x"]:
         """See Networks."""
-        latents: Tensor = self._encoder(images.to(self.device))
+        latents: Tensor = self._encoder(send(images, self.device))
         return latents.float()
 
     @torch.inference_mode()

@@ -54,8 +54,8 @@ class GraphNetworks:
         height, width = config.height // folder.downscale, config.width // folder.downscale
         picture = (1, config.height, config.width, 3)
         latent = (1, folder.latent_channels, height, width)
-        self._upload = Upload(picture, torch.uint8, self.device)
         pictures = (config.max_rows, *picture[1:])
+        self._upload = Upload(pictures, torch.uint8, self.device)
         self._download = Download(pictures, torch.uint8, self.device)
         pool = torch.cuda.graph_pool_handle()
         stream = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]  # torch's own gap
@@ -78,11 +78,8 @@ class GraphNetworks:
     @torch.inference_mode()
     def encode(self, images: UInt8[Tensor, "b h w 3"]) -> Float[Tensor, "b c y x"]:
         """See Networks."""
-        latents = []
-        for row in range(len(images)):
-            self._upload.send(images[row : row + 1], self._encoder.inputs[0])
-            latents.append(self._encoder.replay(1).float())
-        return torch.cat(latents)
+        sent = self._upload.send(images)
+        return torch.cat([self._encoder(row).float() for row in torch.split(sent, 1)])
 
     @torch.inference_mode()
     def condition(self, words: Float[Tensor, "1 t d"]) -> Float[Tensor, "1 s k"]:
@@ -103,7 +100,7 @@ class GraphNetworks:
     @torch.inference_mode()
     def decode(self, latents: Float[Tensor, "b c y x"]) -> UInt8[Tensor, "b h w 3"]:
         """See Networks; the pictures are on the host."""
-        pictures = [self._decoder(latents[row : row + 1]) for row in range(len(latents))]
+        pictures = [self._decoder(row) for row in torch.split(latents, 1)]
         return self._download.wait_sync(torch.cat(pictures))
 
 
@@ -130,10 +127,6 @@ class Graph:
         count = len(values[0])
         for held, value in zip(self.inputs, values, strict=True):
             held[:count].copy_(value, non_blocking=True)  # the graph reads this address
-        return self.replay(count)
-
-    def replay(self, count: int) -> Tensor:
-        """Run on what the inputs hold; give the first rows."""
         self._graph.replay()
         # graphs share memory: the next one, whichever it is, may write over this output
         return self._output[:count].clone()

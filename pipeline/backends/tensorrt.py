@@ -61,20 +61,15 @@ class TensorRtNetworks:
         self._encoder, self._denoiser, self._decoder = (
             _Plan(library, plans[name], self.device) for name in NETWORKS
         )
-        picture = (1, config.height, config.width, 3)
-        self._picture = torch.empty(picture, dtype=torch.uint8, device=self.device)
-        self._upload = Upload(picture, torch.uint8, self.device)
-        pictures = (config.max_rows, *picture[1:])
+        pictures = (config.max_rows, config.height, config.width, 3)
+        self._upload = Upload(pictures, torch.uint8, self.device)
         self._download = Download(pictures, torch.uint8, self.device)
 
     @torch.inference_mode()
     def encode(self, images: UInt8[Tensor, "b h w 3"]) -> Float[Tensor, "b c y x"]:
         """See Networks."""
-        latents = []
-        for row in range(len(images)):
-            self._upload.send(images[row : row + 1], self._picture)
-            latents.append(self._encoder(self._picture).float())
-        return torch.cat(latents)
+        sent = self._upload.send(images)
+        return torch.cat([self._encoder(row).float() for row in torch.split(sent, 1)])
 
     @torch.inference_mode()
     def condition(self, words: Float[Tensor, "1 t d"]) -> Float[Tensor, "1 s k"]:
@@ -95,7 +90,7 @@ class TensorRtNetworks:
     @torch.inference_mode()
     def decode(self, latents: Float[Tensor, "b c y x"]) -> UInt8[Tensor, "b h w 3"]:
         """See Networks; the pictures are on the host."""
-        pictures = [self._decoder(latents[row : row + 1]) for row in range(len(latents))]
+        pictures = [self._decoder(row) for row in torch.split(latents, 1)]
         return self._download.wait_sync(torch.cat(pictures))
 
 

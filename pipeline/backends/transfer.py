@@ -5,20 +5,29 @@ from torch import Tensor
 
 
 class Upload:
-    """Sends arrays of one shape to the device without waiting for them to arrive."""
+    """Sends arrays to the device, of the shape `[rows, *rest]` or with fewer rows, without waiting
+    for them to arrive.
+    """
 
     def __init__(self, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> None:
         self._pinned = torch.empty(shape, dtype=dtype, pin_memory=device.type == "cuda")
+        self._there = torch.empty(shape, dtype=dtype, device=device)
         self._sent = _event(device)
 
-    def send(self, value: Tensor, to: Tensor) -> None:
-        """Copy `value` into `to` on the device."""
+    def send(self, value: Tensor) -> Tensor:
+        """Copy `value` to the device; what comes back holds until the next call.
+
+        All rows go at once: a second copy through the buffer would wait for what was queued
+        between the two.
+        """
         if self._sent is not None:
             self._sent.synchronize()  # the copy before may still read the buffer
-        self._pinned.copy_(value)
-        to.copy_(self._pinned, non_blocking=True)
+        count = len(value)
+        self._pinned[:count].copy_(value)
+        self._there[:count].copy_(self._pinned[:count], non_blocking=True)
         if self._sent is not None:
             self._sent.record()
+        return self._there[:count]
 
 
 class Download:

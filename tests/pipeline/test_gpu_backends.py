@@ -29,6 +29,7 @@ from pipeline.models.folder import open_folder
 from pipeline.params import StyleParams
 from pipeline.results import EngineResult, Image
 from tests.pipeline.conftest import TEXT, Bench, alone, apart, drain, levels_apart, picture
+from tests.pipeline.fake_cuda import FakeStream, stand_in
 
 gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 DEVICES = ("cpu", pytest.param("cuda", marks=[pytest.mark.gpu, gpu]))
@@ -89,14 +90,14 @@ def test_filling_up_gives_one_layout_and_one_kind_whatever_comes() -> None:
 
 @pytest.mark.parametrize("device", DEVICES)
 def test_what_is_sent_and_fetched_is_a_copy_that_lasts(device: str) -> None:
-    there = torch.zeros(1, 4, dtype=torch.uint8, device=device)
-    upload = Upload((1, 4), torch.uint8, there.device)
-    download = Download((1, 4), torch.uint8, there.device)
+    upload = Upload((3, 4), torch.uint8, torch.device(device))
+    download = Download((3, 4), torch.uint8, torch.device(device))
     fetched = []
-    for level in (3, 7):
-        upload.send(torch.full((1, 4), level, dtype=torch.uint8), there)
+    for rows, level in ((1, 3), (3, 7), (2, 5)):
+        there = upload.send(torch.full((rows, 4), level, dtype=torch.uint8))
+        assert there.device.type == device
         fetched.append(download.wait_sync(there))
-    assert [values.tolist() for values in fetched] == [[[3] * 4], [[7] * 4]]
+    assert [values.tolist() for values in fetched] == [[[3] * 4], [[7] * 4] * 3, [[5] * 4] * 2]
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -115,15 +116,12 @@ def test_large_pictures_arrive_whole_behind_work_that_is_queued(device: str) -> 
     values = torch.arange(count, dtype=torch.int32).to(torch.uint8)
     upload = Upload((count,), torch.uint8, torch.device(device))
     download = Download((count,), torch.uint8, torch.device(device))
-    there = torch.zeros(count, dtype=torch.uint8, device=device)
     work = torch.rand(1024, 1024, device=device) / 1024
     for _ in range(1000 if device == "cuda" else 1):
         work = work @ work
 
-    upload.send(values, there)
-    first = there + 1
-    upload.send(values.flip(0), there)  # into the buffer that the copy before reads
-    second = there + 1
+    first = upload.send(values) + 1
+    second = upload.send(values.flip(0)) + 1  # into the buffer that the copy before reads
 
     assert torch.equal(download.wait_sync(second), values.flip(0) + 1)
     assert torch.equal(download.wait_sync(first), values + 1)
@@ -173,38 +171,15 @@ def test_a_backend_gives_such_an_autoencoder_a_precision_of_its_own(
     assert networks.decode(latents).shape == (1, 64, 64, 3)
 
 
-class FakeGraph:
-    """Stands in for a CUDA graph, which knows addresses and keeps nothing that lies there."""
-
-    def replay(self) -> None:
-        pass
-
-
-class FakeStream(torch.cuda.Stream):
-    """Stands in for a CUDA stream where there is no GPU."""
-
-    def __new__(cls) -> "FakeStream":
-        return object.__new__(cls)
-
-    def __init__(self) -> None:
-        self.device = torch.device("cpu")
-
-    def wait_stream(self, stream: torch.cuda.Stream) -> None:
-        pass
-
-
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
 def test_a_graph_keeps_the_weights_that_it_reads(monkeypatch: pytest.MonkeyPatch) -> None:
-    stream = FakeStream()
-    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: stream)
-    monkeypatch.setattr(torch.cuda, "stream", lambda stream: nullcontext())
-    monkeypatch.setattr(torch.cuda, "CUDAGraph", FakeGraph)
+    stand_in(monkeypatch)
     monkeypatch.setattr(torch.cuda, "graph", lambda graph, pool, stream: nullcontext())
     network = torch.nn.Linear(2, 2)
     weights = weakref.ref(network.weight)
 
     with torch.inference_mode():
-        graph = Graph(network, (torch.zeros(1, 2),), stream, None)
+        graph = Graph(network, (torch.zeros(1, 2),), FakeStream(), [])
     del network
     gc.collect()
 

@@ -110,7 +110,7 @@ def in_use() -> tuple[int, int, float]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "ticks", [150, pytest.param(10_000, marks=[pytest.mark.long, pytest.mark.timeout(3600)])]
+    "ticks", [100, pytest.param(10_000, marks=[pytest.mark.long, pytest.mark.timeout(3600)])]
 )
 def test_memory_is_flat_with_everything_on_and_sessions_that_come_and_go(ticks: int) -> None:
     config = EngineConfig(width=SIDE, height=SIDE)

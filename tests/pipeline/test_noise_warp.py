@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from pipeline.noise_warp import CHILDREN, NoiseWarp, connect, sample
+from pipeline.noise_warp import ANCHOR_FRAMES, CHILDREN, NoiseWarp, connect, sample
 
 CPU = torch.device("cpu")
 Motion = Callable[[int], tuple[Tensor, Tensor]]
@@ -81,10 +81,11 @@ MOTIONS: dict[str, Motion] = {
 }
 
 
+@pytest.mark.parametrize("frames", [100, pytest.param(500, marks=pytest.mark.long)])
 @pytest.mark.parametrize("motion", MOTIONS)
-def test_noise_stays_white_under_any_motion(motion: str) -> None:
+def test_noise_stays_white_under_any_motion(motion: str, frames: int) -> None:
     noise = make()
-    for number in range(500):
+    for number in range(frames):
         noise.advance(*MOTIONS[motion](number), open_gate)
 
     assert_white(noise.latents())
@@ -105,7 +106,7 @@ def test_a_bilinear_warp_fails_the_same_test() -> None:
 def test_zero_motion_changes_nothing_bit_for_bit() -> None:
     noise = make(4, 32)
     before = noise.latents().clone()
-    for _ in range(500):
+    for _ in range(2 * ANCHOR_FRAMES + 1):
         noise.advance(*shift(32, 0, 0), open_gate)
 
     assert torch.equal(noise.latents(), before)
@@ -152,11 +153,12 @@ def test_slow_motion_is_followed_below_the_size_of_a_pixel() -> None:
     assert likeness(noise.latents()[:, :, 1:], before[:, :, :-1]) >= 0.9
 
 
-def test_a_quarter_turn_in_ninety_steps_is_followed() -> None:
-    noise = make(8, 32, factor=8)
+@pytest.mark.parametrize("factor", [4, pytest.param(8, marks=pytest.mark.long)])
+def test_a_quarter_turn_in_ninety_steps_is_followed(factor: int) -> None:
+    noise = make(8, 32, factor=factor)
     before = noise.latents().clone()
     for _ in range(90):
-        noise.advance(*turn(256, math.radians(1)), open_gate)
+        noise.advance(*turn(32 * factor, math.radians(1)), open_gate)
 
     x, y = grid(32)
     disc = (x - 15.5) ** 2 + (y - 15.5) ** 2 < 14**2

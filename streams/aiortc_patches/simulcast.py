@@ -1,21 +1,29 @@
-"""Simulcast (RFC 8853): of a camera that comes in several sizes at once, one is taken.
+"""Simulcast: of a camera that comes in several sizes at once, one is taken.
 
-aiortc knows none of it: it would take the packets of all layers for one picture's, and drop what
-repairs one, as no source is named in such an offer.
+Layers are told apart by marks on their packets (RFC 8853), or by their sources' numbers, in the
+older way of `a=ssrc-group:SIM`. aiortc knows neither: it would take the packets of all layers for
+one picture's, and drop what repairs one, as no source is named in an offer of the first kind.
 """
 
+import asyncio
 import re
-from collections.abc import Iterator, Mapping
-from typing import cast
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, cast
 
 from aiortc import RTCPeerConnection, RTCRtpReceiver, sdp
-from aiortc.codecs import is_rtx
-from aiortc.rtcdtlstransport import RtpReceiver, RtpRouter
+from aiortc.codecs import depayload, is_rtx
+from aiortc.rtcdtlstransport import RtpReceiver, RtpRouter, RtpSender
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters
-from aiortc.rtp import RtpPacket
+from aiortc.rtp import AnyRtcpPacket, RtcpByePacket, RtpPacket
+
+from streams.jitter import MarkerJitterBuffer, PatientNackGenerator, begins_key
+from streams.layers import Layer, LayerChoice
 
 _LAYER = "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id"
 _MARKS = (_LAYER, "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id")
+_PART = "_RTCRtpReceiver__"  # begins the names of what a receiver has inside
+_CAPACITY = 512  # packets that a receiver holds of a camera
 _RID = re.compile(r"a=rid:([A-Za-z0-9_-]{1,32}) send ?(.*)")
 
 
@@ -24,28 +32,31 @@ class LayerRouter(RtpRouter):
 
     def __init__(self) -> None:
         super().__init__()
-        self.layers: dict[RtpReceiver, str] = {}  # the one that a receiver takes
+        self.layers: dict[RtpReceiver, Layers] = {}  # of those that are sent some
+
+    def route_rtcp(self, packet: AnyRtcpPacket) -> set[RtpReceiver | RtpSender]:
+        """Find who takes a report. Nobody takes a goodbye, at which aiortc ends the track for good:
+        other layers go on, and this one may come back. The connection's end ends the track anyway.
+        """
+        return set() if isinstance(packet, RtcpByePacket) else super().route_rtcp(packet)
 
     def route_rtp(self, packet: RtpPacket) -> RtpReceiver | None:
         """Find who takes a packet; None: nobody does."""
-        if self.layers and self._is_of_another_layer(packet):
-            return None
+        for layered in self.payload_type_table.get(packet.payload_type, ()):
+            if layered in self.layers:
+                # known from now on, dropped or not: who sends under ever new names is found out
+                self.ssrc_table.setdefault(packet.ssrc, layered)
+                return layered if self.layers[layered].take(packet) else None
         known = packet.ssrc in self.ssrc_table
         receiver = super().route_rtp(packet)
         if not known and isinstance(receiver, RTCRtpReceiver):
             return self._met(receiver, packet)
         return receiver
 
-    def _is_of_another_layer(self, packet: RtpPacket) -> bool:
-        marks = packet.extensions
-        layer = marks.rtp_stream_id or marks.repaired_rtp_stream_id
-        receivers = self.payload_type_table.get(packet.payload_type, ())
-        return layer is not None and any(self.layers.get(r, layer) != layer for r in receivers)
-
     def _met(self, receiver: RTCRtpReceiver, packet: RtpPacket) -> RtpReceiver | None:
         """Remember what a source repairs, if it is one of repairs and the offer did not say."""
-        codecs: dict[int, RTCRtpCodecParameters] = vars(receiver)["_RTCRtpReceiver__codecs"]
-        repairs: dict[int, int] = vars(receiver)["_RTCRtpReceiver__rtx_ssrc"]
+        codecs: dict[int, RTCRtpCodecParameters] = vars(receiver)[_PART + "codecs"]
+        repairs: dict[int, int] = vars(receiver)[_PART + "rtx_ssrc"]
         if packet.ssrc in repairs or not is_rtx(codecs[packet.payload_type]):
             return receiver
         for source, takes in reversed(self.ssrc_table.items()):
@@ -57,12 +68,85 @@ class LayerRouter(RtpRouter):
         return None
 
 
-def take_one_layer(connection: RTCPeerConnection, offer: str) -> dict[int, list[str]]:
-    """Settle which layer of each video comes in; for between the offer and the answer.
+class Layers:
+    """The layers that a receiver is sent, of which it gets one at a time."""
 
-    Gives what the answer has to say more, by section: the first layer, the others paused. Which
-    one is how large an offer does not say; OBS lists the largest first. Browsers then send the
-    one, OBS all, and it gives up where an answer lists fewer.
+    def __init__(
+        self, receiver: RTCRtpReceiver, best_first: Sequence[Layer], repaired: Mapping[int, int]
+    ) -> None:
+        self._receiver, self._repaired = receiver, repaired  # source of repairs → what it repairs
+        self._choice = LayerChoice(best_first)
+        self._marked: dict[int, str] = {}  # source → the layer that its marks name
+        self._source = 0  # of the layer that is taken
+        self._heard_at = 0.0
+        self._asking: set[asyncio.Task[None]] = set()
+
+    def take(self, packet: RtpPacket) -> bool:
+        """Say whether a packet is the receiver's; make that ready for another layer's first."""
+        marks, codec = packet.extensions, self._part("codecs")[packet.payload_type]
+        mark = marks.repaired_rtp_stream_id or marks.rtp_stream_id
+        if mark is not None:
+            self._marked[packet.ssrc] = mark
+        if is_rtx(codec):
+            return self._repairs(packet.ssrc)
+        verdict = self._choice.meet(
+            self._layer(packet.ssrc), packet.timestamp, _begins_key(codec, packet)
+        )
+        if verdict == "ask":
+            self._ask(packet.ssrc)
+        elif verdict == "begin":
+            self._begin(codec, packet)
+        if verdict in ("drop", "ask"):
+            return False
+        self._source, self._heard_at = packet.ssrc, time.monotonic()
+        return True
+
+    def _layer(self, source: int) -> Layer:
+        return self._marked.get(source, source)
+
+    def _repairs(self, source: int) -> bool:
+        """Say whether a source repairs the layer that is taken, and let the receiver know."""
+        layer = self._marked.get(source) or self._layer(self._repaired.get(source, source))
+        if layer != self._choice.taken:
+            return False
+        self._part("rtx_ssrc")[source] = self._source
+        return True
+
+    def _ask(self, source: int) -> None:
+        asking = asyncio.ensure_future(self._receiver._send_rtcp_pli(source))
+        self._asking.add(asking)
+        asking.add_done_callback(self._asking.discard)
+
+    def _begin(self, codec: RTCRtpCodecParameters, packet: RtpPacket) -> None:
+        """Begin anew with the numbers of packets, which each layer counts for itself; go on with
+        the time of pictures, which each layer may count from elsewhere.
+        """
+        parts, mapper = vars(self._receiver), self._part("timestamp_mapper")
+        parts[_PART + "jitter_buffer"] = MarkerJitterBuffer(_CAPACITY, is_video=True)
+        parts[_PART + "nack_generator"] = PatientNackGenerator()
+        self._part("remote_streams").pop(packet.ssrc, None)  # what was dropped was not lost
+        if mapper._last is not None:
+            gone = max(1, round((time.monotonic() - self._heard_at) * codec.clockRate))
+            mapper._origin = packet.timestamp - (mapper._last - mapper._origin) - gone
+            mapper._last = packet.timestamp
+
+    def _part(self, name: str) -> Any:
+        return vars(self._receiver)[_PART + name]
+
+
+def _begins_key(codec: RTCRtpCodecParameters, packet: RtpPacket) -> bool:
+    try:
+        return begins_key(depayload(codec, packet.payload))
+    except ValueError:
+        return False
+
+
+def take_one_layer(connection: RTCPeerConnection, offer: str) -> dict[int, list[str]]:
+    """Settle which layers of each video may come in; for between the offer and the answer.
+
+    Gives what the answer has to say more, by section: of layers that bear marks the first is asked
+    for, the others paused. Which one is how large an offer does not say; OBS lists the largest
+    first. Browsers then send the one, OBS all, and it gives up where an answer lists fewer.
     """
     sections = sdp.SessionDescription.parse(offer).media
     lines = sdp.grouplines(offer)[1]
@@ -70,18 +154,41 @@ def take_one_layer(connection: RTCPeerConnection, offer: str) -> dict[int, list[
     for transceiver in connection.getTransceivers():
         index = transceiver._get_mline_index()
         assert index is not None  # each comes from a section of the offer
+        if transceiver.kind != "video":
+            continue
         known = {codec.payloadType for codec in transceiver._codecs}
         layers = _layers(lines[index], known)
         marks = [mark for mark in sections[index].rtp.headerExtensions if mark.uri in _MARKS]
-        if not layers or not any(mark.uri == _LAYER for mark in marks):
-            continue
-        first, *others = layers
-        transceiver._headerExtensions += marks
-        router = transceiver.receiver.transport._rtp_router
-        cast(LayerRouter, router).layers[transceiver.receiver] = first
-        listed = ";".join([first, *(f"~{other}" for other in others)])
-        taken[index] = [*layers.values(), f"a=simulcast:recv {listed}"]
+        best_first: list[Layer] = [*_sources(sections[index])]
+        if layers and any(mark.uri == _LAYER for mark in marks):
+            best_first = [*layers]
+            transceiver._headerExtensions += marks
+            first, *others = layers
+            listed = ";".join([first, *(f"~{other}" for other in others)])
+            taken[index] = [*layers.values(), f"a=simulcast:recv {listed}"]
+        if best_first:
+            receiver = transceiver.receiver
+            router = cast(LayerRouter, receiver.transport._rtp_router)
+            router.layers[receiver] = Layers(receiver, best_first, _repaired(sections[index]))
     return taken
+
+
+def _sources(media: sdp.MediaDescription) -> list[int]:
+    """Give the sources of layers without marks, the best first: Chromium lists the smallest first
+    and stops the last one first on a thin line; RFC 5576 leaves the order open.
+    """
+    groups = _groups(media, "SIM")
+    return groups[0][::-1] if groups and len(groups[0]) > 1 else []
+
+
+def _repaired(media: sdp.MediaDescription) -> dict[int, int]:
+    """Say what each source of repairs repairs (FID), as far as an offer does."""
+    pairs = [group for group in _groups(media, "FID") if len(group) == 2]
+    return {repairs: source for source, repairs in pairs}
+
+
+def _groups(media: sdp.MediaDescription, of: str) -> list[list[int]]:
+    return [[*map(int, group.items)] for group in media.ssrc_group if group.semantic == of]
 
 
 def with_layers(answer: str, taken: Mapping[int, list[str]]) -> str:

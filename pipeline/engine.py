@@ -40,7 +40,8 @@ def build_engine(
 ) -> "Engine":
     """Load, compile and warm up. Raises ConfigError, ModelError, BackendUnavailable."""
     folder = open_folder(config)
-    vram.check_fits(folder, config, torch.device(choose_device(config)), free)
+    if fits := vram.check_fits(folder, config, torch.device(choose_device(config)), free):
+        progress(fits)
     networks = make_networks(folder, config, progress)
     progress("warming up")
     engine = Engine(config, folder, networks)

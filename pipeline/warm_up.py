@@ -50,10 +50,14 @@ def run_the_rest(engine: "Engine") -> None:
 def _run(
     engine: "Engine", number: int, frames: int, style: StyleParams = _PLAIN
 ) -> tuple[float, float]:
-    """Restyle black frames in one call; give milliseconds in all, and those in the UNet."""
+    """Restyle black frames, in one call if it may have as many rows; give milliseconds in all, and
+    those in the UNet.
+    """
     image = np.zeros((engine.config.height, engine.config.width, 3), np.uint8)
     for frame in range(number, number + frames):
         engine.submit(_SESSION, frame, image, style)
-    results = engine.tick()
+    results = []
+    while engine.in_flight:
+        results += engine.tick()
     stages = [sum(result.stages_ms.values()) for result in results]
     return sum(stages), sum(result.stages_ms["unet"] for result in results)

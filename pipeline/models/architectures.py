@@ -1,7 +1,7 @@
 """The true shapes of the models people use, for measuring without their weights.
 
 Speed and memory do not depend on what the weights are. The counts were published with the models
-and come out of diffusers 0.42 for these configurations.
+and come out of diffusers 0.42 and transformers 5.24 for these configurations.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """A class of diffusers, how to make it, and how many parameters it then has."""
+    """A class of diffusers or transformers, how to make it, and how many parameters it has."""
 
     class_name: str
     config: dict[str, Any]
@@ -26,6 +26,18 @@ _STABLE = {
     "up_block_types": _UP,
     "layers_per_block": 2,
 }
+
+_CLIP = {"vocab_size": 49408, "max_position_embeddings": 77}
+
+
+def _text(width: int, layers: int, heads: int) -> dict[str, Any]:
+    return {
+        "hidden_size": width,
+        "intermediate_size": 4 * width,
+        "num_hidden_layers": layers,
+        "num_attention_heads": heads,
+    }
+
 
 ARCHITECTURES: dict[str, Architecture] = {
     "sd15": Architecture(
@@ -66,7 +78,25 @@ ARCHITECTURES: dict[str, Architecture] = {
         },
         2_567_463_684,
     ),
-    "taesd": Architecture("AutoencoderTiny", {}, 2_445_063),
+    "taesd": Architecture("AutoencoderTiny", {}, 2_445_063),  # TAESDXL has the same
+    "kl-vae": Architecture(
+        "AutoencoderKL",
+        {
+            "block_out_channels": (128, 256, 512, 512),
+            "down_block_types": ("DownEncoderBlock2D",) * 4,
+            "up_block_types": ("UpDecoderBlock2D",) * 4,
+            "layers_per_block": 2,
+        },
+        83_653_863,
+    ),
+    # text encoders of SD 1.5 and SDXL, of SD 2.1 and SD-Turbo, and SDXL's second
+    "clip-l": Architecture("CLIPTextModel", _CLIP | _text(768, 12, 12), 123_060_480),
+    "openclip-h": Architecture("CLIPTextModel", _CLIP | _text(1024, 23, 16), 340_387_840),
+    "openclip-bigg": Architecture(
+        "CLIPTextModelWithProjection",
+        _CLIP | _text(1280, 32, 20) | {"projection_dim": 1280},
+        694_659_840,
+    ),
     "mini": Architecture(  # the layout of SD-Turbo at a hundredth of its size: for tests
         "UNet2DConditionModel",
         _STABLE
@@ -81,16 +111,25 @@ ARCHITECTURES: dict[str, Architecture] = {
 }
 
 
-def make_network(name: str) -> Any:  # diffusers ships no types
+def make_network(name: str) -> Any:  # neither library ships types
     """Make a network with random weights on PyTorch's current default device.
 
-    Raises KeyError for a name that ARCHITECTURES lacks, AssertionError when diffusers has changed
+    Raises KeyError for a name that ARCHITECTURES lacks, AssertionError when a library has changed
     what a configuration means.
     """
-    import diffusers  # seconds to import
-
     wanted = ARCHITECTURES[name]
-    network = getattr(diffusers, wanted.class_name)(**wanted.config)
+    network = _make(wanted)
     count = sum(parameter.numel() for parameter in network.parameters())
     assert count == wanted.parameters, f"{name}: {count} parameters, {wanted.parameters} expected"
     return network.eval()
+
+
+def _make(wanted: Architecture) -> Any:
+    if wanted.class_name.startswith("CLIP"):
+        import transformers  # seconds to import, as diffusers
+
+        config = transformers.CLIPTextConfig(**wanted.config)
+        return getattr(transformers, wanted.class_name)(config)
+    import diffusers
+
+    return getattr(diffusers, wanted.class_name)(**wanted.config)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from pipeline.backends.buckets import DTYPES, autoencoder_dtype
+from pipeline.backends.buckets import DTYPES, autoencoder_dtype, buckets
 from pipeline.config import EngineConfig
 from pipeline.errors import ConfigError, NoRoom
 from pipeline.models.folder import ModelFolder, Part
@@ -30,6 +30,7 @@ _CONVOLUTION = 6  # the same in a residual block: twice as wide an input, its no
 _AUTOENCODER = 5  # the same at full size, where one convolution's input, result and norm live
 _PICTURE = 12  # the picture itself, before and after its range and type change
 _FINER = 4  # SessionState's working grid for carried noise, a side
+_FIXED_ADDRESSES = ("graphs", "compiled")  # backends whose every batch size has inputs of its own
 _LIBRARIES = 256 << 20  # bytes of work space for cuBLAS and cuDNN: an allowance, not measured
 Free = Callable[[torch.device], int | None]
 
@@ -39,7 +40,7 @@ class Memory:
     """What an engine takes, in bytes."""
 
     weights: dict[str, int]  # by part
-    activations: int  # of the largest call
+    activations: int  # of the largest call, its prompts included
     prompts: int  # what is remembered of them, at most
     session: int  # for each session, at the dearest settings
 
@@ -62,9 +63,10 @@ def estimate(folder: ModelFolder, config: EngineConfig, device: torch.device | s
         # the static encoder's table stays on the host
         texts = (part for part in (folder.text, folder.text_2) if part)
         weights |= {part.name: _FLOAT * _numbers(part) for part in texts}
-    largest = max(size * _unet(folder, config), own * _autoencoder(folder, config))
-    work_space = _LIBRARIES if device.type == "cuda" else 0
     prompt = size * _prompt(folder)
+    denoising = size * _unet(folder, config) + _prompts_in_calls(config) * prompt
+    largest = max(denoising, own * _autoencoder(folder, config))
+    work_space = _LIBRARIES if device.type == "cuda" else 0
     session = _session(folder, config) + _PROMPTS * prompt
     return Memory(weights, largest + work_space, max(KEPT_BYTES, prompt), session)
 
@@ -121,11 +123,16 @@ def check_room(
         )
 
 
-def check_fits(folder: ModelFolder, config: EngineConfig, device: torch.device, free: Free) -> None:
-    """Refuse an engine that the device has no room for. Raises ConfigError."""
+def check_fits(
+    folder: ModelFolder, config: EngineConfig, device: torch.device, free: Free
+) -> str | None:
+    """Say how much of a device's memory an engine takes; None where nothing is fixed.
+
+    Raises ConfigError for one that the device has no room for.
+    """
     available = free(device)
     if available is None:
-        return
+        return None
     memory = estimate(folder, config, device)
     if memory.engine > available:
         raise ConfigError(
@@ -134,6 +141,10 @@ def check_fits(folder: ModelFolder, config: EngineConfig, device: torch.device, 
             f"{gigabytes(available)} free: choose a smaller width and height, fewer max_rows or a "
             "smaller model or autoencoder (TAESD), or end what else runs there"
         )
+    return (
+        f"taking about {gigabytes(memory.engine)} of {gigabytes(available)} free on {device}, "
+        f"{gigabytes(memory.session)} more for each further session"
+    )
 
 
 def places(
@@ -187,6 +198,12 @@ def _unet(folder: ModelFolder, config: EngineConfig) -> int:
         work = _ATTENTION * width if attends else 0
         busiest = max(busiest, max(work, _CONVOLUTION * wider) * level_area)
     return max(config.max_rows, 2) * (kept + busiest)  # a guided frame has two rows in any case
+
+
+def _prompts_in_calls(config: EngineConfig) -> int:
+    """Count the prompts, a row each, that stand side by side for calls."""
+    fixed = buckets(config.max_rows) if config.backend in _FIXED_ADDRESSES else []
+    return max(config.max_rows, 2) + sum(fixed)
 
 
 def _scores(folder: ModelFolder, config: EngineConfig) -> int:

@@ -11,6 +11,8 @@ from diffusers import DDPMScheduler, UNet2DConditionModel
 from torch import Tensor
 
 from pipeline import guidance, scheduler, warm_up
+from pipeline.backends.simulated import Clock, Device
+from pipeline.config import EngineConfig
 from pipeline.engine import Engine
 from pipeline.errors import ConfigError
 from pipeline.flow import FrameMotion, InputFlow
@@ -656,6 +658,21 @@ def test_warming_up_leaves_nothing_behind_and_measures(bench: Bench) -> None:
     assert engine.info.prediction_type == "sample"
     assert [preset.name for preset in engine.info.presets] == ["Ink"]
     assert not engine.wants("warm-up", 1)
+
+
+@pytest.mark.parametrize(("most", "once", "row"), [(1, 0.0, 0.005), (8, 0.004, 0.001)])
+def test_a_warm_up_learns_what_a_call_costs_and_what_each_of_its_rows(
+    most: int, once: float, row: float
+) -> None:
+    """Calls of one row are each paid whole."""
+    device = Device(Clock(), 0.004, 0.001)
+    config = EngineConfig(width=SIDE, height=SIDE, max_rows=most)
+    engine = Engine(config, open_folder(EngineConfig()), device, device.clock)
+
+    engine.warm_up()
+
+    assert (engine._cost.once, engine._cost.row) == pytest.approx((once, row))
+    assert engine.in_flight == 0
 
 
 def test_pictures_of_several_sessions_are_filtered_side_by_side_each_ones_in_order(

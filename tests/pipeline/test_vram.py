@@ -1,5 +1,6 @@
 """Memory is known before the load: weights to the byte, the rest on the high side."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
 from pipeline.backends.eager import EagerNetworks
+from pipeline.backends.graphs import GraphNetworks
 from pipeline.config import EngineConfig
 from pipeline.engine import build_engine
 from pipeline.errors import ConfigError
@@ -17,6 +19,7 @@ from pipeline.models.loader import load_autoencoder, load_denoiser
 from pipeline.models.static_text import StaticTextEncoder
 from pipeline.params import StyleParams
 from tests.pipeline.conftest import FAMILIES, Bench, picture
+from tests.pipeline.fake_cuda import stand_in
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
@@ -60,9 +63,9 @@ def test_text_encoders_are_counted_to_the_byte(bench: Bench, models: dict[str, P
 def peak(networks: EagerNetworks, rows: int, in_channels: int, words: tuple[int, int]) -> int:
     """Bytes that live at once in the dearest of the three calls, as PyTorch's allocator saw it."""
     noisy, at = torch.randn(rows, in_channels, 8, 8), [500.0] * rows
-    text = networks.condition(torch.randn(1, *words)).expand(rows, -1, -1).contiguous()
+    text = networks.condition(torch.randn(1, *words))
     calls = (
-        lambda: networks.denoise(noisy, at, text),
+        lambda: networks.denoise(noisy, at, torch.cat([text] * rows)),
         lambda: networks.encode(torch.from_numpy(picture())[None]),
         lambda: networks.decode(torch.randn(1, 4, 8, 8)),
     )
@@ -149,6 +152,37 @@ def test_an_engine_that_does_not_fit_is_refused_before_anything_loads(
     assert sentence.count(vram.gigabytes(needed)) >= 1
     assert f"{vram.gigabytes(needed - 1)} free" in sentence
     assert "choose a smaller width and height" in sentence
+
+
+def test_what_an_engine_takes_is_said_before_it_loads(bench: Bench) -> None:
+    config, said = bench.config("sd15"), []
+    memory = vram.estimate(open_folder(config), config, CPU)
+
+    build_engine(config, said.append, free=lambda device: 10 * memory.engine)
+
+    assert said[0] == (
+        f"taking about {vram.gigabytes(memory.engine)} of {vram.gigabytes(10 * memory.engine)} "
+        f"free on cpu, {vram.gigabytes(memory.session)} more for each further session"
+    )
+    assert said[1] == "loading sd15"
+
+
+def test_prompts_of_every_batch_size_are_counted_where_each_has_its_own(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With SDXL a prompt is 26 MB, and a graph keeps one for each row."""
+    stand_in(monkeypatch)
+    config = bench.config("sdxl", max_rows=8, backend="graphs")
+    folder = open_folder(config)
+    networks = GraphNetworks(folder, config, lambda message: None)
+    inputs = [graph.inputs[2].nbytes for graph in networks._denoisers.values()]
+
+    plain, graphs = (
+        vram.estimate(folder, replace(config, backend=backend), CPU).activations
+        for backend in ("eager", "graphs")
+    )
+
+    assert sum(inputs) <= graphs - plain <= 2 * sum(inputs)
 
 
 def test_what_is_left_decides_how_many_sessions_fit(bench: Bench) -> None:

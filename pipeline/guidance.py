@@ -27,9 +27,11 @@ Guidance = Literal["none", "self", "initialize", "full"]
 
 
 def choose(params: StyleParams) -> Guidance:
-    """Pick the cheapest type that does what the values ask for."""
+    """Give the type that is asked for; of itself the cheapest that heeds the negative prompt."""
     if params.guidance_scale <= 1:
         return "none"
+    if params.guidance != "auto":
+        return params.guidance
     return "initialize" if params.negative_prompt.strip() else "self"
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Noise = Literal["fixed", "warped", "fresh"]
+GuidanceKind = Literal["auto", "none", "self", "initialize", "full"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,6 +18,7 @@ class StyleParams:
     negative_prompt: str = ""  # takes away; works while guidance_scale > 1
     strength: float = 0.9  # 0 .. 1: share of the noise schedule that is run again; 0 = the picture
     guidance_scale: float = 1.2  # 1 .. 10; 1 = no guidance
+    guidance: GuidanceKind = "auto"  # what it leads away from (guidance.py); auto: the cheapest
     noise: Noise = "fixed"  # on the screen; or carried by the picture, or new in every frame
     noise_warp: float = 1.0  # 0 .. 1: how much of warped noise is carried, the rest is fixed
     seed: int = 2  # 0 .. 2**32 - 1

@@ -56,6 +56,7 @@ _STYLE = (
     ("--negative-prompt", str, "what it should not look like"),
     ("--strength", float, "0 .. 1"),
     ("--guidance-scale", float, "1 .. 10"),
+    ("--guidance", str, "auto, none, self, initialize or full: what it leads away from"),
     ("--seed", int, "0 .. 2**32 - 1"),
     ("--steps", int, "1 .. 8"),
     ("--noise", str, "fixed, warped (carried by the picture) or fresh"),

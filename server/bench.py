@@ -107,6 +107,7 @@ def _guidance(engine: Engine, images: list[Image]) -> dict[str, float]:
         "none": replace(two, guidance_scale=1.0),
         "self": two,
         "initialize": replace(two, negative_prompt="neon"),
+        "full": replace(two, negative_prompt="neon", guidance="full"),
     }
     return {
         name: round(_FRAMES / _play(engine, images, {"a": style})[0], 1)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from pipeline.params import Noise, StyleParams
+from pipeline.params import GuidanceKind, Noise, StyleParams
 from server.schema.message import Message
 
 _DEFAULT = StyleParams()
@@ -21,6 +21,7 @@ class Style(Message):
     negative_prompt: Prompt = _DEFAULT.negative_prompt
     strength: float = Field(default=_DEFAULT.strength, ge=0, le=1)
     guidance_scale: float = Field(default=_DEFAULT.guidance_scale, ge=1, le=10)
+    guidance: GuidanceKind = _DEFAULT.guidance
     seed: int = Field(default=_DEFAULT.seed, ge=0, le=2**32 - 1)
     steps: int = Field(default=_DEFAULT.steps, ge=1, le=8)
     noise: Noise = _DEFAULT.noise
@@ -46,6 +47,7 @@ class StylePatch(Message):
     negative_prompt: Prompt | None = None
     strength: float | None = Field(default=None, ge=0, le=1)
     guidance_scale: float | None = Field(default=None, ge=1, le=10)
+    guidance: GuidanceKind | None = None
     seed: int | None = Field(default=None, ge=0, le=2**32 - 1)
     steps: int | None = Field(default=None, ge=1, le=8)
     noise: Noise | None = None

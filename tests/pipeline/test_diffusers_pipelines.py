@@ -1,6 +1,7 @@
 """The engine beside diffusers' own pipelines, as they are, on the same weights and noise."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import diffusers
@@ -55,20 +56,28 @@ def pixels() -> Tensor:
     return torch.from_numpy(picture())[None].permute(0, 3, 1, 2) / 255
 
 
+GUIDANCE = {
+    "none": StyleParams(guidance_scale=1.0),
+    "full": StyleParams(guidance_scale=2.5, negative_prompt="oil", guidance="full"),
+}
+
+
+@pytest.mark.parametrize("kind", GUIDANCE)
 @pytest.mark.parametrize("steps", [1, 3])
 @pytest.mark.parametrize("family", ["sd15", "turbo", "sdxl"])
 def test_a_frame_is_what_image_to_image_gives(
-    bench: Bench, family: str, steps: int, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, family: str, steps: int, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine, networks = bench.engine(family)
-    params = StyleParams(prompt="ink", strength=0.6, steps=steps, guidance_scale=1.0)
+    params = replace(GUIDANCE[kind], prompt="ink", strength=0.6, steps=steps)
     pipeline = load(bench, family)
     chosen = Schedule(dict(pipeline.scheduler.config)).steps(params.strength, steps)
     hand_out(drawn(params), monkeypatch)
 
     theirs = pipeline(
         "ink", image=pixels(), timesteps=[int(step.timestep) for step in chosen], strength=1.0,
-        guidance_scale=1.0, output_type="latent",
+        guidance_scale=params.guidance_scale, negative_prompt=params.negative_prompt,
+        output_type="latent",
     ).images  # fmt: skip
     alone(engine, picture(), params)
 

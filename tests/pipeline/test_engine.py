@@ -442,17 +442,12 @@ def test_full_guidance_costs_two_rows_a_step_and_follows_its_formula(bench: Benc
     params = StyleParams(prompt="ink", negative_prompt="oil", steps=1, guidance_scale=2.0)
     alone(engine, picture(), params)  # with one step, initialize is full
     initialize = networks.latents[-1]
-    engine.open("ann")
 
-    engine.submit("ann", 0, picture(), params)
-    engine._slots[0].guidance = "full"  # no value of StyleParams asks for it
-    drain(engine)
+    alone(engine, picture(), replace(params, guidance="full"))
     assert apart(networks.latents[-1], initialize) < 1e-6
 
     networks.rows.clear()
-    engine.submit("ann", 1, picture(), StyleParams(prompt="ink", steps=4, guidance_scale=2.0))
-    engine._slots[0].guidance = "full"
-    drain(engine)
+    alone(engine, picture(1), replace(params, steps=4, guidance="full"))
     assert networks.rows == [2, 2, 2, 2]
 
 
@@ -485,7 +480,6 @@ def test_one_row_a_call_still_moves_a_frame_with_two(bench: Bench) -> None:
     assert networks.rows == [2, 1]
 
 
-FULL = 77  # the seed that asks for full guidance: no value of StyleParams does
 CHANGES = [
     StyleParams(prompt="ink", steps=4, strength=0.4),
     StyleParams(prompt="oil", steps=4, strength=0.9, seed=7),
@@ -493,8 +487,10 @@ CHANGES = [
     StyleParams(prompt="", strength=0.0),
     StyleParams(prompt="night", negative_prompt="ink", steps=3, guidance_scale=3.0),
     StyleParams(prompt="ink", steps=1, strength=0.5, guidance_scale=1.0),
-    StyleParams(prompt="oil", negative_prompt="ink", steps=3, guidance_scale=2.0, seed=FULL),
-    StyleParams(prompt="night", negative_prompt="oil", steps=3, guidance_scale=2.0, seed=FULL),
+    StyleParams(prompt="oil", negative_prompt="ink", steps=3, guidance_scale=2.0, guidance="full"),
+    StyleParams(
+        prompt="night", negative_prompt="oil", steps=3, guidance_scale=2.0, guidance="full"
+    ),
     StyleParams(prompt="ink", steps=8, strength=1.0),
 ]
 
@@ -506,7 +502,7 @@ def test_each_frame_is_made_with_the_values_it_was_admitted_with(
     choose, kinds = guidance.choose, set()
 
     def chosen(params: StyleParams) -> guidance.Guidance:
-        kinds.add(kind := "full" if params.seed == FULL else choose(params))
+        kinds.add(kind := choose(params))
         return kind
 
     monkeypatch.setattr(guidance, "choose", chosen)

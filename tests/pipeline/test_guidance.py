@@ -2,7 +2,8 @@ import diffusers
 import pytest
 import torch
 
-from pipeline.guidance import guide
+from pipeline.guidance import choose, guide
+from pipeline.params import StyleParams
 from pipeline.schedule import Schedule
 
 SD = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
@@ -27,6 +28,22 @@ def test_guidance_of_clean_latents_is_guidance_of_noise(kind: str, strength: flo
     stock, eps = (x - step.a * z) / step.b, (x - step.a * clean) / step.b
     eps = stock + scale * (eps - stock)
     assert apart(ours, (x - step.b * eps) / step.a) < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("asked", "scale", "negative", "kind"),
+    [
+        ("auto", 1.5, "", "self"), ("auto", 1.5, "fog", "initialize"), ("auto", 1.0, "fog", "none"),
+        ("full", 1.5, "fog", "full"), ("full", 1.5, "", "full"), ("full", 1.0, "fog", "none"),
+        ("self", 1.5, "fog", "self"), ("initialize", 1.5, "", "initialize"),
+        ("none", 1.5, "fog", "none"),
+    ],
+)  # fmt: skip
+def test_the_type_that_is_asked_for_is_taken_while_there_is_guidance(
+    asked: str, scale: float, negative: str, kind: str
+) -> None:
+    params = StyleParams(guidance=asked, guidance_scale=scale, negative_prompt=negative)
+    assert choose(params) == kind
 
 
 @pytest.mark.parametrize("kind", ["epsilon", "v_prediction", "sample"])

@@ -1241,6 +1241,12 @@ export interface components {
              */
             deflicker_search: boolean;
             /**
+             * Guidance
+             * @default auto
+             * @enum {string}
+             */
+            guidance: "auto" | "none" | "self" | "initialize" | "full";
+            /**
              * Guidance Scale
              * @default 1.2
              */
@@ -1352,6 +1358,11 @@ export interface components {
              * @default null
              */
             deflicker_search: boolean | null;
+            /**
+             * Guidance
+             * @default null
+             */
+            guidance: ("auto" | "none" | "self" | "initialize" | "full") | null;
             /**
              * Guidance Scale
              * @default null

@@ -16,6 +16,7 @@ export const RULES: Record<keyof Style, Rule> = {
   negative_prompt: { kind: "text", longest: 500 },
   strength: SHARE,
   guidance_scale: { kind: "number", min: 1, max: 10 },
+  guidance: { kind: "choice", of: ["auto", "none", "self", "initialize", "full"] },
   seed: SEED,
   steps: { kind: "whole", min: 1, max: 8 },
   noise: { kind: "choice", of: ["fixed", "warped", "fresh"] },

@@ -144,6 +144,14 @@ export function StylePanel({ store, info }: { store: StyleStore; info: Info | nu
               )}
             </Field>
           )}
+          <Choice
+            label={STRINGS.guidanceKind}
+            names={STRINGS.guidanceKinds}
+            value={style.guidance}
+            testId="guidance-kind"
+            onReset={back("guidance")}
+            onChange={(guidance) => store.change({ guidance })}
+          />
           <Slider
             label={STRINGS.deflicker}
             hint={STRINGS.deflickerHint}

@@ -8,6 +8,7 @@ export const DEFAULTS: Style = {
   negative_prompt: "",
   strength: 0.9,
   guidance_scale: 1.2,
+  guidance: "auto",
   seed: 2,
   steps: 1,
   noise: "fixed",

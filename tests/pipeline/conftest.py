@@ -279,6 +279,12 @@ def sd_folder(models: dict[str, Path]) -> Path:
 
 
 @pytest.fixture(scope="session")
+def converted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a folder in which OpenVINO's files of `models` stay: none is converted twice."""
+    return tmp_path_factory.mktemp("converted")
+
+
+@pytest.fixture(scope="session")
 def bench(models: dict[str, Path]) -> Bench:
     return Bench(models)
 

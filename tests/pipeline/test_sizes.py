@@ -157,9 +157,9 @@ def test_a_backend_of_one_size_says_so() -> None:
 
 
 @pytest.mark.slow
-def test_openvino_serves_another_size_from_the_same_files(bench: Bench, tmp_path: Path) -> None:
-    engine = build_engine(bench.config("embedded", backend="openvino", cache=tmp_path))
-    files = sorted(path.name for path in tmp_path.rglob("*.xml"))
+def test_openvino_serves_another_size_from_the_same_files(bench: Bench, converted: Path) -> None:
+    engine = build_engine(bench.config("embedded", backend="openvino", cache=converted))
+    files = sorted(path.name for path in converted.rglob("*.xml"))
     engine.open("ann")
     engine.prepare_size("ann", WIDE)
     shown = one(engine, 0, WIDE)
@@ -169,4 +169,4 @@ def test_openvino_serves_another_size_from_the_same_files(bench: Bench, tmp_path
     eager.prepare_size("ann", WIDE)
     expected = one(eager, 0, WIDE)
     assert np.abs(shown.astype(float) - expected).mean() <= 2
-    assert sorted(path.name for path in tmp_path.rglob("*.xml")) == files
+    assert sorted(path.name for path in converted.rglob("*.xml")) == files

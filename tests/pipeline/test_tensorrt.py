@@ -110,9 +110,11 @@ def test_facts_are_of_the_weights_content_not_of_their_place(bench: Bench, tmp_p
     assert read_facts(open_folder(moved), moved, "H100", (9, 0), "10").model != one.model
 
 
-def test_without_a_gpu_another_backend_takes_over_and_says_so(bench: Bench, tmp_path: Path) -> None:
+def test_without_a_gpu_another_backend_takes_over_and_says_so(
+    bench: Bench, converted: Path
+) -> None:
     said: list[str] = []
-    config = bench.config("turbo", backend="tensorrt", cache=tmp_path)
+    config = bench.config("embedded", backend="tensorrt", cache=converted)
 
     networks = make_networks(open_folder(config), config, said.append)
 

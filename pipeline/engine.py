@@ -119,10 +119,14 @@ class Engine:
         self._sessions[session] = SessionState(shape, self.networks.device)
 
     def close(self, session: str) -> None:
-        """Drop a session's state and its frames in flight."""
+        """End a session: as `drop`, and its size is not kept ready for it any more."""
+        self.drop(session)
+        self._sizes.forget(session)
+
+    def drop(self, session: str) -> None:
+        """Drop a session's state and its frames in flight; `open` begins anew."""
         self._sessions.pop(session, None)
         self._busy.pop(session, None)
-        self._sizes.forget(session)
         if self._bank is not None:
             self._bank.forget(session)
         self._slots = [slot for slot in self._slots if slot.session != session]

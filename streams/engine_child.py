@@ -91,7 +91,11 @@ class _Desk:
         self._open.add(session)
 
     def _end(self, session: str) -> None:
+        self._drop(session)
         self._engine.close(session)
+
+    def _drop(self, session: str) -> None:
+        self._engine.drop(session)
         self._open.discard(session)
         self._held = [result for result in self._held if result.session != session]
 

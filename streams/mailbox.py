@@ -67,6 +67,16 @@ class Mailbox:
                 self._closed.append(session)
                 self._changed.notify()
 
+    def close_again(self, session: SessionId) -> None:
+        """Tell the engine thread once more of a session that has ended: something came after it.
+
+        Without effect on one that is open.
+        """
+        with self._changed:
+            if session not in self._boxes:
+                self._closed.append(session)
+                self._changed.notify()
+
     def shut(self) -> None:
         """End: `take` returns at once from now on."""
         with self._changed:

@@ -12,6 +12,7 @@ from pipeline.results import EngineInfo
 
 Image = NDArray[np.uint8]  # [h, w, 3] RGB
 EngineState = Literal["running", "stuck", "restarting", "failed"]
+EngineForSession = EngineState | Literal["held"]  # held: it runs, for others (quarantine.py)
 
 
 class Result(Protocol):
@@ -60,8 +61,11 @@ class Stylizer(Protocol):
     def open(self, session: str) -> None:
         """Make room for a session."""
 
+    def drop(self, session: str) -> None:
+        """Drop a session's frames and what is known of it; its size stays ready."""
+
     def close(self, session: str) -> None:
-        """Drop a session."""
+        """End a session."""
 
     def wants(self, session: str, steps: int) -> bool:
         """Say whether another frame may be submitted now."""

@@ -2,14 +2,11 @@
 
 import contextlib
 import logging
-import math
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
-from statistics import median
 
 from pipeline.config import Size
 from pipeline.errors import PipelineError
@@ -21,13 +18,11 @@ from streams.errors import EngineAway
 from streams.frame import Frame, Restyled, SessionId
 from streams.mailbox import Letter, Mailbox
 from streams.matte import Matte, is_marked, join, split
-from streams.protocol import EngineState, Image, Result, Revivable, Stylizer
+from streams.patience import Patience
+from streams.protocol import EngineForSession, EngineState, Image, Result, Revivable, Stylizer
 from streams.quarantine import Quarantine
 
 logger = logging.getLogger(__name__)
-_PATIENCE = 0.4  # seconds that one call of the engine may take, then frames pass by it untouched
-_SLOW = 4  # … or the time of so many frames, where a model is slower
-_USUAL, _BUSIEST = 15, 1.5  # … or of four calls usual now, of the last so many; seconds at most
 Deliver = Callable[[Restyled], None]
 
 
@@ -61,10 +56,7 @@ class Worker:
         self._known: set[SessionId] = set()  # sessions open in the engine; engine thread only
         self._admitted: dict[tuple[SessionId, int], _Admitted] = {}
         self._flicker: dict[SessionId, FlickerMeter] = {}  # engine thread only
-        self._patience = _PATIENCE
-        self._calls: deque[float] = deque(maxlen=_USUAL)  # seconds that the last ones took
-        self._usual = 0.0  # seconds
-        self._since = math.inf  # time.monotonic() at which the call under way began
+        self._patience = Patience()
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
 
     def start(self) -> None:
@@ -99,7 +91,7 @@ class Worker:
             return
         if style.bypass:
             deliver(self._untouched(session, frame))
-        elif self._is_stuck() or self._quarantine.holds(session):
+        elif self._patience.is_over or self._quarantine.holds(session):
             self._pass_through(session, frame, deliver)
         else:
             self._mailbox.put(session, frame)
@@ -113,14 +105,23 @@ class Worker:
 
     def prepare_size(self, session: SessionId, size: Size) -> None:
         """Make a size ready. Blocks, up to seconds. Raises ConfigError, NoRoom, EngineAway."""
-        if self._engine is not None:
+        if self._engine is None:
+            return
+        try:
             self._engine.prepare_size(session, size)
+        finally:
+            self._mailbox.close_again(session)
 
     @property
     def engine_state(self) -> EngineState:
         """Say whether the engine runs; one in a process of its own may be away."""
         state: EngineState = "running" if self._revivable is None else self._revivable.state
-        return "stuck" if state == "running" and self._is_stuck() else state
+        return "stuck" if state == "running" and self._patience.is_over else state
+
+    def engine_for(self, session: SessionId) -> EngineForSession:
+        """Say whether the engine is there for a session; any other state: it is untouched."""
+        state = self.engine_state
+        return "held" if state == "running" and self.holds(session) else state
 
     @property
     def engine_losses(self) -> int:
@@ -148,7 +149,7 @@ class Worker:
 
     def resize(self, session: SessionId, size: Size) -> int:
         """Change the size to one that is ready; give the first input frame that it holds for."""
-        self._patience = max(self._patience, self._patience_at(size))
+        self._patience.allow(self._seconds_at(size))
         first = self._mailbox.resize(session, size)
         self._quarantine.change(session)
         return first
@@ -174,22 +175,17 @@ class Worker:
             return
         self._revivable = engine if isinstance(engine, Revivable) else None
         self.ready.set_result(engine.info)
-        self._patience = self._patience_at((engine.info.width, engine.info.height))
+        self._patience.allow(self._seconds_at((engine.info.width, engine.info.height)))
         while not self._mailbox.is_shut:
             try:
                 self._turn(engine)
             except Exception:  # whatever it was, the next frames get their turn
                 logger.exception("a turn of the engine thread failed")
-            self._since = math.inf
+            self._patience.rest()
 
-    def _patience_at(self, size: Size) -> float:
+    def _seconds_at(self, size: Size) -> float:
         info = self.ready.result()
-        larger = size[0] * size[1] / (info.width * info.height)
-        return max(_PATIENCE, _SLOW * larger * info.ms_per_frame / 1e3)
-
-    def _is_stuck(self) -> bool:
-        patience = max(self._patience, min(_SLOW * self._usual, _BUSIEST))
-        return time.monotonic() - self._since > patience
+        return size[0] * size[1] / (info.width * info.height) * info.ms_per_frame / 1e3
 
     def _turn(self, engine: Stylizer) -> None:
         self._quarantine.turn(self._admitted)
@@ -200,7 +196,7 @@ class Worker:
                 and self._quarantine.lets_in(session)
             ),
         )
-        self._since = time.monotonic()
+        self._patience.begin()
         for session in mail.closed:
             self._known.discard(session)
             self._flicker.pop(session, None)
@@ -208,13 +204,12 @@ class Worker:
                 engine.close(session)
             self._admitted = {k: v for k, v in self._admitted.items() if k[0] != session}
         for letter in mail.frames:
-            self._since = time.monotonic()
+            self._patience.begin()
             self._admit(engine, letter)
         if engine.in_flight:
-            self._since = time.monotonic()
+            self._patience.begin()
             self._tick(engine)
-            self._calls.append(time.monotonic() - self._since)
-            self._usual = median(self._calls)
+            self._patience.learn()
 
     def _admit(self, engine: Stylizer, letter: Letter) -> None:
         session, frame = letter.session, letter.frame
@@ -256,7 +251,7 @@ class Worker:
             known, self._known = self._known, set()
             for session in known:
                 with contextlib.suppress(EngineAway):
-                    engine.close(session)
+                    engine.drop(session)
             for (session, _), lost in admitted.items():
                 self._pass_through(session, lost.frame, lost.deliver)
             return
@@ -279,15 +274,24 @@ class Worker:
     def _hand_over(self, result: Result) -> None:
         session = SessionId(result.session)
         its = self._admitted.pop((session, result.number))
+        try:
+            shown = self._shown(session, its, result)
+        except Exception:  # the other results are still to be handed over
+            logger.exception("session %s: frame %d could not be shown", session, result.number)
+            self._pass_through(session, its.frame, its.deliver)
+            return
+        deliver = its.deliver
+        if deliver is not None and self._deliver.get(session) is deliver:
+            deliver(shown)
+
+    def _shown(self, session: SessionId, its: _Admitted, result: Result) -> Restyled:
         started = time.monotonic_ns()
         picture = to_picture(result.image) if its.matte is None else join(result.image, its.matte)
         stages = its.stages | result.stages_ms
         stages["convert_out"] = (time.monotonic_ns() - started) / 1e6
         flicker = self._flicker.setdefault(session, FlickerMeter()).measure(its.image, result.image)
-        deliver = its.deliver
-        if deliver is not None and self._deliver.get(session) is deliver:
-            paired = its.matte is not None
-            deliver(Restyled(its.frame, picture, stages, result.skipped, flicker, paired))
+        paired = its.matte is not None
+        return Restyled(its.frame, picture, stages, result.skipped, flicker, paired)
 
     def _pass_through(self, session: SessionId, frame: Frame, deliver: Deliver | None) -> None:
         self.failures += 1

@@ -51,6 +51,9 @@ class FakeEngine:
         self._open.add(session)
 
     def close(self, session: str) -> None:
+        self.drop(session)
+
+    def drop(self, session: str) -> None:
         self._open.discard(session)
         self._waiting = [entry for entry in self._waiting if entry[0] != session]
 

@@ -84,7 +84,7 @@ def test_a_newer_frame_that_came_meanwhile_is_not_the_backdrop() -> None:
     output = Output("one", lambda: sink, _SIDE, _SIDE, room=8, backdrop="camera")
     matte = np.full((_SIDE, _SIDE), 16, np.uint8)
     with working(Held()) as worker:
-        worker._patience = 2 * PATIENCE  # it is held, not stuck
+        worker._patience.allow(PATIENCE)  # it is held, not stuck
         worker.open(ANN, StyleParams(), output.put)
         worker.pair(ANN, True)
         worker.put(ANN, numbered(0, grey_pair(60, matte)))

@@ -16,7 +16,7 @@ import pytest
 from pipeline.errors import ConfigError, ModelError
 from pipeline.params import StyleParams
 from pipeline.results import EngineResult
-from streams import engine_handle, engine_process
+from streams import engine_guardian, engine_handle
 from streams.engine_child import Progress
 from streams.engine_process import EngineProcess
 from streams.errors import EngineAway
@@ -130,7 +130,7 @@ def test_an_engine_that_cannot_be_built_at_once_is_built_a_moment_later(
         def __init__(self, build: object) -> None:
             self._alive, self._end = multiprocessing.Pipe()
             self.process = SimpleNamespace(sentinel=self._alive)
-            self.config = FakeEngine().config
+            self.config, self.info = FakeEngine().config, FakeEngine().info
 
         def load(self, *_: object) -> None:
             Unborn.born += 1
@@ -145,9 +145,9 @@ def test_an_engine_that_cannot_be_built_at_once_is_built_a_moment_later(
         def kill(self) -> None:
             self._end.send(None)  # both sides may kill: a second close could hit another's file
 
-    monkeypatch.setattr(engine_process, "Child", Unborn)
+    monkeypatch.setattr(engine_guardian, "Child", Unborn)
     engine = EngineProcess(build).start()
-    engine._child.kill()  # type: ignore[union-attr]  # it has started
+    engine._guardian.present().kill()
     until(lambda: Unborn.born == 4 and engine.state == "running")
     assert engine.losses == 1
     engine.end()
@@ -157,13 +157,12 @@ def test_an_engine_that_dies_too_often_stays_away_and_leaves_nothing() -> None:
     with started(restarts=1) as engine:
         processes = []
         for _ in range(2):
-            until(lambda: engine.state == "running" and engine._child is not None)
-            child = engine._child
-            assert child is not None
+            until(lambda: engine._guardian.child is not None)
+            child = engine._guardian.present()
             assert child._memory.name not in {path.name for path in Path("/dev/shm").glob("psm_*")}
             processes.append(child.process)
             child.process.kill()
-            until(lambda child=child: engine._child is not child)
+            until(lambda child=child: engine._guardian.child is not child)
         assert engine.state == "failed"
         with pytest.raises(EngineAway):
             engine.open("ann")
@@ -182,7 +181,7 @@ def test_the_child_dies_with_its_parent() -> None:
         "from tests.streams.test_engine_process import *\n"
         "if __name__ == '__main__':\n"
         "    e = EngineProcess(build).start()\n"
-        "    print(e._child.process.pid, flush=True); time.sleep(60)\n"
+        "    print(e._guardian.child.process.pid, flush=True); time.sleep(60)\n"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as parent:
         assert parent.stdout is not None
@@ -213,10 +212,9 @@ def test_a_size_is_made_ready_beside_the_frames_and_again_in_the_next_child() ->
         assert not engine._sizes
         engine.prepare_size("ann", (512, 256))
         assert np.array_equal(restyled(engine), 255 - wide)
-        child = engine._child
-        assert child is not None
+        child = engine._guardian.present()
         child.process.kill()
-        until(lambda: engine._child is not child)
+        until(lambda: engine._guardian.child is not child)
         with pytest.raises(EngineAway):
             engine.tick()
         until(lambda: engine.state == "running")
@@ -227,8 +225,6 @@ def test_an_answer_that_came_too_late_is_not_taken_for_the_next_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with started() as engine:
-        child = engine._child
-        assert child is not None
         monkeypatch.setattr(engine_handle, "_SIZE", 0.05)  # a size takes 0.2 s there
         with pytest.raises(EngineAway, match="no answer"):
             engine.prepare_size("ann", (512, 256))
@@ -243,8 +239,7 @@ def test_a_size_that_has_no_room_any_more_keeps_nobody_from_the_next_child() -> 
         engine.open("ann")
         engine.prepare_size("ann", (512, 256))
         engine._sizes["ann"] = (1024, 1024)  # no room for that
-        child = engine._child
-        assert child is not None
+        child = engine._guardian.present()
         child.process.kill()
         until(lambda: engine.state == "restarting")
         until(lambda: engine.state == "running")

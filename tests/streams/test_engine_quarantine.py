@@ -227,8 +227,7 @@ def test_a_child_at_work_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def process_of(engine: EngineProcess) -> Child:
-    assert engine._child is not None
-    return engine._child
+    return engine._guardian.present()
 
 
 def stop(child: Child) -> None:

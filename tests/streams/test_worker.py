@@ -4,7 +4,9 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from pipeline.errors import ModelError
@@ -114,8 +116,8 @@ def test_a_machine_that_became_slow_is_not_taken_for_a_stuck_engine(
             time.sleep(0.15)  # as its warm-up did not tell
             return super().tick()
 
-    monkeypatch.setattr("streams.worker._PATIENCE", 0.05)
-    monkeypatch.setattr("streams.worker._SLOW", 10)
+    monkeypatch.setattr("streams.patience._LEAST", 0.05)
+    monkeypatch.setattr("streams.patience._SLOW", 10)
     with working(Slow()) as worker:
         shown: list[Restyled] = []
         worker.open(ANN, StyleParams(), shown.append)
@@ -199,6 +201,30 @@ def test_the_engine_thread_outlives_what_it_did_not_expect() -> None:
         worker.open(ANN, StyleParams(), shown.put)
         worker.put(ANN, frame(0))
         assert shown.get(timeout=PATIENCE).source.number == 0
+
+
+def test_a_picture_that_cannot_be_shown_costs_no_other_session_its_own() -> None:
+    class Odd(FakeEngine):
+        """Waits for both, and gives no picture for ann."""
+
+        def tick(self) -> list[EngineResult]:
+            if len(self._waiting) < 2:
+                time.sleep(0.01)
+                return []
+            nothing = np.zeros((0, 0, 3), np.uint8)
+            return [
+                replace(each, image=nothing) if each.session == ANN else each
+                for each in super().tick()
+            ]
+
+    with working(Odd()) as worker:
+        shown: dict[str, Shown] = {each: queue.Queue() for each in (ANN, BEN)}
+        for each in (ANN, BEN):
+            worker.open(each, StyleParams(), shown[each].put)
+            worker.put(each, frame(0, level=60))
+        levels = [level_of(shown[each].get(timeout=PATIENCE).picture) for each in (ANN, BEN)]
+        assert levels == pytest.approx([60, 195], abs=3)
+        assert not worker._admitted
 
 
 def test_closing_does_not_wait_for_an_engine_that_is_still_being_built() -> None:

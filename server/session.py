@@ -5,6 +5,7 @@ connecting → live ⇄ stalled → closed. Every state has a deadline.
 
 import asyncio
 import contextlib
+import logging
 import time
 from typing import Literal
 
@@ -29,6 +30,7 @@ from streams.sources.place import Place
 from streams.stats import SessionStats
 from streams.worker import Worker
 
+logger = logging.getLogger(__name__)
 Reason = Literal["draining", "lifetime", "idle", "deleted"]
 
 _STALLED = 2.0  # seconds without a frame
@@ -190,10 +192,15 @@ class Session:
         self._worker.close_session(self.id)
 
     async def close(self) -> None:
-        """Give the connections back; `leave` comes first."""
+        """Give the connections back, side by side: a source may take seconds, and a recording
+        has to be ended meanwhile. `leave` comes first.
+        """
+        closing = [self.room.close(), self.viewers.close(), self.outputs.close()]
         if self.source is not None:
-            await self.source.close()
-        await asyncio.gather(self.room.close(), self.viewers.close(), self.outputs.close())
+            closing.append(self.source.close())
+        for failure in await asyncio.gather(*closing, return_exceptions=True):
+            if isinstance(failure, Exception):
+                logger.error("session %s: it closed badly", self.id, exc_info=failure)
 
     def _on_frame(self, frame: Frame) -> None:
         if self._left:
@@ -215,4 +222,5 @@ class Session:
         self.stats.went_out(age_ms, restyled.stages_ms, restyled.skipped)
 
     def _on_message(self, text: str) -> None:
-        self.control.receive(text, self.room)
+        if not self._left:
+            self.control.receive(text, self.room)

@@ -208,8 +208,7 @@ class Sessions:
             yield
         except BaseException as error:
             if self._open.get(session.id) is session:
-                del self._open[session.id]
-                self._close_aside(session)
+                self._take_out(session)
             elif isinstance(error, Exception):  # what was taken away under it
                 raise self._ended_early(session) from error
             raise
@@ -231,15 +230,12 @@ class Sessions:
         """End a session: its slot is free at once, the connection closes aside."""
         if self._open.get(session.id) is not session:
             return
-        del self._open[session.id]
         self.past.end(reason, session.figures())
         if reason == "idle":
             self.lost.keep(session.identity, session.control.style)
         logger.info("session %s ends: %s", session.id, reason, extra={"session": session.id})
         session.tell_end(reason)
-        self._close_aside(session)
-        if self.draining and not self._open:
-            self._empty.set()
+        self._take_out(session)
 
     def _make(self, style: Style, address: str, sends: bool, identity: Identity | None) -> Session:
         return Session(
@@ -273,7 +269,11 @@ class Sessions:
             self.end(session, "draining")
         await asyncio.gather(*self._closing, return_exceptions=True)
 
-    def _close_aside(self, session: Session) -> None:
+    def _take_out(self, session: Session) -> None:
+        """Free a session's place and close it aside."""
+        del self._open[session.id]
+        if self.draining and not self._open:
+            self._empty.set()
         session.leave()
         task = asyncio.create_task(session.close())
         self._closing.add(task)
@@ -283,12 +283,18 @@ class Sessions:
         while True:
             await asyncio.sleep(_TICK)
             for session in self:
-                reason = session.overdue()
-                if reason is not None:
-                    self.end(session, reason)
-                else:
-                    self._tell_quarantine(session)
-                    session.tell_figures()
+                try:
+                    self._look_at(session)
+                except Exception:  # the others have their deadlines all the same
+                    logger.exception("session %s: its figures could not be told", session.id)
+
+    def _look_at(self, session: Session) -> None:
+        reason = session.overdue()
+        if reason is not None:
+            self.end(session, reason)
+        else:
+            self._tell_quarantine(session)
+            session.tell_figures()
 
     def _tell_quarantine(self, session: Session) -> None:
         """Tell a page why its pictures are untouched while others' are not, and when that ends.

@@ -1,6 +1,7 @@
 """A webcam clip as the camera of a Chromium, and whether there is one."""
 
 import sys
+from itertools import islice
 from pathlib import Path
 
 import av
@@ -26,7 +27,10 @@ def arguments(camera: Path | int | None) -> list[str]:
 
 
 def write_camera(clip: Path, to: Path, width: int, height: int, fps: int, seconds: float) -> None:
-    """Write `clip` as y4m, centre-cropped: the one format Chromium plays without a codec's cost."""
+    """Write `clip` as y4m, centre-cropped: the one format Chromium plays without a codec's cost.
+
+    Where it has far more pictures a second than `fps`, it is thinned out.
+    """
     graph_size = f"{width}:{height}"
     with av.open(str(clip)) as source, to.open("wb") as out:
         graph = av.filter.Graph()
@@ -37,7 +41,9 @@ def write_camera(clip: Path, to: Path, width: int, height: int, fps: int, second
         sink = graph.add("buffersink")
         graph.link_nodes(buffer, fill, crop, form, sink).configure()
         out.write(f"YUV4MPEG2 W{width} H{height} F{fps}:1 Ip A1:1 C420jpeg\n".encode())
-        for _, frame in zip(range(int(fps * seconds)), source.decode(video=0), strict=False):
+        rate = source.streams.video[0].average_rate or fps
+        step = max(1, round(rate / fps))
+        for frame in islice(source.decode(video=0), 0, int(fps * seconds) * step, step):
             graph.push(frame)
             picture = graph.pull()
             assert isinstance(picture, av.VideoFrame)

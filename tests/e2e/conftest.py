@@ -19,7 +19,15 @@ from tests.streams.waiting import PATIENCE, eventually
 # the browser lives on one loop, so every test that uses it runs on that loop
 SHARED = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
 CLIP = Path(__file__).parents[1] / "fixtures" / "webcam.mp4"
+FPS = 15  # of the camera: each picture costs a machine without a GPU much
 expect.set_options(timeout=PATIENCE * 1000)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep what runs the model on one worker: it takes a core."""
+    for item in items:
+        if "product" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("model"))
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +39,7 @@ def nothing_left_behind() -> None:
 def camera(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give a y4m file of the webcam clip, as a camera would send it."""
     path = tmp_path_factory.mktemp("camera") / "webcam.y4m"
-    write_camera(CLIP, path, width=640, height=480, fps=25, seconds=6)
+    write_camera(CLIP, path, width=640, height=480, fps=FPS, seconds=6)
     return path
 
 

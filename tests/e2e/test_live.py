@@ -110,15 +110,15 @@ async def test_a_closed_tab_frees_its_place(page: Page, light: Server) -> None:
     await until_sessions(light, 0, seconds=10)
 
 
-async def test_a_video_file_plays_in_a_loop_and_is_restyled(page: Page, server: Server) -> None:
-    await page.goto(server.url)
+async def test_a_video_file_plays_in_a_loop_and_is_restyled(page: Page, light: Server) -> None:
+    await page.goto(light.url)
     await page.get_by_test_id("file-picker").first.set_input_files(CLIP)
     await until_live(page)
     assert (await read_picture(page)).std() > 10
 
 
-async def test_a_shared_screen_is_restyled(page: Page, server: Server) -> None:
-    await page.goto(server.url)
+async def test_a_shared_screen_is_restyled(page: Page, light: Server) -> None:
+    await page.goto(light.url)
     await page.get_by_test_id("start-screen").click()
     await until_live(page)
     assert (await read_picture(page)).std() > 5

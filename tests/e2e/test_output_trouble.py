@@ -9,7 +9,7 @@ from playwright.async_api import Locator, Page, expect
 
 from tests.e2e.conftest import SHARED, go_live
 from tests.e2e.serving import LIGHT, Server, serving
-from tests.e2e.test_outputs import Row
+from tests.e2e.test_outputs import Row, after
 from tests.e2e.test_region import _CAMERA, _CORNER, _WALL, open_panel, paint, pixel
 from tests.streams.rtmp_server import rtmp_server
 from tests.streams.test_recording import frames_of
@@ -95,7 +95,7 @@ async def test_a_recording_has_what_was_painted_in_front_of_the_camera(
         await backdrop.select_option("camera")
         row = Row(page, "output-recording")
         await row.start()
-        await row.says("Live", "0:03")
+        await row.says("Live", after(3))
         camera = [await pixel(page, _CAMERA, place) for place in (_WALL, _CORNER)]
         await row.stop()
         await page.get_by_test_id("reset-output-backdrop").click()

@@ -11,7 +11,7 @@ import pytest
 from playwright.async_api import FilePayload, Page, expect
 
 from streams.srt import libsrt
-from tests.e2e.conftest import SHARED, go_live
+from tests.e2e.conftest import FPS, SHARED, go_live
 from tests.e2e.fake_obs import fake_obs
 from tests.e2e.serving import LIGHT, TOKEN, Server, serving
 from tests.streams.ports import free_port
@@ -175,7 +175,7 @@ async def test_the_page_adds_its_overlay_to_obs(page: Page, light: Server) -> No
             "url": f"{light.url}/overlay/{session['name']}#token={session['viewer_token']}",
             "width": session["width"],
             "height": session["height"],
-            "fps": 25,  # the camera's
+            "fps": FPS,  # the camera's
             "fps_custom": True,
         }
         assert obs.inputs["Restyle"]["settings"] == wanted

@@ -64,10 +64,10 @@ async def test_the_size_changes_without_a_gap_and_takes_the_shape_of_the_camera(
 
 
 async def test_an_image_is_a_source_and_a_video_can_be_sought(
-    page: Page, server: Server, tmp_path: Path
+    page: Page, light: Server, tmp_path: Path
 ) -> None:
     cv2.imwrite(str(tmp_path / "still.png"), np.tile(np.arange(256, dtype=np.uint8), (256, 1)))
-    await page.goto(server.url)
+    await page.goto(light.url)
     await page.get_by_test_id("file-picker").first.set_input_files(tmp_path / "still.png")
     await until_live(page)
     assert (await read_picture(page)).std() > 10

@@ -2,9 +2,10 @@
 
 import sys
 
-from server import __main__, serve
-from tests.streams.fakes import build
-
 if __name__ == "__main__":
+    # here, as each child of the server imports this module: it would load the server for nothing
+    from server import __main__, serve
+    from tests.streams.fakes import build
+
     vars(serve)["build"] = build
     sys.exit(__main__.main(sys.argv[1:]))

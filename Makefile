@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run setup test test-long check bench bench-consistency fuzz soak churn chaos admission network engine sbom semgrep client \
+.PHONY: help run setup test test-long page-test check bench bench-consistency fuzz soak churn chaos admission network engine sbom semgrep client \
 	client-types lock browser clean fixtures docker-lint
 
 PYTHON ?= python3
@@ -59,14 +59,20 @@ client-types: .venv/.ready frontend/node_modules/.ready ## TypeScript types from
 	@$(PY) -m server.openapi > frontend/schema.json && cd frontend && npm run --silent types
 
 COMPUTING := tests/pipeline tests/fuzz tests/streams/test_simulation.py
-# these wait for clocks and processes; those that measure sound against the picture have the machine alone
-SOUND := $(wildcard tests/streams/test_*_sound.py tests/server/test_*sound.py)
-WAITING := $(filter-out $(COMPUTING) $(SOUND),$(wildcard tests/streams/test_*.py tests/server/test_*.py))
+BROWSER := tests/e2e
+# these wait for clocks and processes; those that measure sound or a bad link have the machine alone
+ALONE := $(wildcard tests/streams/test_*_sound.py tests/server/test_*sound.py) tests/reliability/test_network.py
+WAITING := $(filter-out $(COMPUTING) $(ALONE),\
+	$(wildcard tests/test_*.py $(addsuffix /test_*.py,tests/bench tests/reliability tests/streams tests/server)))
 
-test: setup .venv/.foreign browser ## set up and run all tests but the long ones
+test: ## set up and run all tests but the long ones
+	@$(MAKE) --no-print-directory -j 2 setup .venv/.foreign browser page-test # the page beside Python's packages
 	@$(PY) -m pytest -n 2 $(COMPUTING)
 	@$(PY) -m pytest -n 2 --dist loadfile $(WAITING)
-	@$(PY) -m pytest $(addprefix --ignore ,$(COMPUTING) $(WAITING)) # a browser wants both cores
+	@$(PY) -m pytest -n 2 --dist loadgroup $(BROWSER)
+	@$(PY) -m pytest $(addprefix --ignore ,$(COMPUTING) $(WAITING) $(BROWSER))
+
+page-test: frontend/node_modules/.ready
 	@cd frontend && npm run --silent test
 
 test-long: setup .venv/.foreign browser ## the few tests that would make `make test` too long
@@ -109,7 +115,7 @@ semgrep: ## our own rules about secrets, files, deadlines and the hot path (test
 	@echo "semgrep: nothing found"
 
 # A browser for the end-to-end tests. Without one they are skipped, and say so.
-browser:
+browser: .venv/.ready
 	@$(PY) -m tests.e2e.browser >/dev/null 2>&1 || { \
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	    echo "restyle: installing chromium for the browser tests"; \

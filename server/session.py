@@ -23,7 +23,7 @@ from server.viewers import Viewers
 from streams.frame import Frame, Restyled
 from streams.hub import Hub
 from streams.peer import Callbacks
-from streams.protocol import EngineState
+from streams.protocol import EngineForSession
 from streams.room import OpenRoom
 from streams.sound import Sound
 from streams.sources.place import Place
@@ -61,7 +61,7 @@ class Session:
         self.gone = asyncio.Event()  # the connection ended by itself
         self._settings, self._worker = settings, worker
         self._left = False
-        self._told_engine: EngineState = "running"
+        self._told_engine: EngineForSession = "running"
         self.room = open_room(
             Callbacks(self._on_frame, self._on_message, self.gone.set), self.stats
         )
@@ -143,7 +143,8 @@ class Session:
         """Describe it."""
         width, height = self.control.sizing.size
         return SessionState(
-            id=self.id, name=self.name, state=self.phase, style=self.control.style,
+            id=self.id, name=self.name, state=self.phase,
+            engine=self._worker.engine_for(self.id), style=self.control.style,
             hint=self.control.hint, width=width, height=height, matte=self.control.matte,
             stats=self.figures(), viewers=len(self.viewers), viewer_token=self.viewer_token,
             muted=self.room.sound.muted,
@@ -174,7 +175,7 @@ class Session:
 
     def tell_figures(self) -> None:
         """Send its figures to the page."""
-        self._told_engine = self._worker.engine_state
+        self._told_engine = self._worker.engine_for(self.id)
         message = StatsMessage(
             state=self.phase, engine=self._told_engine, stats=self.figures(),
             outputs=self.outputs.states(),
@@ -206,7 +207,7 @@ class Session:
         if self._left:
             return  # its connection takes a moment to close
         self._worker.put(self.id, frame)
-        if self._worker.engine_state != self._told_engine:
+        if self._worker.engine_for(self.id) != self._told_engine:
             self.tell_figures()  # a person should know at once why the picture is untouched
 
     def _keep(self, restyled: Restyled) -> None:

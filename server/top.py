@@ -52,7 +52,7 @@ def _row(session: dict[str, Any]) -> tuple[str, ...]:
     stages = (stats["stages_ms"].get(stage) for stage in _STAGES)
     return (
         session["id"][:8],
-        session["state"],
+        _state(session),
         f"{stats['fps_in']:.1f}",
         f"{stats['fps_out']:.1f}",
         *(_ms(age) for age in ages),
@@ -60,6 +60,12 @@ def _row(session: dict[str, Any]) -> tuple[str, ...]:
         str(stats["skipped"]),
         *(_ms(stage) for stage in stages),
     )
+
+
+def _state(session: dict[str, Any]) -> str:
+    """Say what a session is doing, or why pictures that flow are untouched."""
+    untouched = session["state"] == "live" and session["engine"] != "running"
+    return str(session["engine"] if untouched else session["state"])
 
 
 def _ms(value: float | None) -> str:

@@ -35,7 +35,7 @@ const open = (make: () => Promise<Source>): void => void live.use(make);
 
 export function App() {
   const state = useSyncExternalStore(live.subscribe, live.get);
-  const { style: values } = useSyncExternalStore(style.subscribe, style.get);
+  const { style: values, hint } = useSyncExternalStore(style.subscribe, style.get);
   const [view, setView] = useState<View>("wipe");
   const [mirror, setMirror] = useState(true);
   const [finder, setFinder] = useState<FinderState>("off");
@@ -56,7 +56,7 @@ export function App() {
         <img src="/icon.svg" alt="" className="size-9" />
         <h1 className="text-xl font-semibold tracking-tight">{STRINGS.name}</h1>
         <span className="grow" />
-        <StatusBadge phase={state.phase} engine={state.engine} />
+        <StatusBadge phase={state.phase} engine={state.engine} hint={hint} />
         <HelpSheet />
         <ThemeButton />
       </header>

@@ -6,12 +6,19 @@ import { Button } from "@/ui/controls";
 const GOOD: PhaseName[] = ["live"];
 const BUSY: PhaseName[] = ["asking", "connecting", "loading", "gone", "stalled", "full"];
 
+interface StatusBadgeProps {
+  phase: Phase;
+  engine: EngineState;
+  /** What the server says of the style: of one that is held, what lets it in again. */
+  hint: string | null;
+}
+
 /** What the page is doing, and why the picture is untouched; read out when it changes. */
-export function StatusBadge({ phase, engine }: { phase: Phase; engine: EngineState }) {
+export function StatusBadge({ phase, engine, hint }: StatusBadgeProps) {
   const { state } = phase;
   const untouched = state === "live" && engine !== "running" ? engine : null;
   const colour = untouched
-    ? untouched === "failed"
+    ? untouched === "failed" || untouched === "held"
       ? "bg-rose-500"
       : "bg-amber-500 animate-pulse"
     : GOOD.includes(state)
@@ -33,6 +40,7 @@ export function StatusBadge({ phase, engine }: { phase: Phase; engine: EngineSta
         data-testid="status"
         data-state={state}
         data-engine={engine}
+        title={untouched === "held" && hint ? hint : undefined}
         className="flex min-w-0 items-center gap-2 rounded-full border border-line bg-raised px-3 py-1.5 text-sm"
       >
         <span aria-hidden="true" className={`size-2.5 shrink-0 rounded-full ${colour}`} />

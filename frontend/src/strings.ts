@@ -369,6 +369,7 @@ export const STRINGS = {
     stuck: "Untouched: the engine does not answer",
     restarting: "Untouched: the engine restarts",
     failed: "Untouched: the engine failed",
+    held: "Untouched: kept out of the engine",
   },
   engineRetry: "Start it again",
   status: {

@@ -6,7 +6,7 @@ from pydantic import Field, TypeAdapter
 
 from server.schema.message import Message
 from server.schema.outputs import OutputState
-from server.schema.sessions import MatteChange, MatteInForce, PictureSize, Stats
+from server.schema.sessions import EngineForSession, MatteChange, MatteInForce, PictureSize, Stats
 from server.schema.style import Style, StylePatch
 
 
@@ -87,8 +87,7 @@ class StatsMessage(Message):
 
     type: Literal["stats"] = "stats"
     state: Literal["connecting", "live", "stalled", "closed"]
-    # not running: the picture is untouched. stuck: no answer yet; failed: restarts are given up
-    engine: Literal["running", "stuck", "restarting", "failed"]
+    engine: EngineForSession
     stats: Stats
     outputs: list[OutputState]
 

@@ -11,6 +11,9 @@ from server.schema.style import Style, StylePatch
 # none: the pictures that come in are ordinary ones. side: those that bear the mark of
 # streams/matte.py are colour left and its matte in grey right, and so is what comes out of them
 Matte = Literal["none", "side"]
+# not running: the picture is untouched. stuck: no answer yet; failed: restarts are given up;
+# held: it was lost twice with this session's pictures, `hint` says what lets them in again
+EngineForSession = Literal["running", "stuck", "restarting", "failed", "held"]
 
 
 class Offer(Message):
@@ -91,8 +94,9 @@ class SessionState(Message):
     id: str
     name: str | None  # see Offer
     state: Literal["connecting", "live", "stalled", "closed"]
+    engine: EngineForSession
     style: Style
-    hint: str | None  # what the model did not understand of the prompt
+    hint: str | None  # what the model did not understand of the prompt, or why it is held
     width: int  # of the picture, without its matte
     height: int
     matte: Matte

@@ -1,8 +1,10 @@
 """A session whose style kills the engine is told so, and others go on."""
 
+from server.top import table
 from tests.server.client import Browser
 from tests.server.conftest import Serve
 from tests.streams.test_engine_process import started
+from tests.streams.waiting import discard
 
 
 async def hint(browser: Browser) -> str | None:
@@ -25,6 +27,16 @@ async def test_a_page_is_told_that_its_style_kills_the_engine(serve: Serve) -> N
             assert abs(await ann.level() - 60) < 8
             state = (await served.http.get(location)).json()
             assert "lost twice" in state["hint"]
+            assert state["engine"] == "held"
+            while (await ann.hear("stats"))["engine"] != "held":
+                pass
+            discard(ben.messages)
+            assert (await ben.hear("stats"))["engine"] == "running"
+            found = {
+                of: (await served.http.get(f"/api/{of}")).json() for of in ("info", "sessions")
+            }
+            rows = [row.split()[1] for row in table("http://here", found)[3:]]
+            assert rows == ["held", "live"]
             assert state["style"]["prompt"] == "die"
 
             ann.say(type="style", seq=2, style={"prompt": "ink"})
@@ -32,7 +44,8 @@ async def test_a_page_is_told_that_its_style_kills_the_engine(serve: Serve) -> N
                 pass
             while abs(await ann.level() - 195) > 8:
                 pass
-            assert (await served.http.get(location)).json()["hint"] is None
+            state = (await served.http.get(location)).json()
+            assert (state["hint"], state["engine"]) == (None, "running")
             assert (await served.http.get("/readyz")).status_code == 200
             assert served.worker.engine_losses == 2
             for each in (ann, ben):

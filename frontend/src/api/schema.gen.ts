@@ -1007,6 +1007,11 @@ export interface components {
          * @description GET /api/sessions/{id}.
          */
         SessionState: {
+            /**
+             * Engine
+             * @enum {string}
+             */
+            engine: "running" | "stuck" | "restarting" | "failed" | "held";
             /** Height */
             height: number;
             /** Hint */
@@ -1200,7 +1205,7 @@ export interface components {
              * Engine
              * @enum {string}
              */
-            engine: "running" | "stuck" | "restarting" | "failed";
+            engine: "running" | "stuck" | "restarting" | "failed" | "held";
             /** Outputs */
             outputs: components["schemas"]["OutputState"][];
             /**

@@ -11,7 +11,7 @@ const SOURCE: SessionState["source"] = {
 };
 
 const session = (change: Partial<SessionState>): SessionState => ({
-  id: "a", name: null, state: "live", style: { ...DEFAULTS, prompt: "ink" }, hint: null,
+  id: "a", name: null, state: "live", engine: "running", style: { ...DEFAULTS, prompt: "ink" }, hint: null,
   width: 384, height: 256, matte: "none", viewers: 0, viewer_token: "t", muted: false, source: null,
   stats: {
     fps_in: 30, fps_out: 21.7, frames_in: 1, frames_out: 1, skipped: 0, dropped: 0,
@@ -41,6 +41,11 @@ describe("what is shown of a session", () => {
   it.each([
     [{}, "Sent by a page or a program", "384 × 256 · 22 fps · ink"],
     [{ name: "desk", source: SOURCE }, "desk · rtsp://camera.local/live", "384 × 256 · 22 fps · ink"],
+    [
+      { engine: "held" as const },
+      "Sent by a page or a program",
+      "384 × 256 · Untouched: kept out of the engine · ink",
+    ],
     [{ state: "stalled" as const }, "Sent by a page or a program", "384 × 256 · No frames arrive · ink"],
     [
       { source: { ...SOURCE, state: "retrying" as const, problem: "it hung up" }, style: DEFAULTS },

@@ -24,11 +24,12 @@ export function titleOf({ name, source }: SessionState): string {
 }
 
 /** Say how a session does: "256 × 256 · 22 fps · a pencil drawing". */
-export function figuresOf({ width, height, stats, style, state, source }: SessionState): string {
+export function figuresOf({ width, height, stats, style, state, engine, source }: SessionState): string {
   const parts = [`${width} × ${height}`];
   if (source?.state === "retrying") parts.push(STRINGS.elsewhere.retrying(source.problem ?? ""));
-  else if (state === "live") parts.push(`${Math.round(stats.fps_out)} ${STRINGS.fps}`);
-  else parts.push(STRINGS.elsewhere.states[state]);
+  else if (state !== "live") parts.push(STRINGS.elsewhere.states[state]);
+  else if (engine !== "running") parts.push(STRINGS.engine[engine]);
+  else parts.push(`${Math.round(stats.fps_out)} ${STRINGS.fps}`);
   parts.push(style.prompt || STRINGS.morph.empty);
   return parts.join(" · ");
 }

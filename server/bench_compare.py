@@ -10,6 +10,7 @@ import platform
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -25,12 +26,16 @@ from pipeline.comparison.subject import Subject, write_subject
 from pipeline.config import BackendName
 from pipeline.engine import Engine
 from pipeline.errors import ConfigError
+from pipeline.scheduler import PERIOD
 from server.plots import draw
 from server.settings import Settings
+from streams.simulation import Camera, WallTime, simulate
 
 Progress = Callable[[str], None]
 _SWEEP = {"cuda": (1, 2, 4, 8, 12, 16), "cpu": (1, 2, 4)}  # sessions
 _SWEEP_FRAMES = 60  # of each session, at most
+_PEOPLE = 12  # each with a prompt of their own, at 30 frames a second
+_LIVE_S = {"cuda": 10.0, "cpu": 3.0}  # seconds that they send
 _SWEEP_WARM_UPS = 2  # more, before time is taken: state, kernels and numbers of rows are new to it
 _ON_GPU: tuple[BackendName, ...] = ("eager", "graphs")
 _ON_CPU: tuple[BackendName, ...] = ("eager", "openvino")
@@ -93,6 +98,8 @@ def _measure(subject: Subject, wanted: Comparison, cache: Path, say: Progress) -
     made = {name: made[name] for name in taken}
     engines = {name: engine for name, engine in engines.items() if name in made}
     say("ceilings, stages and sessions")
+    frames = min(wanted.rounds, _SWEEP_FRAMES)
+    sessions = _of_each(engines, "sessions", lambda e: _sessions(subject, e, frames), missing)
     return {
         "machine": _machine(subject),
         "size": f"{subject.width}x{subject.height}",
@@ -100,14 +107,10 @@ def _measure(subject: Subject, wanted: Comparison, cache: Path, say: Progress) -
         "rounds": wanted.rounds,
         "ms_per_frame": {name: measuring.summary(times) for name, times in taken.items()},
         "times_as_fast": _ratios(taken),
-        **_beside_eager(subject, made, engines, taken, missing),
+        **_beside_eager(subject, made, engines, taken, sessions, missing),
         "stages_ms": _of_each(engines, "stages", lambda e: _stages(subject, e), missing),
-        "sessions": _of_each(
-            engines,
-            "sessions",
-            lambda engine: _sessions(subject, engine, min(wanted.rounds, _SWEEP_FRAMES)),
-            missing,
-        ),
+        "sessions": sessions,
+        "live": _of_each(engines, "live", lambda engine: _live(subject, engine), missing),
         "missing": missing,
         "peak_memory_bytes": memory,
     }
@@ -132,6 +135,7 @@ def _beside_eager(
     made: dict[str, Arm],
     engines: dict[str, Engine],
     taken: dict[str, list[float]],
+    sessions: dict[str, dict[str, Any]],
     missing: dict[str, str],
 ) -> dict[str, Any]:
     """Give what is measured with the help of eager Restyle; nothing where that is missing."""
@@ -140,7 +144,7 @@ def _beside_eager(
         with measuring.attempt("levels apart", missing):
             found["levels_apart"] = _levels_apart(subject, made)
         with measuring.attempt("share of the ceiling", missing):
-            found |= _shares(subject, engines["restyle eager"], taken)
+            found |= _shares(subject, engines["restyle eager"], taken, sessions)
     return found
 
 
@@ -196,7 +200,13 @@ def _levels_apart(subject: Subject, made: dict[str, Arm]) -> dict[str, float]:
     return {name: round(float(np.abs(made[name](image) - shown).mean()), 3) for name in same}
 
 
-def _shares(subject: Subject, eager: Engine, taken: dict[str, list[float]]) -> dict[str, Any]:
+def _shares(
+    subject: Subject,
+    eager: Engine,
+    taken: dict[str, list[float]],
+    sessions: dict[str, dict[str, Any]],
+) -> dict[str, Any]:
+    """Say what part of the machine's matrix rate each arm reaches: alone, and with full calls."""
     rate = measuring.matmul_ceiling(subject)
     flops = measuring.frame_flops(eager.networks, subject, *_inputs(subject, eager))
     return {
@@ -205,6 +215,13 @@ def _shares(subject: Subject, eager: Engine, taken: dict[str, list[float]]) -> d
         "share_of_ceiling": {
             name: round(flops / (float(np.median(times)) / 1000) / rate, 4)
             for name, times in taken.items()
+        },
+        "share_of_ceiling_together": {
+            name: {
+                count: round(flops * found["own prompts"]["fps_together"] / rate, 4)
+                for count, found in counts.items()
+            }
+            for name, counts in sessions.items()
         },
     }
 
@@ -256,6 +273,31 @@ def _serve(
         engine.close(str(session))
     return {
         "fps_together": round(count * frames / seconds, 2),
+        "p50_ms": round(float(np.percentile(ages, 50)), 2),
+        "p99_ms": round(float(np.percentile(ages, 99)), 2),
+    }
+
+
+def _live(subject: Subject, engine: Engine) -> dict[str, float]:
+    """Let people send as cameras do, in real time; say how late the pictures come."""
+    cameras = [
+        Camera(f"p{i}", first=i * PERIOD / _PEOPLE, style=replace(subject.style, prompt=f"ink {i}"))
+        for i in range(_PEOPLE)
+    ]
+    for camera in cameras:
+        engine.prepare(camera.style)
+    seconds = _LIVE_S[subject.device.type]
+    images = _pictures(subject, 16)
+    began = time.monotonic()
+    served = simulate(engine, WallTime(), cameras, seconds, images=images)
+    for camera in cameras:
+        engine.close(camera.name)
+    settled = [frame for frame in served if frame.arrived > began + seconds / 4]
+    ages = [1000 * (frame.finished - frame.arrived) for frame in settled]
+    counts = Counter(frame.session for frame in settled)
+    return {
+        "people": _PEOPLE,
+        "fps_each": round(min(counts[c.name] for c in cameras) / (0.75 * seconds), 1),
         "p50_ms": round(float(np.percentile(ages, 50)), 2),
         "p99_ms": round(float(np.percentile(ages, 99)), 2),
     }

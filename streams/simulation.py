@@ -1,25 +1,48 @@
 """Cameras that exist only as numbers, around the real mailbox, the real engine and its scheduler.
 
-With the simulated device of pipeline/backends/simulated.py, on a clock that nobody waits for.
+With the simulated device of pipeline/backends/simulated.py, on a clock that nobody waits for; or
+with a real device, on the time that passes.
 """
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Protocol
 
 import av
 import numpy as np
 
-from pipeline.backends.simulated import SIDE, Clock, Device
+from pipeline.backends.simulated import SIDE, Device
 from pipeline.config import EngineConfig
 from pipeline.engine import Engine
 from pipeline.models.folder import open_folder
 from pipeline.params import StyleParams
+from pipeline.results import Image
 from streams.frame import Frame, SessionId
 from streams.mailbox import Mailbox
 
 _PLAIN = StyleParams(guidance_scale=1.0, deflicker=0.0)
 _IMAGE = np.zeros((SIDE, SIDE, 3), np.uint8)
+
+
+class Time(Protocol):
+    """Seconds that are read, and set when there is nothing to do until then."""
+
+    now: float
+
+
+class WallTime:
+    """The time of an engine that is built without a clock of its own; setting it waits."""
+
+    @property
+    def now(self) -> float:
+        """Give the time in seconds."""
+        return time.monotonic()
+
+    @now.setter
+    def now(self, until: float) -> None:
+        time.sleep(max(0.0, until - time.monotonic()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +79,13 @@ def make_engine(device: Device, **config: object) -> Engine:
 
 def simulate(
     engine: Engine,
-    clock: Clock,
+    clock: Time,
     cameras: list[Camera],
     seconds: float,
     at: Callable[[float, Mailbox], None] = lambda now, mailbox: None,
+    images: Sequence[Image] = (_IMAGE,),
 ) -> list[Served]:
-    """Let cameras send for a time; give every frame that came out.
+    """Let cameras send these pictures for a time; give every frame that came out.
 
     `at` is called before each turn, to change styles meanwhile.
     """
@@ -79,7 +103,7 @@ def simulate(
         for letter in mail.frames:
             since, number = letter.since_ns / 1e9, letter.frame.number
             waiting[letter.session, number] = (letter.frame.arrived_ns / 1e9, since)
-            engine.submit(letter.session, number, _IMAGE, letter.style, since)
+            engine.submit(letter.session, number, images[number % len(images)], letter.style, since)
         if engine.in_flight:
             for result in engine.tick():
                 times = waiting.pop((result.session, result.number))

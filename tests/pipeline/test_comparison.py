@@ -233,6 +233,8 @@ def test_a_comparison_keeps_its_figures_whatever_fails(
     monkeypatch.setattr(bench_compare, "_ON_CPU", ("eager",))
     monkeypatch.setattr(bench_compare, "_SWEEP", {"cpu": (1, 2)})
     monkeypatch.setattr(bench_compare, "_stages", fails)
+    monkeypatch.setattr(bench_compare, "_LIVE_S", {"cpu": 2.0})
+    monkeypatch.setattr(measuring, "matmul_ceiling", lambda subject: 1e9)
     wanted = bench_compare.Comparison("mini", tmp_path / "nothing", 1, 3, False, None)
 
     found = bench_compare._measure(subject, wanted, tmp_path, said.append)
@@ -243,6 +245,15 @@ def test_a_comparison_keeps_its_figures_whatever_fails(
     assert found["ms_per_frame"].keys() == {"restyle eager"}
     assert found["sessions"]["restyle eager"].keys() == {"1", "2"}
     assert found["share_of_ceiling"]["restyle eager"] > 0
+    together = found["share_of_ceiling_together"]["restyle eager"]
+    flops = 1e9 * found["frame_gflop"]
+    for count, share in together.items():
+        fps = found["sessions"]["restyle eager"][count]["own prompts"]["fps_together"]
+        assert share == pytest.approx(flops * fps / 1e9, rel=0.05)
+    live = found["live"]["restyle eager"]
+    assert live["people"] == 12
+    assert 0 < live["fps_each"] <= 31
+    assert 0 < live["p50_ms"] <= live["p99_ms"] < 2000
 
 
 class ColdEngine:

@@ -29,10 +29,10 @@ def _own_places(height: int, width: int) -> Places:
     return places
 
 
-def inside(at: Places) -> Bool[np.ndarray, "h w"]:
-    """Say which of these places lie in the picture."""
-    height, width = at.shape[:2]
-    return np.asarray(cv2.inRange(at, (0, 0), (width - 1, height - 1))) > 0
+def inside(at: Places, height: int, width: int, margin: float = 0.0) -> Bool[np.ndarray, "h w"]:
+    """Say which of these places lie in a picture, or in a margin of so many pixels round it."""
+    least, most = (-margin, -margin), (width - 1 + margin, height - 1 + margin)
+    return np.asarray(cv2.inRange(at, least, most)) > 0
 
 
 def only(flow: Flow, where: Bool[np.ndarray, "h w"]) -> Flow:
@@ -47,10 +47,8 @@ def resized(flow: Flow, height: int, width: int) -> Float32[np.ndarray, "rows co
     rows, columns = flow.shape[:2]
     if (rows, columns) == (height, width):
         return flow
-    other = np.asarray(cv2.resize(flow, (width, height), interpolation=cv2.INTER_LINEAR))
-    other[..., 0] *= width / columns
-    other[..., 1] *= height / rows
-    return other
+    scale = np.array([width / columns, height / rows], np.float32)
+    return np.asarray(cv2.resize(flow * scale, (width, height), interpolation=cv2.INTER_LINEAR))
 
 
 def warp(picture: Shaped[np.ndarray, "h w *c"], flow: Flow) -> Float32[np.ndarray, "h w *c"]:
@@ -59,24 +57,28 @@ def warp(picture: Shaped[np.ndarray, "h w *c"], flow: Flow) -> Float32[np.ndarra
 
 
 def fetch(
-    picture: Shaped[np.ndarray, "h w *c"], at: Places, interpolation: int = cv2.INTER_LINEAR
-) -> Float32[np.ndarray, "h w *c"]:
+    picture: Shaped[np.ndarray, "h w *c"],
+    at: Float32[np.ndarray, "y x 2"],
+    interpolation: int = cv2.INTER_LINEAR,
+) -> Float32[np.ndarray, "y x *c"]:
     """Fetch what `picture` shows at these places; beyond its border what it shows there."""
     values = np.asarray(picture, np.float32)
     fetched = cv2.remap(values, at, None, interpolation, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(fetched, np.float32)
 
 
-def agreement(there: Flow, back: Flow) -> Bool[np.ndarray, "h w"]:
+def agreement(there: Flow, back: Flow, cell: int = 1) -> Bool[np.ndarray, "h w"]:
     """Say where `back`, and `there` from where it points, end where they began.
 
-    On the grid of `back`; the forward-backward check of Ruder et al. 2016, arXiv:1604.08610.
+    On the grid of `back`, each of whose places stands for `cell` pixels a side of the picture; the
+    forward-backward check of Ruder et al. 2016, arXiv:1604.08610.
     """
     at = pointed_at(back)
     returned = fetch(there, at)
     length = _squared(back) + _squared(returned)
-    agrees: Bool[np.ndarray, "h w"] = inside(at)
-    agrees &= _squared(back + returned) < 0.01 * length + 0.5
+    height, width = there.shape[:2]
+    agrees: Bool[np.ndarray, "h w"] = inside(at, height, width, margin=(1 - 1 / cell) / 2)
+    agrees &= _squared(back + returned) < 0.01 * length + 0.5 / cell**2
     return agrees
 
 

@@ -11,6 +11,7 @@ clean pictures of all frames at once. This one looks back only, and costs a blen
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -62,7 +63,8 @@ def to_latents(
 
 def trusted(motion: FrameMotion) -> Float32[np.ndarray, "rows columns"]:
     """Say how far each pixel's motion can be trusted, 0 .. 1: both ways agree, light stayed."""
-    return np.asarray(motion.valid * np.exp(-motion.residual / _LIGHT), np.float32)
+    explained = cv2.exp(motion.residual * np.float32(-1 / _LIGHT))  # NumPy takes four times as long
+    return np.asarray(explained * motion.valid, np.float32)
 
 
 class Ramp:
@@ -138,7 +140,7 @@ class Deflicker:
             median = torch.lerp(self._spread, median, 0.1)
         self._spread = median
         usual = _OUTLIER * median.clamp(min=_LEAST_SPREAD)
-        return 1 / (1 + (change / usual) ** 4)
+        return 1 / (1 + (change / usual).square().square())
 
 
 def fine(back: Float[Tensor, "2 h w"]) -> Float[Tensor, "1 h w"]:
@@ -165,16 +167,23 @@ def fetch(
     past: Float[Tensor, "1 c h w"], back: Float[Tensor, "2 h w"]
 ) -> tuple[Float[Tensor, "1 c h w"], Float[Tensor, "1 h w"]]:
     """Fetch the past where it was, bicubic; copy what did not move; say what was in the picture."""
-    _, _, height, width = past.shape
-    y, x = torch.meshgrid(
-        torch.arange(height, device=past.device), torch.arange(width, device=past.device),
-        indexing="ij",
-    )  # fmt: skip
-    x, y = x + back[0], y + back[1]
-    inside = (x >= -0.5) & (x <= width - 0.5) & (y >= -0.5) & (y <= height - 0.5)
-    at = torch.stack([2 * x / max(width - 1, 1) - 1, 2 * y / max(height - 1, 1) - 1], -1)[None]
+    own, unit = _own_places(*past.shape[2:], past.device)
+    at = own + unit * back
     fetched = functional.grid_sample(
-        past, at.nan_to_num(2.0), mode="bicubic", padding_mode="border", align_corners=True
-    )
-    still = (back == 0).all(0)
-    return torch.where(still, past, fetched), inside[None].to(past.dtype)
+        past, at.permute(1, 2, 0)[None].nan_to_num(2.0), mode="bicubic", padding_mode="border",
+        align_corners=True,
+    )  # fmt: skip
+    inside = (at.abs() <= 1 + unit / 2).all(0, keepdim=True)
+    return torch.where((back == 0).all(0), past, fetched), inside.to(past.dtype)
+
+
+@lru_cache(maxsize=16)
+def _own_places(height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Give the x and y of each latent from -1 to 1, [2, h, w], and what one latent is of that.
+
+    Many ask for the same: never write to it.
+    """
+    x, y = torch.linspace(-1, 1, width), torch.linspace(-1, 1, height)
+    own = torch.stack(torch.meshgrid(x, y, indexing="xy"))
+    unit = torch.tensor([2 / max(width - 1, 1), 2 / max(height - 1, 1)])[:, None, None]
+    return send(own, device), send(unit, device)

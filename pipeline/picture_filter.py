@@ -16,20 +16,25 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 from numpy.typing import NDArray
 
-from pipeline.backward_warp import Places, fetch, inside, pointed_at, resized
+from pipeline.backward_warp import fetch, inside, pointed_at, resized
 from pipeline.deflicker import MOST, Ramp
 
 _MEANT = 36.0  # grey levels over three channels, from which on a change is meant
 _COARSE = 1.0  # pixels: what is finer does not survive a fetch between pixels
+_REACH = 2  # pixels that the mean of what is coarse reaches in each direction
+
+
+Box = tuple[slice, slice]  # rows and columns
 
 
 @dataclass(frozen=True, slots=True)
 class PictureMotion:
     """Where each pixel was in the last frame, and what of that can be used."""
 
-    at: Places  # pixels, in the last frame
     trust: Float32[np.ndarray, "h w"]  # 0 .. 1
-    fine: Float32[np.ndarray, "h w 3"]  # 0 .. 1: share of fine detail that survives a fetch there
+    box: Box  # all that moves lies in it
+    at: Float32[np.ndarray, "y x 2"]  # of each pixel in the box: x and y in the last frame
+    fine: Float32[np.ndarray, "y x 3"]  # 0 .. 1: share of fine detail that survives a fetch there
 
 
 def to_pixels(
@@ -42,12 +47,21 @@ def to_pixels(
     if not np.isfinite(backward).all():  # it is not trusted there
         backward = np.nan_to_num(backward, nan=0, posinf=0, neginf=0)
     back = resized(backward, height, width)
-    if trust.shape != (height, width):
-        trust = cv2.resize(trust, (width, height), interpolation=cv2.INTER_LINEAR)
-    at = pointed_at(back)
-    kept = _kept(back)
-    fine = _for_colours(kept[..., 0] * kept[..., 1])
-    return PictureMotion(at, trust * inside(at), fine)
+    # resized or not, it is a copy: the part in the box is written to
+    trust = cv2.resize(trust, (width, height), interpolation=cv2.INTER_LINEAR)
+    box = _moving(back)
+    at = pointed_at(back)[box]
+    trust[box] *= inside(at, height, width)
+    kept = _kept(back[box])
+    return PictureMotion(trust, box, at, _for_colours(kept[..., 0] * kept[..., 1]))
+
+
+def _moving(back: NDArray[np.float32]) -> Box:
+    """Bound what moves, and so much round it as the coarse part of it is made of."""
+    moves = np.ascontiguousarray(back).view(np.uint64)[..., 0] != 0  # two numbers at once
+    x, y, width, height = cv2.boundingRect(moves.view(np.uint8))
+    x, y, right, below = x - _REACH, y - _REACH, x + width + _REACH, y + height + _REACH
+    return slice(max(y, 0), below), slice(max(x, 0), right)
 
 
 def _for_colours(plane: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -103,13 +117,14 @@ def _correction(
     now: NDArray[np.float32], past: NDArray[np.float32], motion: PictureMotion, weight: float
 ) -> NDArray[np.float32]:
     """Give what the past adds to a picture: nothing where both are equal."""
-    change = fetch(past, motion.at, cv2.INTER_CUBIC)
-    change -= now
-    coarse = cv2.GaussianBlur(change, (5, 5), _COARSE)
+    change = past - now  # what stands needs no fetch, and loses no detail
+    moving = change[motion.box]
+    np.subtract(fetch(past, motion.at, cv2.INTER_CUBIC), now[motion.box], out=moving)
     size = cv2.transform(np.square(change), np.full((1, 3), 1 / _MEANT**2, np.float32))
     weights = weight * motion.trust / (1 + np.square(size))
-    change -= coarse
-    change *= motion.fine
-    change += coarse
+    coarse = cv2.GaussianBlur(moving, (2 * _REACH + 1, 2 * _REACH + 1), _COARSE)
+    moving -= coarse
+    moving *= motion.fine
+    moving += coarse
     change *= _for_colours(weights)
-    return np.asarray(change, np.float32)
+    return change

@@ -160,6 +160,32 @@ def test_a_flow_is_scaled_with_its_grid() -> None:
     assert float(working[1].mean()) == pytest.approx(8)
 
 
+@pytest.mark.parametrize("height", [256, 144, 64, 32, 16, 8])
+def test_pictures_of_any_shape_are_followed(height: int) -> None:
+    """Dense search at a quarter of strips of 16 pixels ended the process (OpenCV 5.0)."""
+    large, flow = textured(height, 264), InputFlow()
+    for at in (4, 2):
+        motion = flow.follow(np.ascontiguousarray(large[:, at : at + 256]))
+
+    assert motion is not None
+    assert motion.forward.shape == motion.backward.shape == (height, 256, 2)
+    assert motion.valid.shape == motion.residual.shape == (height, 256)
+    assert float(np.median(motion.forward[..., 0])) == pytest.approx(2, abs=0.3)
+
+
+def test_both_ways_agree_on_a_coarse_grid_where_they_do_on_a_fine_one() -> None:
+    """In pixels of the picture: what may be apart, and its border."""
+    there = np.full((16, 16, 2), (1.0, 0.0), np.float32)  # four pixels
+    for apart, agrees in ((0.15, True), (0.25, False)):  # 0.6 and 1 pixel of about 0.8
+        back = -there + np.float32([apart, 0])
+        assert (agreement(there, back, 4)[:, 2:] == agrees).all()
+    border = np.full(
+        (16, 16, 2), (-0.3, 0.0), np.float32
+    )  # 1.2 pixels, and a cell's middle is 1.5 in
+    assert agreement(-border, border, 4).all()
+    assert not agreement(-border, border)[:, 0].any()
+
+
 def test_large_pictures_are_reduced_and_small_ones_are_not() -> None:
     assert reduce(np.zeros((720, 1280, 3), np.uint8)).shape == (144, SIDE)
     assert reduce(np.zeros((120, 160, 3), np.uint8)).shape == (120, 160)

@@ -106,6 +106,23 @@ def test_a_small_change_is_reached_and_not_stuck_in_rounding() -> None:
     assert np.array_equal(shown, after)
 
 
+def test_what_stands_is_not_fetched_and_comes_out_as_if_it_were(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    back, trust = np.zeros((SIDE, SIDE, 2), np.float32), np.ones((SIDE, SIDE), np.float32)
+    back[20:40, 50:] = 0.4, -0.3
+    boxed, shown = to_pixels(back, trust, SIDE, SIDE), []
+    assert boxed.at.shape[:2] == (24, 16)  # two pixels more, of which its coarse part is made
+
+    monkeypatch.setattr("pipeline.picture_filter._moving", lambda back: (slice(None), slice(None)))
+    for found in (boxed, to_pixels(back, trust, SIDE, SIDE)):
+        steady = PictureFilter()
+        steady(texture(seed=1), found, 1.0, "ink")
+        shown.append(steady(texture(seed=2), found, 1.0, "ink"))
+    assert np.array_equal(*shown)
+    assert not np.array_equal(shown[0], texture(seed=2))
+
+
 def test_motion_that_is_no_number_is_not_followed() -> None:
     back = np.full((SIDE, SIDE, 2), np.nan, np.float32)
     back[:, :9] = np.inf

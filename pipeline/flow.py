@@ -124,7 +124,7 @@ def reduce(image: UInt8[np.ndarray, "rows columns 3"]) -> Grey:
     return np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def _halved(grey: Grey) -> Grey:
+def _halved(grey: Grey) -> UInt8[np.ndarray, "rows columns"]:
     """Give a picture as small as its motion is searched for: halves, as dense search makes them."""
     for _ in range(_HALVINGS):
         height, width = grey.shape[0] // 2, grey.shape[1] // 2

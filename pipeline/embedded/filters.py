@@ -26,6 +26,7 @@ from pipeline.embedded.shading import (
     Image,
     Plane,
     as_bytes,
+    calm,
     contours,
     flattened,
     grey_of,
@@ -57,13 +58,18 @@ def pencil(image: Image) -> Image:
 
 
 def comic(image: Image) -> Image:
-    """Flatten the colours, make them loud, light them in three steps, ink the outlines."""
+    """Print a comic: loud flat colours of dots on yellowed paper, shadows and outlines in ink."""
     flat = flattened(image, 3, 9, 40)
-    level = levels_of(flat, 1.2, 3)
-    stepped = (np.floor(level) + np.clip((level % 1 - 0.5) * 5 + 0.5, 0, 1)) / 3
-    shade = (0.48 + 0.62 * stepped) / np.maximum(grey_of(flat), 0.15)
-    loud = light_of(stronger(flat, 1.45, 1, 14)) * np.clip(shade, 0.5, 2.2)[..., None]
-    return as_bytes(outlined(loud, inked(flat, 2.2, 9), (8, 6, 12)))
+    tone = cv2.GaussianBlur(tone_of(flat, 1.25), (0, 0), 2)
+    shade = (0.72 + 0.45 * np.clip((tone - 0.4) * 3, 0, 1)) / np.maximum(grey_of(flat), 0.2)
+    loud = light_of(stronger(flat, 1.7, 1, 14)) * np.clip(shade, 0.5, 2.2)[..., None]
+    # each colour is its dots on the paper: the lighter, the more of the paper shows
+    paper = np.float32([1.0, 0.96, 0.82])
+    dot = np.clip((0.36 + 0.3 * (1 - tone) - _dots(*tone.shape)) * 6 + 0.5, 0, 1)[..., None]
+    printed = np.maximum(0.45 * loud, 0.82 * paper * loud.mean(-1, keepdims=True) + 0.16)
+    printed = printed * (1 - dot) + 0.92 * loud * dot
+    ink = np.maximum(inked(flat, 2.2, 9), np.clip((0.10 - tone) * 7, 0, 1))
+    return as_bytes(outlined(printed, ink, (8, 6, 12)))
 
 
 def neon(image: Image) -> Image:
@@ -117,10 +123,13 @@ def blueprint(image: Image) -> Image:
 
 
 def chalkboard(image: Image) -> Image:
-    """Draw with chalk on a green board: bright edges, bright areas rubbed in."""
-    grey = grey_of(flattened(image, 1, 9, 30))
-    lines = np.clip(steepness(grey, 1.8) * 6 - 0.05, 0, 1)
-    chalk = np.clip(lines + np.clip(tone_of(image) - 0.5, 0, 1) * 0.7, 0, 1)[..., None]
+    """Draw with chalk on a green board: bright edges, bright areas rubbed in with strokes."""
+    flat = flattened(image, 1, 9, 30)
+    lines = np.clip(steepness(grey_of(flat), 1.8) * 6 - 0.05, 0, 1)
+    stroke, _ = _strokes(*lines.shape)
+    bright = tone_of(flat, 1.2)
+    rubbed = np.clip((bright - 0.95 + stroke) * 2 + 0.2, 0, 1) * np.clip(bright * 3 - 1.2, 0, 1)
+    chalk = np.clip(lines + 0.5 * rubbed, 0, 1)[..., None]
     light = light_of(image)
     tint = np.clip(0.92 + (light - light.mean(-1, keepdims=True)) * 1.3, 0, 1)
     return as_bytes(np.float32([0.10, 0.19, 0.15]) * (1 - chalk) + tint * chalk * 0.95)
@@ -154,8 +163,14 @@ def thermal(image: Image) -> Image:
 
 
 def poster(image: Image) -> Image:
-    """Print a campaign poster: four flat inks from navy over red to cream."""
-    return as_bytes(inks_of(image, (0, 40, 70), (200, 30, 40), (110, 150, 160), (250, 228, 170)))
+    """Print a campaign poster: flat inks, navy, red, cream, lines between the light ones."""
+    flat = flattened(image, 2, 11, 50)
+    printed = inks_of(flat, (0, 40, 70), (206, 26, 36), (112, 152, 164), (252, 228, 168))
+    level = levels_of(flat, 1.35, 4)
+    lined = np.clip(1 - np.abs(level - 3) / 0.6, 0, 1)
+    rows = np.arange(len(image), dtype=np.float32)[:, None]
+    line = np.clip((lined * 0.5 - np.abs(rows / 16 % 1 - 0.5)) * 9 + 0.5, 0, 1) * (lined > 0)
+    return as_bytes(outlined(printed, line, (40, 92, 122)))
 
 
 def noir(image: Image) -> Image:
@@ -174,12 +189,10 @@ def halftone(image: Image) -> Image:
     """Print a newspaper: black dots whose size is the darkness."""
     tone = tone_of(image, 1.2)
     height, width = tone.shape
-    y, x = np.mgrid[:height, :width].astype(np.float32)
-    across, down = ((x + y) / 16) % 1 - 0.5, ((x - y) / 16) % 1 - 0.5
     cells = cv2.resize(tone, (width // 8, height // 8), interpolation=cv2.INTER_AREA)
     cells = cv2.resize(cells, (width, height), interpolation=cv2.INTER_LINEAR)
     radius = np.sqrt(np.clip(1 - cells, 0, 1)) * 0.64
-    ink = np.clip((radius - np.hypot(across, down)) * 7 + 0.5, 0, 1)[..., None]
+    ink = np.clip((radius - _dots(height, width)) * 7 + 0.5, 0, 1)[..., None]
     return as_bytes(
         np.float32([0.92, 0.88, 0.80]) * (1 - ink) + np.float32([0.26, 0.23, 0.26]) * ink
     )
@@ -206,9 +219,13 @@ def stained(image: Image) -> Image:
     wide = 3 * cv2.GaussianBlur(tone_of(flat, 1.3), (0, 0), 14)
     slope = np.hypot(cv2.Sobel(wide, cv2.CV_32F, 1, 0), cv2.Sobel(wide, cv2.CV_32F, 0, 1)) / 8
     pixels_away = np.abs(wide % 1 - 0.5) / np.maximum(slope, 0.012)
-    between = np.clip(1.8 - pixels_away / 2, 0, 1) * (1 - warmth(flat, 0.06, 4))
+    skin = warmth(flat, 0.06, 4)
+    between = np.clip(1.8 - pixels_away / 2, 0, 1) * (1 - skin)
     lead = np.clip(np.maximum(inked(flat, 2, 7), between), 0, 1)
-    lit = (0.42 + 0.68 * tone_of(image, 1.3)) * (1.1 - 0.35 * cv2.GaussianBlur(lead, (0, 0), 7))
+    lit = (0.50 + 0.72 * tone_of(image, 1.3)) * (1.1 - 0.35 * cv2.GaussianBlur(lead, (0, 0), 7))
+    # small diamonds, as old windows have them: larger ones the network could not place
+    net = np.clip((np.maximum(*_strokes(*wide.shape)) - 0.78) * 6, 0, 0.9)
+    lead = np.maximum(lead, net * calm(image, 9, 0) * (1 - 0.6 * skin))
     return as_bytes(outlined(hue * lit[..., None], lead, (10, 8, 12)))
 
 
@@ -260,11 +277,9 @@ def popart(image: Image) -> Image:
     """Print pop art: loud flat inks, dots between them, black outlines."""
     flat = flattened(image, 2, 11, 50)
     printed = inks_of(flat, (60, 20, 120), (240, 40, 130), (255, 205, 40), (250, 246, 236))
-    y, x = np.mgrid[: len(image), : image.shape[1]].astype(np.float32)
-    dot = np.hypot((x + y) / 16 % 1 - 0.5, (x - y) / 16 % 1 - 0.5)
-    level = levels_of(flat, 1.3, 4)
-    between = np.clip(1 - np.abs(level - 3.1) / 0.55, 0, 1)
-    ink = np.clip((0.42 * between - dot) * 7 + 0.5, 0, 1)[..., None] * (between > 0)[..., None]
+    between = np.clip(1 - np.abs(levels_of(flat, 1.3, 4) - 3.1) / 0.55, 0, 1)[..., None]
+    away = _dots(*image.shape[:2])[..., None]
+    ink = np.clip((0.42 * between - away) * 7 + 0.5, 0, 1) * (between > 0)
     printed = printed * (1 - ink) + ink * np.float32([0.05, 0.70, 0.80])
     return as_bytes(outlined(printed, inked(flat, 1.8, 8), (15.3, 10.2, 25.5)))
 
@@ -295,12 +310,13 @@ FILTERS: dict[str, Callable[[Image], Image]] = {
 
 HARDEST = frozenset(  # to learn, so drawn twice as often
     ("pencil", "comic", "oil", "starry", "popart", "woodblock", "expressionist", "fauvist",
-     "watercolour", "pixel", "stained", "impressionist", "mosaic")
+     "watercolour", "pixel", "stained", "impressionist", "mosaic", "poster", "chalkboard")
 )  # fmt: skip
 
 ON_A_GRID = frozenset(
-    ("pencil", "oil", "pixel", "blueprint", "halftone", "phosphor", "engraving",
-     "woodblock", "mosaic", "popart", "impressionist", "expressionist", "fauvist")
+    ("pencil", "comic", "chalkboard", "poster", "stained", "oil", "pixel", "blueprint", "halftone",
+     "phosphor", "engraving", "woodblock", "mosaic", "popart", "impressionist", "expressionist",
+     "fauvist")
 )  # fmt: skip
 
 
@@ -309,3 +325,10 @@ def _strokes(height: int, width: int) -> tuple[Plane, Plane]:
     y, x = np.mgrid[:height, :width].astype(np.float32)
     one, other = (np.abs(line / 16 % 1 - 0.5) * 2 for line in (x + y, x - y))
     return one, other
+
+
+def _dots(height: int, width: int) -> Plane:
+    """Say how far from the middle of its dot each pixel is, 0 to 0.7; dots are 11 pixels apart."""
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    away: Plane = np.hypot((x + y) / 16 % 1 - 0.5, (x - y) / 16 % 1 - 0.5)
+    return away

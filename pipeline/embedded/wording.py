@@ -64,15 +64,20 @@ class Wordings:
         ]
 
     def of_style(self, index: int) -> str:
-        """Draw words for a style: one of its wordings in a template, now and then a word lost."""
+        """Draw words for a style: wordings in a template, words lost, strange ones added."""
         spec = STYLES[index]
         core = random.choice((spec.prompt, spec.name.lower(), *spec.wordings))
+        if random.random() < 0.12:
+            core = f"{core}, {random.choice(spec.wordings)}"
         if random.random() < 0.22:
             words = random.choice(_WITH_MORE).format(core, random.choice(self._other)).split()
         else:
             words = random.choice(_TEMPLATES).format(core).split()
         if len(words) > 3 and random.random() < 0.15:
             words.pop(random.randrange(len(words)))
+        if random.random() < 0.25:  # people say more than the style
+            for _ in range(random.randint(1, 3)):
+                words.insert(random.choice((0, len(words))), random.choice(self._other))
         return " ".join(words)
 
     def of_two(self, one: int, other: int) -> str:

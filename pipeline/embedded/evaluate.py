@@ -13,8 +13,8 @@ wordings        the same for 200 prompts kept from training (tests/fixtures/word
 edges           agreement of the result's edges with the camera's at strength .5 (F1, 2 pixels)
 warp_error      E_warp over still-camera clips in grey levels: of input, teachers, model, and the
                 model with other noise in every frame, and with the deflicker as it is by default;
-                and the ratios that matter (that of the deflicker: mean of all styles, since
-                dots and hatching that stand on the screen would drown the others)
+                and the ratios that matter (`_by_style` and that of the deflicker: mean of all
+                styles, since dots and hatching that stand on the screen drown the others)
 style_kept      distance from the teachers' textures with the deflicker over that without it
 flicker         what a frame shows and neither neighbour does, in relation to the input's
 fps             frames a second by size and threads, model alone
@@ -249,6 +249,7 @@ def temporal_figures(restyle: Restyler, judge: Judge, clips: list[list[Image]]) 
     errors: dict[str, list[float]] = {}
     styled: dict[str, list[Image]] = {}  # the last pictures of clips, all styles
     steadied: list[float] = []  # by style and clip, with the deflicker over without it
+    carried: list[float] = []  # by style and clip, with the same noise over with other noise
     flickers: dict[str, list[float]] = {}
     kept: list[float] = []  # of frames, by the autoencoder alone, in dB
     for large in tqdm(clips, desc="clips", disable=None):
@@ -269,6 +270,10 @@ def temporal_figures(restyle: Restyler, judge: Judge, clips: list[list[Image]]) 
             with_it.mean() / without.mean()
             for with_it, without in zip(warped["deflickered"], warped["model"], strict=True)
         ]
+        carried += [
+            same.mean() / other.mean()
+            for same, other in zip(warped["model"], warped["other_noise"], strict=True)
+        ]
         for name, videos in runs.items():
             styled.setdefault(name, []).extend(frames[-1] for frames in videos)
             errors.setdefault(name, []).extend(np.concatenate(warped[name]))
@@ -285,6 +290,7 @@ def temporal_figures(restyle: Restyler, judge: Judge, clips: list[list[Image]]) 
         "warp_error": levels,
         "warp_error_to_teachers": round(squared["model"] / squared["teachers"], 3),
         "warp_error_to_other_noise": round(squared["model"] / squared["other_noise"], 3),
+        "warp_error_to_other_noise_by_style": _mean(carried),
         "warp_error_deflickered": _mean(steadied),
         "flicker_to_input": {n: round(e / energy["input"], 2) for n, e in energy.items()},
         "style_kept": round(

@@ -12,7 +12,7 @@ from pipeline.results import EngineInfo
 
 Image = NDArray[np.uint8]  # [h, w, 3] RGB
 EngineState = Literal["running", "stuck", "restarting", "failed"]
-EngineForSession = EngineState | Literal["held"]  # held: it runs, for others (quarantine.py)
+EngineForSession = Literal[EngineState, "held"]  # held: it runs, for others (quarantine.py)
 
 
 class Result(Protocol):

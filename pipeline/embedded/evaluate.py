@@ -48,6 +48,7 @@ from pipeline.models.folder import thumbnail_name
 from pipeline.params import StyleParams
 
 _CLIP_FRAMES = 12
+Errors = NDArray[np.float64]  # [pairs of frames]: of one style's video
 _TWELVE = (
     "Oil painting", "Ink wash", "Pencil", "Watercolour", "Comic", "Neon", "Pixel art", "Duotone",
     "Clay", "Stained glass", "Moonlight", "Frost",
@@ -266,14 +267,8 @@ def temporal_figures(restyle: Restyler, judge: Judge, clips: list[list[Image]]) 
         ]
         runs["deflickered"] = [restyle.film(small, s.prompt) for s in STYLES]
         warped = {n: [_warp_errors(frames, back) for frames in v] for n, v in runs.items()}
-        steadied += [
-            with_it.mean() / without.mean()
-            for with_it, without in zip(warped["deflickered"], warped["model"], strict=True)
-        ]
-        carried += [
-            same.mean() / other.mean()
-            for same, other in zip(warped["model"], warped["other_noise"], strict=True)
-        ]
+        steadied += _ratios(warped["deflickered"], warped["model"])
+        carried += _ratios(warped["model"], warped["other_noise"])
         for name, videos in runs.items():
             styled.setdefault(name, []).extend(frames[-1] for frames in videos)
             errors.setdefault(name, []).extend(np.concatenate(warped[name]))
@@ -301,9 +296,13 @@ def temporal_figures(restyle: Restyler, judge: Judge, clips: list[list[Image]]) 
     }
 
 
-def _warp_errors(frames: list[Image], back: list[metrics.Motion]) -> NDArray[np.float64]:
+def _warp_errors(frames: list[Image], back: list[metrics.Motion]) -> Errors:
     pairs = zip(pairwise(frames), back, strict=True)
     return np.array([metrics.warp_error(b, a, motion) for (a, b), motion in pairs])
+
+
+def _ratios(errors: list[Errors], others: list[Errors]) -> list[float]:
+    return [one.mean() / other.mean() for one, other in zip(errors, others, strict=True)]
 
 
 def speed_figures(image: Image) -> dict[str, float]:

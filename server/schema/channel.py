@@ -6,8 +6,9 @@ from pydantic import Field, TypeAdapter
 
 from server.schema.message import Message
 from server.schema.outputs import OutputState
-from server.schema.sessions import EngineForSession, MatteChange, MatteInForce, PictureSize, Stats
+from server.schema.sessions import MatteChange, MatteInForce, PictureSize, Stats
 from server.schema.style import Style, StylePatch
+from streams.protocol import EngineForSession
 
 
 class StyleMessage(Message):

@@ -7,13 +7,11 @@ from pydantic import Field
 from server.schema.message import Message, Name
 from server.schema.sources import SourceState
 from server.schema.style import Style, StylePatch
+from streams.protocol import EngineForSession
 
 # none: the pictures that come in are ordinary ones. side: those that bear the mark of
 # streams/matte.py are colour left and its matte in grey right, and so is what comes out of them
 Matte = Literal["none", "side"]
-# not running: the picture is untouched. stuck: no answer yet; failed: restarts are given up;
-# held: it was lost twice with this session's pictures, `hint` says what lets them in again
-EngineForSession = Literal["running", "stuck", "restarting", "failed", "held"]
 
 
 class Offer(Message):
@@ -94,6 +92,8 @@ class SessionState(Message):
     id: str
     name: str | None  # see Offer
     state: Literal["connecting", "live", "stalled", "closed"]
+    # not running: the picture is untouched. stuck: no answer yet; failed: restarts are given up;
+    # held: it was lost twice with this session's pictures, `hint` says what lets them in again
     engine: EngineForSession
     style: Style
     hint: str | None  # what the model did not understand of the prompt, or why it is held

@@ -5,7 +5,9 @@ import sys
 if __name__ == "__main__":
     # here, as each child of the server imports this module: it would load the server for nothing
     from server import __main__, serve
+    from tests.reliability.gc_pauses import GcPauses, tell
     from tests.streams.fakes import build
 
     vars(serve)["build"] = build
-    sys.exit(__main__.main(sys.argv[1:]))
+    with GcPauses(tell):
+        sys.exit(__main__.main(sys.argv[1:]))

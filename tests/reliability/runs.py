@@ -20,12 +20,19 @@ from tests.bench.scenarios import webcam
 from tests.e2e.serving import TOKEN, Server
 from tests.fuzz.mutation import mutate
 from tests.fuzz.targets import CORPUS
+from tests.reliability.gc_pauses import told
 from tests.reliability.neighbours import ACTS, share_left
 from tests.reliability.sampling import (
+    PAUSE,
     Sample,
+    age_drift,
+    growth,
     look,
     sampled,
-    slope_per_hour,
+    settled,
+    slope,
+    stands_still,
+    tasks,
     tasks_of,
     unheard,
 )
@@ -40,35 +47,26 @@ Verdict = tuple[dict[str, Any], dict[str, bool], list[Sample]]
 
 async def soak(server: Server, seconds: float) -> Verdict:
     """One styled session: what grows, and does the age drift?"""
-    client = await _steady(server)
+    client, begun = await _steady(server), len(server.lines)
     async with sampled(server, _figures(client)) as samples:
         await asyncio.sleep(seconds)
     await client.close()
-    settled = samples[len(samples) // 4 :]
-    first, last = settled[: len(settled) // 3], settled[-len(settled) // 3 :]
-    ages = [[s.age_p95_ms for s in part if s.age_p95_ms is not None] for part in (first, last)]
-    growth = statistics.median(s.rss_mb for s in last) - statistics.median(s.rss_mb for s in first)
-    drift = statistics.median(ages[1]) - statistics.median(ages[0])
-    figures = {
-        "rss_growth_mb": round(growth, 1),
-        "rss_slope_mb_per_hour": round(slope_per_hour(samples), 1),
+    grown, drift, pause = growth(samples), age_drift(samples), told(server.lines[begun:])
+    per_hour = 3600 * slope([(s.at_s, s.rss_mb) for s in settled(samples)])
+    figures = grown | {
+        "rss_slope_mb_per_hour": round(per_hour, 1),
         "age_p95_drift_ms": round(drift, 1),
-        "fds": [first[0].fds, last[-1].fds],
-        "threads": [first[0].threads, last[-1].threads],
-        "tasks": [_tasks(first), _tasks(last)],
+        "gc_pause_ms": pause,
         "unheard": unheard(server),
-        "fps_out_median": statistics.median(s.fps_out or 0 for s in settled),
+        "fps_out_median": statistics.median(s.fps_out or 0 for s in settled(samples)),
     }
-    limits = {
-        "rss grows by at most 30 MB": growth <= 30,
-        "no descriptor more": last[-1].fds <= first[0].fds,
-        "no thread more": last[-1].threads <= first[0].threads,
-        "no task more": _tasks(last) <= _tasks(first),
+    limits = stands_still(grown) | {
         _UNHEARD: not unheard(server),
-        "pictures came all the time": all(s.fps_out for s in settled),
+        f"garbage is collected within {PAUSE:g} ms": pause <= PAUSE,
+        "pictures came all the time": all(s.fps_out for s in settled(samples)),
     }
     if seconds >= _LONG:
-        limits["rss slope is at most 5 MB an hour"] = figures["rss_slope_mb_per_hour"] <= 5
+        limits["rss slope is at most 5 MB an hour"] = per_hour <= 5
         limits["age p95 drifts by at most 10 ms"] = drift <= 10
     return figures, limits, samples
 
@@ -134,7 +132,7 @@ async def chaos(server: Server, seconds: float) -> Verdict:
         "fps_out_before": calm,
         "fps_out_after": after,
         "share_of_fps_left": shares,
-        "tasks": [_tasks(samples[4:10]), left],
+        "tasks": [tasks(samples[4:10]), left],
         "unheard": unheard(server),
     }
     limits = {
@@ -146,7 +144,7 @@ async def chaos(server: Server, seconds: float) -> Verdict:
         "each leaves others 0.9 of their pictures": all(
             statistics.median(each) >= 0.9 for each in shares.values() if each
         ),
-        "no task more": left is not None and left <= _tasks(samples[4:10]),
+        "no task more": left is not None and left <= tasks(samples[4:10]),
         _UNHEARD: not unheard(server),
         "no answer of 500": await _errors(server) == 0,
         "no frame failed": await asyncio.to_thread(server.metric, "restyle_frames_failed_total")
@@ -170,11 +168,6 @@ async def _neighbours(
                     done[f"{act}, cut short"] += 1
             if time.monotonic() > until:
                 return shares
-
-
-def _tasks(samples: list[Sample]) -> float:
-    """Give the median count of tasks, of those samples that have one."""
-    return statistics.median([s.tasks for s in samples if s.tasks is not None] or [0])
 
 
 async def _steady(server: Server) -> Client:

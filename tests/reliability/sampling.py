@@ -6,13 +6,15 @@ import statistics
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 from tests.e2e.serving import Server
 
+PAUSE = 50.0  # milliseconds that collecting garbage may take
 _UNHEARD, _AFTER = ("never retrieved", "never awaited"), 20  # lines: most of a traceback
 
 
@@ -27,6 +29,8 @@ class Sample:
     age_p95_ms: float | None = None
     fps_out: float | None = None
     tasks: int | None = None  # of the server's event loop; None: it did not answer
+    frames: int | None = None  # since the beginning
+    gc_pause_ms: float | None = None  # the longest so far
 
 
 Ages = Callable[[], Awaitable[tuple[float | None, float | None]]]
@@ -81,6 +85,8 @@ def look(
     age: float | None = None,
     fps: float | None = None,
     tasks: int | None = None,
+    frames: int | None = None,
+    gc_pause_ms: float | None = None,
 ) -> Sample:
     """Take one sample of a process and its children; raises psutil.Error when it is gone."""
     gc.collect(0)
@@ -88,22 +94,75 @@ def look(
     rss = sum(p.memory_info().rss for p in processes) / 1e6
     fds = sum(p.num_fds() for p in processes)
     threads = sum(p.num_threads() for p in processes)
-    return Sample(round(at, 1), round(rss, 1), fds, threads, age, fps, tasks)
+    return Sample(round(at, 1), round(rss, 1), fds, threads, age, fps, tasks, frames, gc_pause_ms)
 
 
-def slope_per_hour(samples: list[Sample]) -> float:
-    """Give the least-squares slope of the memory in MB an hour, without the first quarter."""
-    kept = samples[len(samples) // 4 :]
-    return statistics.linear_regression([s.at_s for s in kept], [s.rss_mb for s in kept])[0] * 3600
+def settled(samples: list[Sample]) -> list[Sample]:
+    """Leave the first quarter out."""
+    return samples[len(samples) // 4 :]
+
+
+def slope(points: list[tuple[float, float]]) -> float:
+    """Give the least-squares slope of y over x; 0 of fewer than two."""
+    if len(points) < 2:
+        return 0.0
+    return statistics.linear_regression(*zip(*points, strict=True))[0]
+
+
+def growth(samples: list[Sample]) -> dict[str, Any]:
+    """Give what grew between the first third of what is settled and the last one."""
+    first, last = _ends(samples)
+    rss = [statistics.median(s.rss_mb for s in part) for part in (first, last)]
+    return {
+        "rss_growth_mb": round(rss[1] - rss[0], 1),
+        "fds": [first[0].fds, last[-1].fds],
+        "threads": [first[0].threads, last[-1].threads],
+        "tasks": [tasks(first), tasks(last)],
+    }
+
+
+def stands_still(grown: dict[str, Any]) -> dict[str, bool]:
+    """Say of each figure of `growth` whether it may be so."""
+    more = {name: grown[name][1] > grown[name][0] for name in ("fds", "threads", "tasks")}
+    return {
+        "rss grows by at most 30 MB": grown["rss_growth_mb"] <= 30,
+        "no descriptor more": not more["fds"],
+        "no thread more": not more["threads"],
+        "no task more": not more["tasks"],
+    }
+
+
+def age_drift(samples: list[Sample]) -> float:
+    """Give by how many milliseconds the age p95 rose between the same two parts."""
+    first, last = (
+        statistics.median(s.age_p95_ms for s in part if s.age_p95_ms is not None)
+        for part in _ends(samples)
+    )
+    return last - first
+
+
+def tasks(samples: list[Sample]) -> float:
+    """Give the median count of tasks, of those samples that have one."""
+    return statistics.median([s.tasks for s in samples if s.tasks is not None] or [0])
+
+
+def _ends(samples: list[Sample]) -> tuple[list[Sample], list[Sample]]:
+    kept = settled(samples)
+    third = max(1, len(kept) // 3)
+    return kept[:third], kept[-third:]
 
 
 def plot(samples: list[Sample], path: Path) -> None:
     """Draw each figure over time, one under the other, as SVG."""
-    width, height, names = 720, 120, ("rss_mb", "fds", "threads", "tasks", "age_p95_ms", "fps_out")
+    width, height, names = 720, 120, [field.name for field in fields(Sample)][1:]
+    lines = {
+        name: [(s.at_s, v) for s in samples if (v := getattr(s, name)) is not None]
+        for name in names
+    }
+    drawn = {name: points for name, points in lines.items() if points}
     parts, end = [], max((s.at_s for s in samples), default=1.0) or 1.0
-    for row, name in enumerate(names):
-        points = [(s.at_s, v) for s in samples if (v := asdict(s)[name]) is not None]
-        top = max((v for _, v in points), default=1.0) or 1.0
+    for row, (name, points) in enumerate(drawn.items()):
+        top = max(v for _, v in points) or 1.0
         base = (row + 1) * height - 10
         line = " ".join(
             f"{10 + at / end * (width - 20):.1f},{base - v / top * 90:.1f}" for at, v in points
@@ -115,7 +174,7 @@ def plot(samples: list[Sample], path: Path) -> None:
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{len(names) * height}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{len(drawn) * height}" '
         f'font-family="sans-serif">{"".join(parts)}'
         f'<text x="{width - 90}" y="12" font-size="12">{end:.0f} seconds</text></svg>\n'
     )

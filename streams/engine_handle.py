@@ -17,6 +17,7 @@ from pipeline.results import EngineInfo
 from streams import engine_child
 from streams.engine_child import RESULTS, Build, Bytes, Progress, picture_bytes
 from streams.errors import EngineAway
+from streams.given_time import arrives
 
 _LEAST_DEADLINE = 2.0  # seconds that any call gets
 _FRAMES_PER_CALL = 20  # a call that takes as long as this many frames hangs
@@ -149,7 +150,7 @@ class Child:
 
     def _receive(self, pipe: Connection, left: float | None, deadline: float | None) -> Any:
         try:
-            if not pipe.poll(left):
+            if not arrives(pipe, left):
                 raise EngineAway(f"the engine gave no answer for {deadline:.1f} s")
             return pipe.recv()
         except (EOFError, OSError) as error:

@@ -16,6 +16,7 @@ from pipeline.results import EngineInfo
 from streams.convert import to_picture, to_rgb
 from streams.errors import EngineAway
 from streams.frame import Frame, Restyled, SessionId
+from streams.given_time import GivenTime
 from streams.mailbox import Letter, Mailbox
 from streams.matte import Matte, is_marked, join, split
 from streams.patience import Patience
@@ -56,11 +57,13 @@ class Worker:
         self._known: set[SessionId] = set()  # sessions open in the engine; engine thread only
         self._admitted: dict[tuple[SessionId, int], _Admitted] = {}
         self._flicker: dict[SessionId, FlickerMeter] = {}  # engine thread only
-        self._patience = Patience()
+        self._given = GivenTime()
+        self._patience = Patience(self._given)
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
 
     def start(self) -> None:
         """Start loading; `ready` tells when and what."""
+        self._given.start()
         self._thread.start()
 
     def close(self) -> None:
@@ -70,6 +73,7 @@ class Worker:
             self._give_up()
         if self._thread.is_alive():
             self._thread.join()
+        self._given.close()
 
     def open(self, session: SessionId, style: StyleParams, deliver: Deliver) -> None:
         """Begin a session; `deliver` is called from the engine thread or from `put`."""

@@ -69,5 +69,6 @@ def install(settings: TransportSettings) -> None:
     setattr(RTCSctpTransport, "_receive_sack_chunk", association.take_sack)  # noqa: B010 - the same
     aioice.ice.get_host_addresses = ice.host_addresses
     aioice.ice.Connection._add_remote_candidate = ice.add_remote_candidate
+    aioice.ice.Connection._end_remote_candidates = ice.end_remote_candidates
     aioice.ice.get_or_create_mdns_protocol = ice.find_names
     aioice.ice.StunProtocol.datagram_received = ice.receive_datagram

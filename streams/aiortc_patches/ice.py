@@ -2,6 +2,7 @@
 
 import ipaddress
 import logging
+import socket
 from typing import Any
 
 import aioice
@@ -35,14 +36,31 @@ class _NoNames:
         """Say that nobody has it."""
 
 
+class _NamesHere:
+    """Takes every name for this machine's."""
+
+    async def resolve(self, hostname: str) -> str | None:
+        """Give the address of this machine that others see, None without a network."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+            try:
+                asking.connect(("192.0.2.1", 9))  # sends nothing: says which way one would go
+            except OSError:
+                return None
+            return str(asking.getsockname()[0])
+
+
 async def find_names(subscriber: object) -> Any:
     """Give what resolves the .local names that browsers put in place of their addresses.
 
     Where only this machine is listened on nobody else's address is needed: aioice would open a
     multicast socket on every interface, and where nobody answers there the offer waits a second.
-    A browser's own checks tell its address anyway.
+    Who names itself is here then. Chromium's own checks tell its address. Firefox has no address
+    of loopback and sends from another to none, so it has to be knocked at; behind a proxy it is
+    elsewhere.
     """
-    return _NoNames() if _only_here() else await _find_names(subscriber)
+    if not _only_here():
+        return await _find_names(subscriber)
+    return _NoNames() if settings().behind_proxy else _NamesHere()
 
 
 _find_names = aioice.ice.get_or_create_mdns_protocol
@@ -90,6 +108,21 @@ def add_remote_candidate(
 
 
 _add_remote_candidate = aioice.ice.Connection._add_remote_candidate
+
+
+def end_remote_candidates(self: aioice.ice.Connection) -> None:
+    """Take the end of an offer's candidates, if there was one that can be used.
+
+    Firefox gives names alone, and says that these are all. Where nobody resolves them aioice would
+    then give up, and answer without an address. The browser's own checks tell its address.
+    """
+    if self._remote_candidates:
+        _end_remote_candidates(self)
+    else:
+        self._remote_candidates_end = False
+
+
+_end_remote_candidates = aioice.ice.Connection._end_remote_candidates
 
 
 def receive_datagram(self: aioice.ice.StunProtocol, data: bytes, addr: tuple[Any, ...]) -> None:

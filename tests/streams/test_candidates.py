@@ -94,6 +94,38 @@ async def test_a_name_is_looked_at_again_once_it_is_resolved(
     assert len(connection.remote_candidates) == kept
 
 
+async def test_an_offer_of_names_that_nobody_knows_is_answered_with_an_address(
+    connection: Connection,
+) -> None:
+    install(TransportSettings(behind_proxy=True))
+    await connection.add_remote_candidate(candidate("someone.local"))
+    await connection.add_remote_candidate(None)  # all are given, as Firefox says at once
+    await connection.gather_candidates()
+    assert [each.host for each in connection.local_candidates] == ["127.0.0.1"]
+    await connection.add_remote_candidate(candidate("127.0.0.1"))  # so it goes on
+    await connection.add_remote_candidate(None)
+
+
+async def test_who_names_itself_where_only_this_machine_is_listened_on_is_knocked_at(
+    connection: Connection,
+) -> None:
+    address = elsewhere()
+    if address is None:
+        pytest.skip("this machine has no address but loopback")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as browser:
+        browser.bind((address, 0))  # as Firefox does
+        browser.setblocking(False)
+        await connection.gather_candidates()
+        port = browser.getsockname()[1]
+        await connection.add_remote_candidate(candidate("someone.local", port))
+        connecting = asyncio.ensure_future(connection.connect())
+        coming = asyncio.get_running_loop().sock_recvfrom(browser, 2000)
+        _, (sender, _) = await asyncio.wait_for(coming, PATIENCE)
+        connecting.cancel()
+        await asyncio.gather(connecting, return_exceptions=True)
+    assert sender == "127.0.0.1"
+
+
 def elsewhere() -> str | None:
     """Give an address of this machine that is not loopback, if it has one."""
     found = (a for a in ice._all_addresses(True, False) if not a.startswith("127."))

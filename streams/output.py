@@ -122,7 +122,7 @@ class Output:
         while True:
             began = time.monotonic()
             try:
-                self._feed(self._open())
+                self._feed(self._opened())
                 return
             except SinkLost as error:
                 failures = 1 if time.monotonic() - began > _STEADY else failures + 1
@@ -136,6 +136,15 @@ class Output:
                 return
             if self._closed_within(backoff(failures, random.random())):
                 return
+
+    def _opened(self) -> Sink:
+        """Open the sink. Raises SinkError; SinkLost also where one that was there has gone."""
+        try:
+            return self._open()
+        except SinkError as error:
+            if self._frames == 0:
+                raise
+            raise SinkLost(str(error)) from error
 
     def _feed(self, sink: Sink) -> None:
         """Write pictures and sound until told to end. Raises SinkError."""

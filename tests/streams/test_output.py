@@ -172,6 +172,65 @@ def test_one_that_is_told_to_end_while_it_waits_never_starts_again(
     assert len(opened) == 1
 
 
+def test_one_that_is_told_to_end_while_it_is_being_opened_again_shows_nothing_more() -> None:
+    sinks: list[Memory] = []
+    opening, opened = threading.Event(), threading.Event()
+
+    def lost() -> None:
+        raise SinkLost("the other side went away")
+
+    def open_sink() -> Memory:
+        if sinks:
+            opening.set()
+            opened.wait(PATIENCE)
+        sinks.append(Memory() if sinks else Memory(lost))
+        return sinks[-1]
+
+    output = Output("one", open_sink, 64, 64, room=8)
+    output.put(shown(0))
+    assert opening.wait(PATIENCE)
+    closing = threading.Thread(target=output.close)
+    closing.start()
+    until(lambda: output._closing)
+    output.put(shown(1))
+    opened.set()
+    closing.join()
+    assert len(sinks) == 2
+    assert sinks[1].closed
+    assert not sinks[1].pictures
+    assert output.figures().state == "ended"
+
+
+def test_what_was_never_there_is_told_and_what_was_there_is_waited_for() -> None:
+    tries: list[int] = []
+
+    def lost() -> None:
+        if len(sink.pictures) == 1:
+            raise SinkLost("it was pulled out")
+
+    def open_sink() -> Memory:
+        tries.append(1)
+        if len(tries) in (2, 3):
+            raise SinkError("there is no device")
+        return sink
+
+    sink = Memory(lost)
+    output = Output("one", open_sink, 64, 64, room=8)
+    output.put(shown(0))
+    output.put(shown(1))
+    until(lambda: len(tries) == 4)
+    assert output.figures().losses == 3
+    output.close()
+
+    def absent() -> Memory:
+        raise SinkError("there is no device")
+
+    never = Output("two", absent, 64, 64, room=8)
+    never._thread.join(PATIENCE)
+    assert never.figures().state == "failed"
+    never.close()
+
+
 def test_a_picture_of_another_size_is_cut_and_scaled() -> None:
     sink = Memory()
     output = Output("one", lambda: sink, 64, 64, room=8)

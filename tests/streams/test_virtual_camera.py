@@ -1,5 +1,6 @@
 """The virtual camera, on a device that is only memory."""
 
+import itertools
 import sys
 from types import ModuleType, SimpleNamespace
 
@@ -8,8 +9,11 @@ import pytest
 from numpy.typing import NDArray
 
 from streams.errors import SinkError, SinkLost
+from streams.output import Output
 from streams.sinks.virtual_camera import VirtualCamera
+from tests.streams.test_output import shown
 from tests.streams.test_recording import picture
+from tests.streams.waiting import until
 
 
 class MemoryDevice:
@@ -17,10 +21,11 @@ class MemoryDevice:
 
     shown: list[NDArray[np.uint8]]
     closed = 0
-    gone = False
+    gone = False  # while it is used
+    absent = False  # when it is looked for
 
     def __init__(self, *, width: int, height: int, fps: float, fourcc: int, device: str) -> None:
-        if device == "busy":
+        if device == "busy" or self.absent:
             raise RuntimeError("device is busy")
         type(self).shown, type(self).gone = [], False
         self.size = width * height * 3 // 2
@@ -76,6 +81,32 @@ def test_a_device_that_vanishes_may_come_back() -> None:
     with pytest.raises(SinkLost, match="has gone"):
         camera.write(picture(0), 0)
     camera.close()
+
+
+@pytest.mark.usefixtures("library")
+def test_one_that_vanishes_while_it_is_used_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streams.output.backoff", lambda failures, chance: 0.01)
+    monkeypatch.setattr(MemoryDevice, "absent", False)
+    output = Output("one", lambda: VirtualCamera(64, 64, None), 64, 64, room=1)
+    numbers = itertools.count()
+
+    def shows(losses: int) -> bool:
+        output.put(shown(next(numbers)))
+        return output.figures().losses >= losses and len(MemoryDevice.shown) > 0
+
+    until(lambda: shows(0))
+    MemoryDevice.absent = MemoryDevice.gone = True
+    until(lambda: shows(3))  # the first at a picture, the others as it was not there to be opened
+    failure = output.figures().failure
+    assert output.figures().state == "retrying"
+    assert failure is not None
+    assert "no virtual camera is there or free" in failure.detail
+    MemoryDevice.absent = False
+    MemoryDevice.shown = []
+    until(lambda: shows(0))
+    assert output.figures().state == "live"
+    output.close()
+    assert output.figures().state == "ended"
 
 
 @pytest.mark.usefixtures("library")

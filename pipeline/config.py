@@ -9,6 +9,7 @@ from pipeline.errors import ConfigError
 Device = Literal["auto", "cpu", "cuda"]
 BackendName = Literal["auto", "openvino", "eager", "compiled", "graphs", "tensorrt"]
 CompileMode = Literal["auto", "default", "reduce-overhead", "max-autotune"]
+Precision = Literal["auto", "fp8"]
 Size = tuple[int, int]  # width and height in pixels
 ScheduleName = Literal["auto", "step-major", "stream-batch"]
 
@@ -32,6 +33,7 @@ class EngineConfig:
     feature_fusion: float = 0.0  # 0 .. 1: how far features are drawn to those of the bank
     feature_anchor: bool = False  # the first frame of a look stays in the bank, besides the others
     compile_mode: CompileMode = "auto"  # of the compiled backend: max-autotune on a GPU
+    precision: Precision = "auto"  # of linear layers: fp32 on a CPU, fp16 on a GPU; or fp8 there
     cache: Path = Path.home() / ".cache" / "restyle"  # converted models
 
     def __post_init__(self) -> None:
@@ -50,6 +52,11 @@ class EngineConfig:
             raise ConfigError(
                 f"feature_bank {self.feature_bank}: backend {self.backend} runs one compiled "
                 "program that keeps no features; give backend eager, or feature_bank 0"
+            )
+        if self.precision == "fp8" and self.backend in ("openvino", "tensorrt"):
+            raise ConfigError(
+                f"precision fp8: backend {self.backend} chooses its own; give backend eager, "
+                "compiled or graphs"
             )
         if not 1 <= self.max_rows <= 64:
             raise ConfigError(f"max_rows {self.max_rows}: give 1 to 64")

@@ -17,7 +17,7 @@ import torch
 
 from pipeline import guidance, scheduler, warm_up
 from pipeline.backends import choose_device, make_networks
-from pipeline.backends.protocol import Banked, Networks
+from pipeline.backends.protocol import Banked, Networks, Precise
 from pipeline.config import EngineConfig, Size
 from pipeline.denoising import Denoising
 from pipeline.models import vram
@@ -86,10 +86,12 @@ class Engine:
     @property
     def info(self) -> EngineInfo:
         """Describe this engine."""
+        precision = self.networks.precision if isinstance(self.networks, Precise) else None
         return EngineInfo(
             self._folder.name, str(self.networks.device), self.networks.name,
             self._schedule.prediction_type, self.config.width, self.config.height,
             self._ms_per_frame, self._folder.presets, self.places, self._sizes.step,
+            precision=precision,
         )  # fmt: skip
 
     @property

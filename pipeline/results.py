@@ -39,3 +39,4 @@ class EngineInfo:
         None  # sessions whose state fits into the device's memory, if that is fixed
     )
     size_step: int | None = None  # of sides while it runs; None: it has one size only
+    precision: str | None = None  # of the UNet's layers, where the backend says it

@@ -40,6 +40,7 @@ def bench_engine(settings: Settings, say: Callable[[str], None]) -> int:
             "cores": os.cpu_count(),
             "device": engine.info.device,
             "backend": engine.info.backend,
+            "precision": engine.info.precision,
         },
         "model": engine.info.model,
         "size": f"{engine.info.width}x{engine.info.height}",

@@ -9,7 +9,14 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from pipeline.config import BackendName, CompileMode, Device, EngineConfig, ScheduleName
+from pipeline.config import (
+    BackendName,
+    CompileMode,
+    Device,
+    EngineConfig,
+    Precision,
+    ScheduleName,
+)
 from server.logs import LogFormat
 from server.schema.sessions import IceServer
 from server.stream_targets import parse_target
@@ -62,6 +69,7 @@ class Settings(BaseSettings):
     feature_anchor: bool = False
     max_rows: int = 8
     compile_mode: CompileMode = "auto"
+    precision: Precision = "auto"
     osc: int = Field(default=0, ge=0, le=65535)  # UDP port on loopback; 0: none
     engine_process: bool = True  # of its own: `serve` outlives its crashes and hangs
     media_processes: int = Field(default=0, ge=0, le=64)  # for connections; 0: in the server's own
@@ -166,6 +174,7 @@ class Settings(BaseSettings):
             feature_anchor=self.feature_anchor,
             max_rows=self.max_rows,
             compile_mode=self.compile_mode,
+            precision=self.precision,
             cache=_folder("XDG_CACHE_HOME", ".cache"),
         )
 

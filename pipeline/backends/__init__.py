@@ -8,6 +8,7 @@ import torch
 
 from pipeline.backends.compiled import CompiledNetworks
 from pipeline.backends.eager import EagerNetworks
+from pipeline.backends.float8 import check_precision
 from pipeline.backends.graphs import GraphNetworks
 from pipeline.backends.openvino import OpenVinoNetworks
 from pipeline.backends.protocol import Networks
@@ -38,6 +39,7 @@ def choose_device(config: EngineConfig) -> str:
 def choose_backend(config: EngineConfig) -> str:
     """Give a key of BACKENDS: OpenVINO on a CPU, eager on a GPU, or what is configured."""
     device = choose_device(config)
+    check_precision(config, device)
     if config.backend == "openvino" and device != "cpu":
         raise BackendUnavailable("backend openvino runs on the CPU: set device cpu")
     if config.backend == "graphs" and device != "cuda":

@@ -19,6 +19,7 @@ from pipeline.backends.buckets import (
     channels_last,
     fill_up,
 )
+from pipeline.backends.float8 import settle_precision
 from pipeline.backends.times import Times
 from pipeline.backends.transfer import send
 from pipeline.config import EngineConfig
@@ -48,9 +49,9 @@ class CompiledNetworks:
             _compile(channels_last(half, self.device, own), mode)
             for half in load_autoencoder(folder)
         )
-        self._denoiser = _compile(
-            channels_last(denoiser, self.device, DTYPES[self.device.type]), mode
-        )
+        channels_last(denoiser, self.device, DTYPES[self.device.type])
+        self.precision = settle_precision(denoiser, folder, config, progress)
+        self._denoiser = _compile(denoiser, mode)
         # once a prompt and once a timestep: not worth a program
         self._text, self._times = denoiser.text, Times(denoiser.time, self.device)
         self._make_all(folder, config, progress)

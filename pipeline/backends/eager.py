@@ -7,6 +7,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from pipeline.backends.buckets import DTYPES, autoencoder_dtype
+from pipeline.backends.float8 import settle_precision
 from pipeline.backends.times import Times
 from pipeline.backends.transfer import send
 from pipeline.config import EngineConfig
@@ -35,6 +36,7 @@ class EagerNetworks:
         fuse = self.device.type == "cuda" and not config.feature_bank
         denoiser = load_denoiser(folder, config.width, config.height, fuse)
         self._denoiser = denoiser.to(self.device, dtype)
+        self.precision = settle_precision(denoiser, folder, config, progress)
         self._text, self._times = denoiser.text, Times(denoiser.time, self.device)
         self.bank: FeatureBank | None = None
         if config.feature_bank:

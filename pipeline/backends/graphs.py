@@ -18,6 +18,7 @@ from pipeline.backends.buckets import (
     buckets,
     channels_last,
 )
+from pipeline.backends.float8 import settle_precision
 from pipeline.backends.times import Times
 from pipeline.backends.transfer import Download, Upload
 from pipeline.config import EngineConfig
@@ -47,6 +48,7 @@ class GraphNetworks:
         denoiser = load_denoiser(folder, config.width, config.height)
         dtype, own = DTYPES[self.device.type], autoencoder_dtype(folder, self.device)
         channels_last(denoiser, self.device, dtype)
+        self.precision = settle_precision(denoiser, folder, config, progress)
         encoder, decoder = (
             channels_last(half, self.device, own) for half in load_autoencoder(folder)
         )

@@ -53,6 +53,15 @@ class Resizable(Protocol):
 
 
 @runtime_checkable
+class Precise(Protocol):
+    """What a backend also offers that says what its UNet computes in."""
+
+    @property
+    def precision(self) -> str:
+        """For people: fp16, or in how many layers fp8."""
+
+
+@runtime_checkable
 class Banked(Protocol):
     """What a backend also offers whose UNet can look at earlier frames."""
 

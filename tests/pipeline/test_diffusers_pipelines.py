@@ -84,21 +84,96 @@ def test_a_frame_is_what_image_to_image_gives(
     assert apart(networks.latents[-1].clone(), theirs) < 1e-4
 
 
+@pytest.mark.parametrize(("steps", "kind"), [(1, "none"), (4, "none"), (3, "full")])
 def test_a_frame_is_what_instruct_pix2pix_gives(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, steps: int, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Full guidance leads away from the negative prompt beside the same source: theirs with an
+    image guidance of 1.
+    """
     engine, networks = bench.engine("ip2p")
-    params = StyleParams(prompt="ink", strength=1.0, steps=1, guidance_scale=1.0)
+    params = replace(GUIDANCE[kind], prompt="ink", strength=1.0, steps=steps)
     pipeline = load(bench, "ip2p")
-    (step,) = Schedule(dict(pipeline.scheduler.config)).steps(1.0, 1)
+    chosen = Schedule(dict(pipeline.scheduler.config)).steps(1.0, steps)
     with torch.no_grad():
         source = pipeline.vae.encode(pixels() * 2 - 1).latent_dist.mode()
-    start = step.a * source * pipeline.vae.config.scaling_factor + step.b * drawn(params)[:1]
+    noise = drawn(params)
+    first = chosen[0]
+    start = first.a * source * pipeline.vae.config.scaling_factor + first.b * noise[:1]
+    hand_out(noise[1:], monkeypatch)
+    set_timesteps = pipeline.scheduler.set_timesteps
+    monkeypatch.setattr(
+        pipeline.scheduler, "set_timesteps",
+        lambda count, device: set_timesteps(
+            timesteps=[int(step.timestep) for step in chosen], device=device
+        ),
+    )  # fmt: skip
 
     theirs = pipeline(
-        "ink", image=pixels(), latents=start, num_inference_steps=1, guidance_scale=1.0,
+        "ink", image=pixels(), latents=start, num_inference_steps=steps, image_guidance_scale=1.0,
+        guidance_scale=params.guidance_scale, negative_prompt=params.negative_prompt,
         output_type="latent",
     ).images  # fmt: skip
     alone(engine, picture(), params)
 
     assert apart(networks.latents[-1].clone(), theirs) < 1e-4
+
+
+@pytest.mark.parametrize("strength", [0.6, 1.0])
+@pytest.mark.parametrize("steps", [1, 3])
+def test_a_rectified_flow_is_what_the_flow_matching_scheduler_makes_of_its_unet(
+    bench: Bench, steps: int, strength: float
+) -> None:
+    """With a shift of 3: the scheduler shifts the levels that it is given."""
+    engine, networks = bench.engine("flow")
+    params = StyleParams(prompt="ink", strength=strength, steps=steps, guidance_scale=1.0)
+    path = bench.models["flow"]
+    scheduler = diffusers.FlowMatchEulerDiscreteScheduler.from_pretrained(path / "scheduler")
+    scheduler.set_timesteps(sigmas=[strength * (1 - i / steps) for i in range(steps)])
+    source, words, unet = parts(bench, "flow")
+
+    x = scheduler.scale_noise(source, scheduler.timesteps[:1], drawn(params)[:1])
+    with torch.no_grad():
+        for timestep in scheduler.timesteps:
+            velocity = unet(x, timestep, words).sample
+            x = scheduler.step(velocity, timestep, x).prev_sample
+    alone(engine, picture(), params)
+
+    assert float(scheduler.timesteps[0]) / 1000 == pytest.approx(3 * strength / (1 + 2 * strength))
+    assert apart(networks.latents[-1].clone(), x) < 1e-4
+
+
+@pytest.mark.parametrize("strength", [0.6, 1.0])
+@pytest.mark.parametrize("steps", [1, 3])
+def test_instaflow_is_the_ordinary_differential_equation_of_its_paper(
+    bench: Bench, steps: int, strength: float
+) -> None:
+    """Z(t + 1/N) = Z(t) + v(Z(t), t) / N from noise at t = 0 to the picture at t = 1, where the
+    UNet is asked at 1000 (1 - t); Liu et al. 2023, arXiv:2309.06380, section 2. Image to image
+    begins on the line between noise and picture.
+    """
+    engine, networks = bench.engine("instaflow")
+    params = StyleParams(prompt="ink", strength=strength, steps=steps, guidance_scale=1.0)
+    source, words, unet = parts(bench, "instaflow")
+
+    t, apart_t = 1 - strength, strength / steps
+    z = t * source + (1 - t) * drawn(params)[:1]
+    with torch.no_grad():
+        for _ in range(steps):
+            z = z + apart_t * unet(z, 1000 * (1 - t), words).sample
+            t += apart_t
+    alone(engine, picture(), params)
+
+    assert t == pytest.approx(1)
+    assert apart(networks.latents[-1].clone(), z) < 1e-4
+
+
+def parts(bench: Bench, family: str) -> tuple[Tensor, Tensor, Any]:
+    """Give the picture's latent, the words of "ink", and diffusers' own UNet."""
+    pipeline = diffusers.StableDiffusionImg2ImgPipeline.from_pretrained(
+        bench.models[family], scheduler=diffusers.LCMScheduler(steps_offset=1, clip_sample=False)
+    )
+    with torch.no_grad():
+        source = pipeline.vae.encode(pixels() * 2 - 1).latent_dist.mode()
+        words, _ = pipeline.encode_prompt("ink", "cpu", 1, False)
+    return source * pipeline.vae.config.scaling_factor, words, pipeline.unet

@@ -1,6 +1,5 @@
 """The other side of engine_process.py: what runs in the process that holds the engine."""
 
-import math
 import os
 import resource
 import signal
@@ -11,18 +10,17 @@ from multiprocessing.connection import Connection
 from multiprocessing.shared_memory import SharedMemory
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from pipeline.config import EngineConfig
+from streams.lent_pictures import Places, bytes_of
 from streams.protocol import Result, Stylizer
 
 Progress = Callable[[str], None]
-Bytes = NDArray[np.uint8]
 Build = Callable[[Progress], Stylizer]
-RESULTS = 8  # finished frames that cross in one reply
-_LARGEST = 1024 * 1024  # pixels; memory that no picture reaches is never touched
+_PLACES = 16  # each way: pictures that the engine holds, and finished ones that the server does
+_LARGEST = 1024 * 1024  # pixels
 _MOST_STEPS = 8
+# what a reply tells of a finished frame: its place and shape last
+Finished = tuple[str, int, dict[str, float], bool, int, tuple[int, ...]]
 # After these the device's state or the free memory cannot be trusted: only a new process has them
 # anew. By name, as torch is not known here.
 _FATAL = ("OutOfMemoryError", "MemoryError", "AcceleratorError")
@@ -43,20 +41,18 @@ def run(build: Build, calls: Connection, prompts: Connection, sizes: Connection)
     calls.send(("attached", None))
     for prepare, asked in ((engine.prepare, prompts), (engine.prepare_size, sizes)):
         threading.Thread(target=_prepare, args=(prepare, asked), daemon=True).start()
-    _Desk(engine, memory).serve(calls)
-    os._exit(0)  # views of the memory are still held: an orderly end would complain
+    _Desk(engine, *halves(memory, engine.config)).serve(calls)
+    os._exit(0)  # threads of the engine may still be at work
 
 
 class _Desk:
     """Answers calls one by one, each with what the parent must know of the engine after it."""
 
-    def __init__(self, engine: Stylizer, memory: SharedMemory) -> None:
+    def __init__(self, engine: Stylizer, come: Places, go: Places) -> None:
         self._engine = engine
+        self._come, self._go = come, go
         self._open: set[str] = set()
         self._held: list[Result] = []  # finished, but there was no room in the last reply
-        self._pictures = np.ndarray(
-            (1 + RESULTS, picture_bytes(engine.config)), np.uint8, memory.buf
-        )
 
     def serve(self, calls: Connection) -> None:
         while True:
@@ -99,17 +95,23 @@ class _Desk:
         self._open.discard(session)
         self._held = [result for result in self._held if result.session != session]
 
-    def _submit(self, session: str, number: int, shape: tuple[int, ...], *rest: Any) -> None:
-        # a copy: the engine keeps pictures for the motion between frames
-        self._engine.submit(session, number, view(self._pictures[0], shape).copy(), *rest)
+    def _submit(
+        self, session: str, number: int, place: int, shape: tuple[int, ...], *rest: Any
+    ) -> None:
+        # the engine keeps pictures for the motion between frames: the place is taken that long
+        self._engine.submit(session, number, self._come.read(place, shape), *rest)
 
-    def _tick(self) -> list[tuple[str, int, dict[str, float], bool, tuple[int, ...]]]:
+    def _tick(self) -> list[Finished]:
         if not self._held:
             self._held = list(self._engine.tick())
-        now, self._held = self._held[:RESULTS], self._held[RESULTS:]
-        for place, result in enumerate(now, start=1):
-            view(self._pictures[place], result.image.shape)[:] = result.image
-        return [(r.session, r.number, r.stages_ms, r.skipped, r.image.shape) for r in now]
+        told: list[Finished] = []
+        for r in self._held:
+            place = self._go.write(r.image)
+            told.append((r.session, r.number, r.stages_ms, r.skipped, place, r.image.shape))
+            if not place:  # it serves once a reply
+                break
+        self._held = self._held[len(told) :]
+        return told
 
 
 def picture_bytes(config: EngineConfig) -> int:
@@ -117,9 +119,15 @@ def picture_bytes(config: EngineConfig) -> int:
     return 3 * max(config.width * config.height, _LARGEST)
 
 
-def view(room: Bytes, shape: tuple[int, ...]) -> Bytes:
-    """Give the picture of a shape at the beginning of its room."""
-    return room[: math.prod(shape)].reshape(shape)
+def memory_bytes(config: EngineConfig) -> int:
+    """Give the bytes that pictures on their way take; what none reaches is never touched."""
+    return 2 * bytes_of(_PLACES, picture_bytes(config))
+
+
+def halves(memory: SharedMemory, config: EngineConfig) -> tuple[Places, Places]:
+    """Give the places for what goes into an engine, and for what comes out of it."""
+    largest = picture_bytes(config)
+    return Places(memory, 0, _PLACES, largest), Places(memory, 1, _PLACES, largest)
 
 
 def _prepare(prepare: Callable[..., Any], aside: Connection) -> None:

@@ -9,13 +9,11 @@ from multiprocessing.process import BaseProcess
 from multiprocessing.shared_memory import SharedMemory
 from typing import Any
 
-import numpy as np
-
 from pipeline.config import EngineConfig, Size
 from pipeline.params import StyleParams
 from pipeline.results import EngineInfo
 from streams import engine_child
-from streams.engine_child import RESULTS, Build, Bytes, Progress, picture_bytes
+from streams.engine_child import Build, Progress, halves, memory_bytes
 from streams.errors import EngineAway
 from streams.given_time import arrives
 
@@ -52,7 +50,7 @@ class Child:
             self.config, self.info = self._built(progress, load)
             self._per_frame = _FRAMES_PER_CALL * self.info.ms_per_frame / 1e3
             self._deadline = max(_LEAST_DEADLINE, self._per_frame)
-            self.pictures = self._share()
+            self.go, self.come = halves(self._share(), self.config)
             self._heard = time.monotonic()
         except BaseException:
             self.kill()
@@ -128,15 +126,14 @@ class Child:
                 return config, info
             progress(value)
 
-    def _share(self) -> Bytes:
-        shape = (1 + RESULTS, picture_bytes(self.config))
-        memory = SharedMemory(create=True, size=int(np.prod(shape)))
+    def _share(self) -> SharedMemory:
+        """Make the memory that pictures cross in: it lives as long as anybody looks at one."""
+        memory = SharedMemory(create=True, size=memory_bytes(self.config))
         try:
             self._exchange(self._calls, memory.name, 10 * _LEAST_DEADLINE)
         finally:
             memory.unlink()  # both hold it by now: the name is not needed any more
-        self._memory = memory  # unmapped with the last view
-        return np.ndarray(shape, np.uint8, memory.buf)
+        return memory
 
     def _exchange(self, pipe: Connection, message: Any, deadline: float) -> Any:
         self._send(pipe, message)

@@ -5,8 +5,9 @@
     ...
     engine.end()
 
-Calls cross a pipe one at a time, pictures cross in shared memory. The memory loses its name as soon
-as both sides hold it, so no way of dying leaves it behind.
+Calls cross a pipe one at a time, pictures cross in shared memory with one copy each way
+(lent_pictures.py). The memory loses its name as soon as both sides hold it, so no way of dying
+leaves it behind; what of it is still looked at here stays as it is when the child is killed.
 """
 
 import logging
@@ -18,7 +19,7 @@ import numpy as np
 from pipeline.config import EngineConfig, Size
 from pipeline.params import StyleParams
 from pipeline.results import EngineInfo, EngineResult
-from streams.engine_child import Build, Progress, picture_bytes, view
+from streams.engine_child import Build, Progress, picture_bytes
 from streams.engine_guardian import Guardian
 from streams.engine_handle import Child
 from streams.errors import EngineAway
@@ -128,8 +129,8 @@ class EngineProcess:
                 f"picture {image.shape} of {image.dtype}: give (height, width, 3) of uint8, "
                 f"at most {most} bytes"
             )
-        view(self._enter().pictures[0], image.shape)[:] = image
-        self._call("submit", session, number, image.shape, params, arrived)
+        place = self._enter().go.write(image)
+        self._call("submit", session, number, place, image.shape, params, arrived)
 
     def tick(self) -> Sequence[Result]:
         """Run one network call; give finished frames."""
@@ -140,10 +141,8 @@ class EngineProcess:
             self._entered, self._in_flight, self._wants = None, 0, {}
             raise
         return [
-            EngineResult(
-                session, number, view(child.pictures[place], shape).copy(), stages, skipped
-            )
-            for place, (session, number, stages, skipped, shape) in enumerate(finished, start=1)
+            EngineResult(session, number, child.come.read(place, shape), stages, skipped)
+            for session, number, stages, skipped, place, shape in finished
         ]
 
     def _prepare_sizes(self, child: Child) -> None:

@@ -159,7 +159,9 @@ def test_an_engine_that_dies_too_often_stays_away_and_leaves_nothing() -> None:
         for _ in range(2):
             until(lambda: engine._guardian.child is not None)
             child = engine._guardian.present()
-            assert child._memory.name not in {path.name for path in Path("/dev/shm").glob("psm_*")}
+            assert child.go._memory.name not in {
+                path.name for path in Path("/dev/shm").glob("psm_*")
+            }
             processes.append(child.process)
             child.process.kill()
             until(lambda child=child: engine._guardian.child is not child)

@@ -23,7 +23,7 @@ from tests.bench.__main__ import machine
 from tests.e2e.serving import serving
 from tests.reliability import engine, link, network
 from tests.reliability.accelerated import EIGHT_HOURS, accelerated
-from tests.reliability.admission import admission
+from tests.reliability.admission import admission, twice
 from tests.reliability.runs import BUILD, RUNS
 from tests.reliability.sampling import plot
 
@@ -92,6 +92,11 @@ def _run(
             }  # fmt: skip
             with serving(state, module=module) as server:
                 figures, limits, samples = asyncio.run(_OF_A_SERVER[kind](server, seconds))
+            if kind == "admission":
+                os.environ["RESTYLE_SESSIONS"] = "4"  # all of them have clients on the same cores
+                with serving(state, module=module) as server:
+                    figures["twice the load"], kept = asyncio.run(twice(server, seconds / 3))
+                limits |= {f"twice the load: {name}": is_so for name, is_so in kept.items()}
     plot(samples, picture)
     return figures, limits
 

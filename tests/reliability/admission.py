@@ -1,6 +1,7 @@
 """A flood of offers at the door of a full server that has a guest: refused soon, unnoticed inside.
 
 Half of the offers come from one address of the loopback network, the others from 49 more (Linux).
+And real clients, twice as many as there are places.
 """
 
 import asyncio
@@ -9,12 +10,14 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 
 import httpx
 
 from tests.e2e.serving import Server
 from tests.reliability.runs import _UNHEARD, Verdict, _errors, _figures, _http, _steady
 from tests.reliability.sampling import sampled, unheard
+from tests.reliability.twice import twice_the_load
 from tests.server.client import Browser
 
 OFFERS, CONNECTIONS, ADDRESSES = 1000, 20, 50
@@ -27,7 +30,7 @@ async def admission(server: Server, seconds: float) -> Verdict:
     offer = {"sdp": await browser.offer(), "type": "offer"}
     answers, most = Counter[int](), 0
     took: dict[int, list[float]] = {429: [], 503: []}  # milliseconds
-    slots = (await asyncio.to_thread(server.api, "GET", "/api/info"))["slots"]
+    slots = await _places(server)
 
     async def knock(doors: list[httpx.AsyncClient], first: int) -> None:
         began = time.monotonic()
@@ -49,7 +52,7 @@ async def admission(server: Server, seconds: float) -> Verdict:
 
     async with (
         _http(server) as http,
-        _doors(server) as doors,
+        _doors(server, ADDRESSES) as doors,
         sampled(server, _figures(client)) as samples,
     ):
         await asyncio.sleep(10)
@@ -96,15 +99,26 @@ async def admission(server: Server, seconds: float) -> Verdict:
     return figures, limits, samples
 
 
+async def twice(server: Server, seconds: float) -> tuple[dict[str, Any], dict[str, bool]]:
+    """Let twice as many real clients come as can be served, and look at them for so long."""
+    async with _doors(server, 2 * await _places(server)) as doors:
+        return await twice_the_load(doors, seconds)
+
+
 @asynccontextmanager
-async def _doors(server: Server) -> AsyncIterator[list[httpx.AsyncClient]]:
+async def _doors(server: Server, addresses: int) -> AsyncIterator[list[httpx.AsyncClient]]:
     """Make a client for each address that offers come from; each offer has its own connection."""
     once = httpx.Limits(max_keepalive_connections=0)
     async with AsyncExitStack() as stack:
         yield [
             await stack.enter_async_context(_http(server, f"127.0.1.{host}", once))
-            for host in range(1, ADDRESSES + 1)
+            for host in range(1, addresses + 1)
         ]
+
+
+async def _places(server: Server) -> int:
+    info = await asyncio.to_thread(server.api, "GET", "/api/info")
+    return int(info["slots"])
 
 
 def _percentiles(ms: list[float]) -> dict[str, float]:

@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 import psutil
+from aiortc import RTCConfiguration, RTCPeerConnection
 
 from tests.bench.client import Client, Pictures
 from tests.bench.scenarios import webcam
@@ -41,6 +42,8 @@ from tests.server.client import Browser
 _LONG = 600  # seconds from which a slope says more than noise
 # one for all clients: each would read the machine's certificates, and the loop stands meanwhile
 _NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+# of what meets a session while it ends: done, or no such session, or refused for another reason
+_ENDING = (200, 201, 404, 405, 409, 415, 422, 429, 503)
 _UNHEARD = "no error or coroutine that nobody awaited in the log"
 Verdict = tuple[dict[str, Any], dict[str, bool], list[Sample]]
 
@@ -72,9 +75,9 @@ async def soak(server: Server, seconds: float) -> Verdict:
 
 
 async def churn(server: Server, seconds: float) -> Verdict:
-    """Clean visits, clients that vanish, offers that never connect; then all is as before."""
+    """Visits of every kind, also those that end badly or never begin; then all is as before."""
     process, done = psutil.Process(server.pid), Counter[str]()
-    kinds = (_clean, _vanish, _half_open)
+    kinds = (_clean, _vanish, _half_open, _renew_while_ending, _data_channel_alone)
     async with sampled(server) as samples:
         await _cycle(server, kinds, seconds / 3, done)  # the first visits grow the heap
         await _empty(server)
@@ -233,6 +236,43 @@ async def _half_open(server: Server) -> None:
         answer = await http.post("/api/sessions", json=body)
         assert answer.status_code in (201, 429, 503), answer.text
     await browser.close()
+
+
+async def _renew_while_ending(server: Server) -> None:
+    """Offer a session anew, patch it and restyle it while it is being ended, twice."""
+    browser, again = Browser(), Browser()
+    try:
+        async with _http(server) as http:
+            made = await browser.connect(http)
+            if made.status_code != 201:
+                return
+            path = made.headers["location"]
+            answers = await asyncio.gather(
+                http.delete(path),
+                again.connect(http, resume=made.json()["resume"]),
+                http.patch(path, json={"prompt": "too late"}),
+                http.patch(f"/whip/{path.rsplit('/', 1)[1]}", content="a=ice-ufrag:anew"),
+                http.delete(path),
+            )
+            for answer in answers:
+                assert answer.status_code in _ENDING, answer.text
+            if answers[1].status_code == 201:
+                await again.level()
+                await http.delete(answers[1].headers["location"])
+    finally:
+        await asyncio.gather(browser.close(), again.close())
+
+
+async def _data_channel_alone(server: Server) -> None:
+    """Offer a data channel without any picture: there is nothing to serve."""
+    connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+    connection.createDataChannel("control")
+    await connection.setLocalDescription(await connection.createOffer())
+    body = {"sdp": connection.localDescription.sdp, "type": "offer"}
+    async with _http(server) as http:
+        answer = await http.post("/api/sessions", json=body)
+    await connection.close()
+    assert answer.status_code in (422, 429, 503), answer.text
 
 
 async def _raw_requests(server: Server) -> None:

@@ -17,6 +17,8 @@ from tests.server.conftest import Serve, Served
 from tests.server.players import listening
 from tests.streams.pictures import level_of
 from tests.streams.ports import free_port
+from tests.streams.rtmp_server import rtmp_server
+from tests.streams.slow_network import slow_network
 from tests.streams.test_live_stream import KEY, ffmpeg, silent_server
 from tests.streams.test_output import Memory
 from tests.streams.test_recording import frames_of
@@ -248,6 +250,35 @@ async def test_a_silent_server_leaves_the_picture_its_rate(
             kept_its_rate(before, await figures_of(served, location))
             assert longest < 1.5
             await browser.close()
+
+
+@pytest.mark.slow
+async def test_a_late_line_that_breaks_leaves_the_picture_its_rate_and_ends_when_it_is_told(
+    serve: Serve,
+) -> None:
+    with rtmp_server(KEY) as there:
+        async with slow_network(there.port) as network:
+            url = f"rtmp://127.0.0.1:{network.port}/live"
+            network.late = 0.1
+            async with serve(stream_targets=[url]) as served:
+                browser = Browser()
+                location = (await browser.connect(served.http)).headers["location"]
+                await browser.level()
+                before = await figures_of(served, location)
+                wanted = {"kind": "rtmp", "url": url, "key": KEY}
+                begun = await served.http.post(f"{location}/outputs", json=wanted)
+                await reaches(served, f"{location}/outputs", state="live")
+                network.cut()
+                away = await reaches(served, f"{location}/outputs", state="retrying")
+                assert away["problem"]["detail"].startswith("sending to the server failed")
+                ended = (await served.http.delete(begun.headers["location"])).json()
+                assert ended["state"] == "ended"
+                tries = network.connections
+                longest = await longest_freeze(1.2)  # the first pause before another try is 1 s
+                assert network.connections == tries
+                kept_its_rate(before, await figures_of(served, location))
+                assert longest < 1
+                await browser.close()
 
 
 @pytest.mark.slow

@@ -47,7 +47,7 @@ def _engine(settings: Settings) -> Iterator[tuple[bool, str]]:
     config = settings.engine()
     try:
         device, backend = choose_device(config), choose_backend(config)
-        yield True, f"device {device}, engine {backend}"
+        yield True, f"device {device}, engine {backend}, precision {config.precision}"
         yield (
             True,
             f"{inference_threads(config)} of {available_cores()} cores for the model on a CPU",

@@ -4,11 +4,10 @@ Not yet measured on a GPU. A graph reads and writes fixed addresses: inputs are 
 tensors it was captured with, results are copied out, neither is ever bound anew.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
-from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from pipeline.backends.buckets import (
@@ -19,8 +18,8 @@ from pipeline.backends.buckets import (
     channels_last,
 )
 from pipeline.backends.float8 import settle_precision
+from pipeline.backends.pinned import PinnedNetworks
 from pipeline.backends.times import Times
-from pipeline.backends.transfer import Download, Upload
 from pipeline.config import EngineConfig
 from pipeline.models.folder import ModelFolder
 from pipeline.models.loader import load_autoencoder, load_denoiser
@@ -28,14 +27,13 @@ from pipeline.models.loader import load_autoencoder, load_denoiser
 _WARM_UPS = 3  # calls before capture, in which libraries choose kernels and take work space
 
 
-class GraphNetworks:
+class GraphNetworks(PinnedNetworks):
     """The networks as CUDA graphs, one for each batch size; pictures go in and out as bytes.
 
     The device is a GPU: choose_backend sees to that.
     """
 
     name = "graphs"
-    batches = True
 
     @torch.inference_mode()
     def __init__(
@@ -56,9 +54,7 @@ class GraphNetworks:
         height, width = config.height // folder.downscale, config.width // folder.downscale
         picture = (1, config.height, config.width, 3)
         latent = (1, folder.latent_channels, height, width)
-        pictures = (config.max_rows, *picture[1:])
-        self._upload = Upload(pictures, torch.uint8, self.device)
-        self._download = Download(pictures, torch.uint8, self.device)
+        self._pin(config)
         pool = torch.cuda.graph_pool_handle()
         stream = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]  # torch's own gap
 
@@ -66,44 +62,17 @@ class GraphNetworks:
             inputs = tuple(torch.zeros(s, dtype=kind, device=self.device) for s in shapes)
             return Graph(network, inputs, stream, pool)
 
-        self._denoisers: dict[int, Graph] = {}
+        self._denoisers = denoisers = dict[int, Graph]()
+        self._denoiser = lambda rows, *more: denoisers[bucket(len(rows))](rows, *more)
         time = self._times([0.0]).shape[1:]
         prompt = self.condition(torch.zeros(1, *folder.words_shape, device=self.device)).shape[1:]
         for size in buckets(config.max_rows):  # the largest first: the others fit into its memory
             progress(f"capturing the UNet of {folder.name} for {size} rows")
             rows = (size, folder.unet.config["in_channels"], height, width)
-            self._denoisers[size] = capture(denoiser, rows, (size, *time), (size, *prompt))
+            denoisers[size] = capture(denoiser, rows, (size, *time), (size, *prompt))
         progress(f"capturing the autoencoder of {folder.name}")
-        self._encoder: Graph = capture(encoder, picture, kind=torch.uint8)
-        self._decoder: Graph = capture(decoder, latent, kind=own)
-
-    @torch.inference_mode()
-    def encode(self, images: UInt8[Tensor, "b h w 3"]) -> Float[Tensor, "b c y x"]:
-        """See Networks."""
-        sent = self._upload.send(images)
-        return torch.cat([self._encoder(row).float() for row in torch.split(sent, 1)])
-
-    @torch.inference_mode()
-    def condition(self, words: Float[Tensor, "1 t d"]) -> Float[Tensor, "1 s k"]:
-        """See Networks."""
-        conditioned: Tensor = self._text(words)
-        return conditioned
-
-    @torch.inference_mode()
-    def denoise(
-        self,
-        rows: Float[Tensor, "b i y x"],
-        timesteps: Sequence[float],
-        prompts: Float[Tensor, "b s k"],
-    ) -> Float[Tensor, "b c y x"]:
-        """See Networks."""
-        return self._denoisers[bucket(len(rows))](rows, self._times(timesteps), prompts)
-
-    @torch.inference_mode()
-    def decode(self, latents: Float[Tensor, "b c y x"]) -> UInt8[Tensor, "b h w 3"]:
-        """See Networks; the pictures are on the host."""
-        pictures = [self._decoder(row) for row in torch.split(latents, 1)]
-        return self._download.wait_sync(torch.cat(pictures))
+        self._encoder = capture(encoder, picture, kind=torch.uint8)
+        self._decoder = capture(decoder, latent, kind=own)
 
 
 class Graph:

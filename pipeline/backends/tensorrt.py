@@ -5,20 +5,19 @@ surrounds TensorRT (export, what a plan is good for, the fall back) is tested; t
 not, and nothing is measured.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
-from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from pipeline.backends.buckets import autoencoder_dtype, bucket
 from pipeline.backends.onnx_export import export
+from pipeline.backends.pinned import PinnedNetworks
 from pipeline.backends.plans import NETWORKS, find_or_build, read_facts
 from pipeline.backends.times import Times
-from pipeline.backends.transfer import Download, Upload
 from pipeline.config import EngineConfig
 from pipeline.errors import BackendUnavailable
 from pipeline.models.folder import ModelFolder
@@ -28,14 +27,13 @@ from pipeline.models.parts import Denoiser
 _TYPES = {"UINT8": torch.uint8, "HALF": torch.float16, "FLOAT": torch.float32}
 
 
-class TensorRtNetworks:
+class TensorRtNetworks(PinnedNetworks):
     """The networks as TensorRT plans in fp16: one for pictures each way, one for all batches.
 
     Raises BackendUnavailable without the package or a GPU.
     """
 
     name = "tensorrt"
-    batches = True
 
     @torch.no_grad()  # not inference mode: what is made there is not meant to be traced
     def __init__(
@@ -61,37 +59,7 @@ class TensorRtNetworks:
         self._encoder, self._denoiser, self._decoder = (
             _Plan(library, plans[name], self.device) for name in NETWORKS
         )
-        pictures = (config.max_rows, config.height, config.width, 3)
-        self._upload = Upload(pictures, torch.uint8, self.device)
-        self._download = Download(pictures, torch.uint8, self.device)
-
-    @torch.inference_mode()
-    def encode(self, images: UInt8[Tensor, "b h w 3"]) -> Float[Tensor, "b c y x"]:
-        """See Networks."""
-        sent = self._upload.send(images)
-        return torch.cat([self._encoder(row).float() for row in torch.split(sent, 1)])
-
-    @torch.inference_mode()
-    def condition(self, words: Float[Tensor, "1 t d"]) -> Float[Tensor, "1 s k"]:
-        """See Networks."""
-        conditioned: Tensor = self._text(words)
-        return conditioned
-
-    @torch.inference_mode()
-    def denoise(
-        self,
-        rows: Float[Tensor, "b i y x"],
-        timesteps: Sequence[float],
-        prompts: Float[Tensor, "b s k"],
-    ) -> Float[Tensor, "b c y x"]:
-        """See Networks."""
-        return self._denoiser(rows, self._times(timesteps), prompts).float()
-
-    @torch.inference_mode()
-    def decode(self, latents: Float[Tensor, "b c y x"]) -> UInt8[Tensor, "b h w 3"]:
-        """See Networks; the pictures are on the host."""
-        pictures = [self._decoder(row) for row in torch.split(latents, 1)]
-        return self._download.wait_sync(torch.cat(pictures))
+        self._pin(config)
 
 
 def find_library(device: str) -> Any:  # tensorrt ships no types

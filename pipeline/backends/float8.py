@@ -140,7 +140,8 @@ class Float8Linear(nn.Module):
         rows = values.permute(0, 2, 3, 1) if self._over_pixels else values
         numbers, scale = _quantized(rows.flatten(0, -2))
         product = torch._scaled_mm(
-            numbers, self.weight.T, scale, self.scale, self.bias, out_dtype=torch.bfloat16,
+            numbers.contiguous(), self.weight.T, scale, self.scale, self.bias,
+            out_dtype=torch.bfloat16,
             use_fast_accum=True,  # on Hopper; the gate sees what it costs
         )  # fmt: skip
         product = product.to(values.dtype).view(*rows.shape[:-1], -1)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from pipeline.backends import choose_backend, float8
 from pipeline.backends.eager import EagerNetworks
@@ -57,6 +57,27 @@ def test_a_convolution_of_one_pixel_is_a_linear_layer_over_pixels() -> None:
 
     assert given.is_contiguous(memory_format=torch.channels_last)
     assert apart(given, layer(values)) < 0.05
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_what_is_multiplied_lies_as_a_gpu_wants_it(
+    monkeypatch: pytest.MonkeyPatch, layout: torch.memory_format
+) -> None:
+    """Rows after rows, columns after columns, a scale a row and a column. A CPU takes anything."""
+    multiply, seen = torch._scaled_mm, []
+
+    def watched(one: Tensor, other: Tensor, *scales: Tensor, **more: object) -> Tensor:
+        seen.append((one.stride(), other.stride(), [tuple(each.shape) for each in scales[:2]]))
+        assert all(each.is_contiguous() for each in scales[:2])
+        return multiply(one, other, *scales, **more)
+
+    monkeypatch.setattr(torch, "_scaled_mm", watched)
+    values = torch.randn(2, 16, 4, 6).to(memory_format=layout)
+
+    Float8Linear(nn.Conv2d(16, 32, 1).to(memory_format=layout))(values)
+    Float8Linear(nn.Linear(16, 32))(values.flatten(2).transpose(1, 2))
+
+    assert seen == 2 * [((16, 1), (1, 16), [(48, 1), (1, 32)])]
 
 
 def test_each_row_and_each_channel_has_a_scale_of_its_own() -> None:

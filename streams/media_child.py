@@ -1,8 +1,8 @@
 """The other side of media_process.py: what runs in a process that does nothing but media."""
 
 import asyncio
+import logging
 import os
-import resource
 import signal
 import socket
 from collections.abc import Callable, Coroutine, Sequence
@@ -11,6 +11,7 @@ from typing import Any
 
 from aiortc import RTCIceServer
 
+from streams import sandbox
 from streams.aiortc_patches import TransportSettings, install
 from streams.errors import OfferRefused
 from streams.frame import Frame, Restyled
@@ -19,6 +20,8 @@ from streams.media_link import Link, Message, Pictures, pack, with_picture, with
 from streams.peer import Callbacks
 from streams.room import Connections
 from streams.sound import Sound, SoundDesk
+
+logger = logging.getLogger(__name__)
 
 _ALIVE_EVERY = 0.5  # seconds
 _ENDING = 2.0  # seconds that rooms get to close when the server has gone
@@ -35,10 +38,11 @@ class MediaSettings:
 
 def run(settings: MediaSettings, end: socket.socket) -> None:
     """Hold connections until the server's end closes."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # one would hold pictures and keys
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C: the server ends this process
     settings.set_up()
     install(settings.transport)
+    if sandbox.lacking:
+        logger.warning("a media process runs without %s here", " and ".join(sandbox.lacking))
     asyncio.run(_serve(settings, end))
     os._exit(0)  # a decoder's thread, which is no daemon, may hang
 

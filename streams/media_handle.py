@@ -4,12 +4,13 @@ import asyncio
 import itertools
 import logging
 import multiprocessing
+import pickle  # nosec B403 - to a process, never from one
 import socket
 from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 from typing import Any, Protocol
 
-from streams import media_child
+from streams import media_child, media_entry
 from streams.errors import MalformedOffer, MediaAway, OfferRefused, StreamError
 from streams.media_child import MediaSettings
 from streams.media_link import Link, Message, number, pack
@@ -107,7 +108,10 @@ class MediaProcess:
     def _begin(self, theirs: socket.socket) -> None:
         spawn = multiprocessing.get_context("spawn")
         self._process = spawn.Process(
-            target=media_child.run, args=(self._settings, theirs), name="media", daemon=True
+            target=media_entry.run,
+            args=(pickle.dumps((media_child.run, self._settings)), theirs),
+            name="media",
+            daemon=True,
         )
         self._process.start()
         theirs.close()

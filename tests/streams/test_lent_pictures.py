@@ -10,6 +10,7 @@ from pipeline.results import EngineResult
 from streams.engine_child import Progress
 from streams.engine_process import EngineProcess
 from streams.lent_pictures import Places, bytes_of
+from streams.protocol import Result
 from tests.streams.fakes import FakeEngine
 from tests.streams.waiting import until
 
@@ -85,7 +86,7 @@ def test_more_pictures_than_places_come_back_whole_and_stay_when_the_engine_dies
             engine.open("ann")
             for number, image in enumerate(pictures):
                 engine.submit("ann", number, image, StyleParams())
-            results = []
+            results: list[Result] = []
             while engine.in_flight:
                 results += engine.tick()
             assert [result.number for result in results] == list(range(MANY))

@@ -14,16 +14,17 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pipeline.backends import choose_device
-from pipeline.comparison import arms, measuring
+from pipeline.comparison import arms, ceilings, measuring, power
 from pipeline.comparison.arms import Arm, Image
 from pipeline.comparison.subject import Subject, write_subject
-from pipeline.config import BackendName
+from pipeline.config import BackendName, Precision
 from pipeline.engine import Engine
 from pipeline.errors import ConfigError
 from pipeline.scheduler import PERIOD
@@ -39,6 +40,7 @@ _LIVE_S = {"cuda": 10.0, "cpu": 3.0}  # seconds that they send
 _SWEEP_WARM_UPS = 2  # more, before time is taken: state, kernels and numbers of rows are new to it
 _ON_GPU: tuple[BackendName, ...] = ("eager", "graphs")
 _ON_CPU: tuple[BackendName, ...] = ("eager", "openvino")
+_ROWS = (1, 8)  # of a UNet call that is measured by itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,7 @@ def _measure(subject: Subject, wanted: Comparison, cache: Path, say: Progress) -
     say("ceilings, stages and sessions")
     frames = min(wanted.rounds, _SWEEP_FRAMES)
     sessions = _of_each(engines, "sessions", lambda e: _sessions(subject, e, frames), missing)
+    precisions = {name: engine.info.precision for name, engine in engines.items()}
     return {
         "machine": _machine(subject),
         "size": f"{subject.width}x{subject.height}",
@@ -107,10 +110,12 @@ def _measure(subject: Subject, wanted: Comparison, cache: Path, say: Progress) -
         "rounds": wanted.rounds,
         "ms_per_frame": {name: measuring.summary(times) for name, times in taken.items()},
         "times_as_fast": _ratios(taken),
+        "precision": precisions,
         **_beside_eager(subject, made, engines, taken, sessions, missing),
         "stages_ms": _of_each(engines, "stages", lambda e: _stages(subject, e), missing),
         "sessions": sessions,
         "live": _of_each(engines, "live", lambda engine: _live(subject, engine), missing),
+        "power": _power(subject, made, missing),
         "missing": missing,
         "peak_memory_bytes": memory,
     }
@@ -145,23 +150,29 @@ def _beside_eager(
             found["levels_apart"] = _levels_apart(subject, made)
         with measuring.attempt("share of the ceiling", missing):
             found |= _shares(subject, engines["restyle eager"], taken, sessions)
+        with measuring.attempt("floor of the UNet", missing):
+            found["floor_ms"] = _floor(subject, engines["restyle eager"])
     return found
 
 
 def _arms(
     subject: Subject, wanted: Comparison, cache: Path, engines: dict[str, Engine], say: Progress
 ) -> dict[str, Callable[[], Arm]]:
-    def restyle(backend: BackendName) -> Arm:
-        arm, engines[f"restyle {backend}"] = arms.restyle(subject, backend, cache, say)
+    def restyle(name: str, backend: BackendName, precision: Precision) -> Arm:
+        arm, engines[name] = arms.restyle(subject, backend, cache, say, precision)
         return arm
 
-    backends = _ON_GPU if subject.device.type == "cuda" else _ON_CPU
+    on_gpu = subject.device.type == "cuda"
+    backends = _ON_GPU if on_gpu else _ON_CPU
     if wanted.compiled:
         backends = (*backends, "compiled")
     made: dict[str, Callable[[], Arm]] = {
-        f"restyle {backend}": lambda backend=backend: restyle(backend)  # type: ignore[misc]  # its own default
+        f"restyle {backend}": partial(restyle, f"restyle {backend}", backend, "auto")
         for backend in backends
     }
+    if on_gpu:  # of the last, the fastest there should be
+        name = f"restyle {backends[-1]} fp8"
+        made[name] = partial(restyle, name, backends[-1], "fp8")
     made["diffusers"] = lambda: arms.auto_pipeline(subject)
     source = wanted.streamdiffusion
     if source is not None:
@@ -211,6 +222,7 @@ def _shares(
     flops = measuring.frame_flops(eager.networks, subject, *_inputs(subject, eager))
     return {
         "matmul_tflops": round(rate / 1e12, 3),
+        "copy_gb_per_s": round(ceilings.copy_rate(subject) / 1e9, 2),
         "frame_gflop": round(flops / 1e9, 2),
         "share_of_ceiling": {
             name: round(flops / (float(np.median(times)) / 1000) / rate, 4)
@@ -226,13 +238,38 @@ def _shares(
     }
 
 
+def _floor(subject: Subject, eager: Engine) -> dict[str, float]:
+    """Give what a UNet call's costly parts take by themselves, under the names of `_stages`."""
+    inputs = _inputs(subject, eager)
+    return {
+        f"unet, {rows} rows": round(ceilings.unet_floor(eager.networks, subject, *inputs, rows), 3)
+        for rows in _ROWS
+    }
+
+
+def _power(
+    subject: Subject, made: dict[str, Arm], missing: dict[str, str]
+) -> dict[str, dict[str, float]]:
+    """Give watts of every arm, where the machine says them."""
+    found: dict[str, dict[str, float]] = {}
+    (image,) = _pictures(subject, 1)
+    if (command := power.meter(subject.device)) is None:
+        missing["power"] = "not measured: no NVIDIA GPU, or no nvidia-smi"
+        return found
+    for name, arm in made.items():
+        with measuring.attempt(f"{name}, power", missing):
+            if drawn := power.draw_of(lambda arm=arm: arm(image), command):  # type: ignore[misc]  # its own default
+                found[name] = drawn
+    return found
+
+
 def _inputs(subject: Subject, engine: Engine) -> tuple[int, Any]:
     return 4, engine.networks.condition(subject.words().float())
 
 
 def _stages(subject: Subject, engine: Engine) -> dict[str, float]:
     found: dict[str, float] = {}
-    for rows in (1, 8):
+    for rows in _ROWS:
         found |= measuring.stages(engine.networks, subject, *_inputs(subject, engine), rows)
     return found
 

@@ -67,8 +67,21 @@ def draw(figures: dict[str, Any], to: Path) -> list[Path]:
     axes.set(xlabel="sessions", ylabel="frames a second, all together", title=what)
     axes.legend(fontsize="small")
 
-    paths = [to / "frames.png", to / "sessions.png"]
-    for drawing, path in zip((frames, sessions), paths, strict=True):
+    calls, axes = pyplot.subplots(figsize=(7, 3.5), layout="constrained")
+    engines, floor = figures["stages_ms"], figures.get("floor_ms", {})
+    for place, (name, stages) in enumerate(engines.items()):
+        unet = [ms for stage, ms in stages.items() if stage.startswith("unet")]
+        axes.bar([(len(engines) + 1) * i + place for i in range(len(unet))], unet, label=name)
+    starts = [(len(engines) + 1) * i - 0.5 for i in range(len(floor))]
+    ends = [start + len(engines) for start in starts]
+    axes.hlines(list(floor.values()), starts, ends, color="black")
+    axes.set_xticks([(a + b) / 2 for a, b in zip(starts, ends, strict=True)], list(floor))
+    axes.set(ylabel="ms a call; lines: its costly parts alone", title=what)
+    if engines:
+        axes.legend(fontsize="small")
+
+    paths = [to / "frames.png", to / "sessions.png", to / "unet.png"]
+    for drawing, path in zip((frames, sessions, calls), paths, strict=True):
         drawing.savefig(path, dpi=120)
         pyplot.close(drawing)
     return paths

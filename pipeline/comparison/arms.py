@@ -17,7 +17,7 @@ from torch import Tensor
 
 from pipeline.backends import choose_backend
 from pipeline.comparison.subject import Subject
-from pipeline.config import BackendName, Device, EngineConfig
+from pipeline.config import BackendName, Device, EngineConfig, Precision
 from pipeline.engine import Engine, build_engine
 from pipeline.errors import BackendUnavailable
 from pipeline.session_state import SessionState
@@ -28,13 +28,17 @@ Progress = Callable[[str], None]
 
 
 def restyle(
-    subject: Subject, backend: BackendName, cache: Path, say: Progress
+    subject: Subject,
+    backend: BackendName,
+    cache: Path,
+    say: Progress,
+    precision: Precision = "auto",
 ) -> tuple[Arm, Engine]:
     """Give the whole engine, noise and scheduler included. Raises BackendUnavailable."""
     device: Device = "cuda" if subject.device.type == "cuda" else "cpu"
     config = EngineConfig(
         model=str(subject.folder), width=subject.width, height=subject.height, device=device,
-        backend=backend, cache=cache, max_rows=16,
+        backend=backend, cache=cache, max_rows=16, precision=precision,
     )  # fmt: skip
     choose_backend(config)
     engine = build_engine(config, say)

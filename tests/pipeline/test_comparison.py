@@ -1,6 +1,7 @@
 """The arms of a comparison and its arithmetic, on SD-Turbo's layout at a hundredth of its size."""
 
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,9 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.overrides import TorchFunctionMode
 
 from pipeline.backends.eager import EagerNetworks
-from pipeline.comparison import arms, measuring
+from pipeline.comparison import arms, ceilings, measuring, power
 from pipeline.comparison.subject import Subject, write_subject
 from pipeline.config import EngineConfig
 from pipeline.errors import BackendUnavailable, ConfigError
@@ -235,6 +237,8 @@ def test_a_comparison_keeps_its_figures_whatever_fails(
     monkeypatch.setattr(bench_compare, "_stages", fails)
     monkeypatch.setattr(bench_compare, "_LIVE_S", {"cpu": 2.0})
     monkeypatch.setattr(measuring, "matmul_ceiling", lambda subject: 1e9)
+    monkeypatch.setattr(ceilings, "copy_rate", lambda subject: 5e9)
+    monkeypatch.setattr(ceilings, "unet_floor", lambda *given: float(given[-1]))
     wanted = bench_compare.Comparison("mini", tmp_path / "nothing", 1, 3, False, None)
 
     found = bench_compare._measure(subject, wanted, tmp_path, said.append)
@@ -243,6 +247,11 @@ def test_a_comparison_keeps_its_figures_whatever_fails(
     assert "there is no src/streamdiffusion" in found["missing"]["streamdiffusion"]
     assert found["missing"]["restyle eager, stages"] == "RuntimeError: their own bug"
     assert found["ms_per_frame"].keys() == {"restyle eager"}
+    assert found["precision"] == {"restyle eager": "fp32"}
+    assert found["copy_gb_per_s"] == 5.0
+    assert found["floor_ms"] == {"unet, 1 rows": 1.0, "unet, 8 rows": 8.0}
+    assert found["power"] == {}
+    assert found["missing"]["power"] == "not measured: no NVIDIA GPU, or no nvidia-smi"
     assert found["sessions"]["restyle eager"].keys() == {"1", "2"}
     assert found["share_of_ceiling"]["restyle eager"] > 0
     together = found["share_of_ceiling_together"]["restyle eager"]
@@ -304,6 +313,129 @@ def test_the_ceiling_is_the_arithmetic_of_a_product_by_its_time(
     assert measuring.matmul_ceiling(subject) == 2 * 1024**3 / 0.002
 
 
+def test_the_rate_of_copies_counts_what_is_read_and_what_is_written(
+    subject: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.comparison.ceilings.timed", lambda call, device, times: 2.0)
+    assert ceilings.copy_rate(subject) == 2 * 2**26 / 0.002
+
+
+def test_the_floor_is_the_best_time_of_each_costly_call_as_often_as_it_is_made(
+    subject: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = EngineConfig(model=str(subject.folder), width=64, height=64, device="cpu")
+    networks = EagerNetworks(open_folder(config), config, lambda message: None)
+    timed: list[tuple[str, list[torch.Size]]] = []
+
+    def milliseconds(run: Callable[[], object], device: torch.device) -> float:
+        with Layouts() as called:
+            run()
+        timed.append((called.name, called.shapes))
+        return {"conv2d": 10.0 if called.channels_last else 100.0}.get(called.name, 1.0)
+
+    monkeypatch.setattr(ceilings, "_milliseconds", milliseconds)
+    prompt = networks.condition(subject.words())
+    ran: list[str] = []
+    for layer in networks._denoiser.unet.modules():
+        layer.register_forward_hook(lambda layer, *_: ran.append(type(layer).__name__))
+
+    found = ceilings.unet_floor(networks, subject, 4, prompt, 2)
+
+    ran = ran[: len(ran) // 2]  # it is called once before
+    costly = {name: ran.count(name) for name in ("Conv2d", "Linear", "Attention")}
+    assert min(costly.values()) > 20
+    assert found == 10 * costly["Conv2d"] + costly["Linear"] + costly["Attention"]
+    linear = [tuple(shapes) for name, shapes in timed if name == "linear"]
+    assert len(set(linear)) == len(linear) < costly["Linear"]  # each distinct one once
+    assert {shapes[0][0] for _, shapes in timed} == {2}  # rows
+
+
+class Layouts(TorchFunctionMode):
+    """Notes the name, the tensors' shapes and the layout of the last call of torch."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> torch.Tensor:
+        tensors = [each for each in args if isinstance(each, torch.Tensor)]
+        self.name, self.shapes = func.__name__, [each.shape for each in tensors]
+        self.channels_last = tensors[0].ndim == 4 and tensors[0].is_contiguous(
+            memory_format=torch.channels_last
+        )
+        result: torch.Tensor = func(*args, **(kwargs or {}))
+        return result
+
+
+def test_the_floor_is_a_time(subject: Subject) -> None:
+    call = (torch.nn.functional.linear, (torch.Size((4, 8)), torch.Size((16, 8))), ())
+    assert 0 < ceilings._best(call, subject) < 100
+
+
+def test_power_is_what_the_meter_says_once_it_has_settled() -> None:
+    says = "for watts in 50 60 [N/A] 300 310 320; do echo $watts; done; exec sleep 60"
+    command = ["/bin/sh", "-c", says]
+    frames = iter(range(10**6))
+
+    drawn = power.draw_of(lambda: time.sleep(0.05) or next(frames), command, 1.0)
+
+    assert drawn is not None
+    assert drawn["watts"] == 310
+    assert drawn["joules_per_frame"] == pytest.approx(310 / next(frames), rel=0.2)
+
+
+def test_a_meter_that_says_nothing_gives_no_figure() -> None:
+    assert power.draw_of(lambda: None, ["/bin/echo", "[N/A]"], 0.1) is None
+
+
+def test_only_a_gpu_with_its_program_is_metered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "nvidia-smi"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(
+        torch.cuda, "get_device_properties", lambda device: SimpleNamespace(uuid="7a-1")
+    )
+    cuda = torch.device("cuda")
+
+    monkeypatch.setenv("PATH", str(tmp_path))
+    command = power.meter(cuda)
+    assert command is not None
+    assert command[:3] == [str(program), "--id=GPU-7a-1", "--query-gpu=power.draw"]
+    assert power.meter(CPU) is None
+    monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
+    assert power.meter(cuda) is None
+
+
+def test_on_a_gpu_the_last_backend_runs_in_fp8_too(
+    subject: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from server import bench_compare
+
+    made: list[tuple[str, str]] = []
+    monkeypatch.setattr(
+        arms, "restyle",
+        lambda subject, backend, cache, say, precision: (
+            made.append((backend, precision)) or (print, SimpleNamespace())
+        ),
+    )  # fmt: skip
+    for device, compiled, expected in (
+        ("cuda", False, ["eager", "graphs", "graphs fp8"]),
+        ("cuda", True, ["eager", "graphs", "compiled", "compiled fp8"]),
+        ("cpu", False, ["eager", "openvino"]),
+    ):
+        wanted = bench_compare.Comparison("mini", None, 1, 1, compiled, None)
+        there = replace(subject, device=torch.device(device))
+        engines: dict[str, Any] = {}
+        every = bench_compare._arms(there, wanted, tmp_path, engines, print)
+        ours = [name for name in every if name.startswith("restyle")]
+        assert ours == [f"restyle {name}" for name in expected]
+        made.clear()
+        for name in ours:
+            every[name]()
+        assert list(engines) == ours
+        assert [f"{b}{' fp8' * (p == 'fp8')}" for b, p in made] == expected
+
+
 def test_plots_are_pictures_of_what_was_measured(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     from server.plots import draw
@@ -313,8 +445,13 @@ def test_plots_are_pictures_of_what_was_measured(tmp_path: Path) -> None:
         "architecture": "mini", "size": "64x64", "steps": 1, "machine": {"device": "cpu"},
         "ms_per_frame": {"restyle eager": {"median": 3.0, "iqr": 1.0}},
         "sessions": {"restyle eager": {"1": found, "2": found}},
+        "stages_ms": {"restyle eager": {"encode": 1.0, "unet, 1 rows": 3.0, "unet, 8 rows": 9.0}},
+        "floor_ms": {"unet, 1 rows": 2.0, "unet, 8 rows": 7.0},
     }  # fmt: skip
-    for path in draw(figures, tmp_path / "plots"):
+    paths = draw(figures, tmp_path / "plots")
+    paths += draw({**figures, "stages_ms": {}, "floor_ms": {}}, tmp_path / "without")
+    assert [path.name for path in paths] == 2 * ["frames.png", "sessions.png", "unet.png"]
+    for path in paths:
         assert path.read_bytes().startswith(b"\x89PNG")
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from streams.frame import SessionId
 
 _SUSPECTED = 20.0  # seconds in the engine: rarer losses never use up its three restarts a minute
+_COMES_BACK = 60.0  # seconds in which a session that was lost may come back as the same one
 _CHANGES_APART = 60.0  # seconds between two changes that let a session out: each may cost a restart
 
 
@@ -24,11 +25,12 @@ class _Record:
     held: bool = False
     changed: bool = False  # its style or size, since it is held
     let_out: float = -math.inf
+    left: float = math.inf  # when its session ended
 
 
 class Quarantine:
-    """Suspects after a loss, and sessions that are held. `holds` and `change`, `forget` and `clear`
-    are for any thread, the rest is for the engine's. Times are seconds of `clock`.
+    """Suspects after a loss, and sessions that are held. `holds` and `change`, `come`, `leave` and
+    `clear` are for any thread, the rest is for the engine's. Times are seconds of `clock`.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -80,6 +82,7 @@ class Quarantine:
         """Note that the engine was lost with frames of these inside; give whom that convicts."""
         with self._lock:
             now = self._clock()
+            self._forget(now)
             again = [s for s in inside if s in self._records and now < self._records[s].until]
             if len(again) != 1:
                 self._records |= {session: _Record() for session in inside}
@@ -94,12 +97,26 @@ class Quarantine:
             if session in self._records:
                 self._records[session].changed = True
 
-    def forget(self, session: SessionId) -> None:
-        """Drop a session that has ended."""
+    def come(self, session: SessionId) -> None:
+        """Note that a session begins; one that comes back after its loss is what it was before."""
         with self._lock:
-            self._records.pop(session, None)
+            if session in self._records:
+                self._records[session].left = math.inf
+
+    def leave(self, session: SessionId) -> None:
+        """Note that a session has ended; it is forgotten once it cannot come back any more."""
+        with self._lock:
+            now = self._clock()
+            if session in self._records:
+                self._records[session].left = now
+            self._forget(now)
 
     def clear(self) -> None:
         """Let everybody in again."""
         with self._lock:
             self._records = {}
+
+    def _forget(self, now: float) -> None:
+        """Drop who has left for good. Needs the lock."""
+        kept = {s: r for s, r in self._records.items() if now - r.left < _COMES_BACK}
+        self._records = kept

@@ -77,6 +77,7 @@ class Worker:
 
     def open(self, session: SessionId, style: StyleParams, deliver: Deliver) -> None:
         """Begin a session; `deliver` is called from the engine thread or from `put`."""
+        self._quarantine.come(session)
         self._mailbox.open(session, style)
         self._deliver = {**self._deliver, session: deliver}
 
@@ -84,7 +85,7 @@ class Worker:
         """End a session; frames still in flight are dropped."""
         self._deliver = {k: v for k, v in self._deliver.items() if k != session}
         self._mailbox.close(session)
-        self._quarantine.forget(session)
+        self._quarantine.leave(session)
 
     def put(self, session: SessionId, frame: Frame) -> None:
         """Hand in a frame; never waits. It comes back at once, untouched, under bypass, while the

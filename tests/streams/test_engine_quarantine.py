@@ -104,13 +104,23 @@ def test_a_change_lets_a_session_out_but_not_again_within_a_minute(
     assert not quarantine.holds(ANN)  # the change counts when its time has come
 
 
-def test_who_has_left_is_forgotten_and_a_person_who_tries_again_lets_all_in(
-    quarantine: Quarantine,
+def test_who_comes_back_is_held_still_and_who_does_not_is_forgotten(
+    quarantine: Quarantine, hour: Hour
 ) -> None:
-    for _ in range(2):
-        quarantine.lost({ANN})
-    quarantine.forget(ANN)
-    assert not quarantine.holds(ANN)
+    for each in (ANN, BEN):
+        for _ in range(2):
+            quarantine.lost({each})
+        quarantine.leave(each)
+    hour.now += 30
+    quarantine.come(ANN)
+    hour.now += 31
+    quarantine.leave(CAT)
+    assert quarantine.holds(ANN)
+    assert not quarantine.holds(BEN)
+    assert set(quarantine._records) == {ANN}
+
+
+def test_a_person_who_tries_again_lets_all_in(quarantine: Quarantine) -> None:
     for _ in range(2):
         quarantine.lost({BEN})
     quarantine.clear()
@@ -195,6 +205,11 @@ def test_another_size_lets_a_session_in_too() -> None:
     with started() as engine, working(engine) as worker:
         ann = Viewer(worker, ANN, DIE, level=60)
         sending([ann], lambda: worker.holds(ANN))
+        worker.close_session(ANN)
+        ann = Viewer(worker, ANN, DIE, level=60)  # back with its resume token
+        ann.send()
+        assert near(ann.last(), 60)
+        assert worker.engine_losses == 2
         worker.resize(ANN, (64, 64))
         assert not worker.holds(ANN)
 

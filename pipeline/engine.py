@@ -91,6 +91,7 @@ class Engine:
             self._folder.name, str(self.networks.device), self.networks.name,
             self._schedule.prediction_type, self.config.width, self.config.height,
             self._ms_per_frame, self._folder.presets, self.places, self._sizes.step,
+            self._folder.reference,
             precision=precision,
         )  # fmt: skip
 

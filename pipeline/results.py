@@ -3,6 +3,7 @@ need not load where the engine has one of its own.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
@@ -39,4 +40,5 @@ class EngineInfo:
         None  # sessions whose state fits into the device's memory, if that is fixed
     )
     size_step: int | None = None  # of sides while it runs; None: it has one size only
+    reference: Path | None = None  # folder of what reads reference pictures (pipeline/reference.py)
     precision: str | None = None  # of the UNet's layers, where the backend says it

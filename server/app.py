@@ -29,6 +29,7 @@ from server.routes import (
     metrics,
     outputs,
     overlay,
+    reference,
     sessions,
     sources,
     whep,
@@ -105,7 +106,7 @@ def create_app(
     app.state.say = say
     errors.install(app)
     for subject in (
-        health, info, engine, metrics, sessions, sources, outputs, whip, whep, overlay,
+        health, info, engine, metrics, sessions, reference, sources, outputs, whip, whep, overlay,
     ):  # fmt: skip
         app.include_router(subject.router)
     _serve_client(app, client)

@@ -6,6 +6,7 @@ Headers = list[tuple[bytes, bytes]]
 
 SDP = "application/sdp"
 FRAGMENT = "application/trickle-ice-sdpfrag"
+PICTURES = ("image/jpeg", "image/png", "image/webp")
 
 
 def is_signalling(path: str) -> bool:
@@ -13,11 +14,13 @@ def is_signalling(path: str) -> bool:
     return path.split("/", 2)[1:2] in (["whip"], ["whep"])
 
 
-def body_type(path: str, method: str) -> str:
-    """Give the Content-Type that a body must have."""
+def body_types(path: str, method: str) -> tuple[str, ...]:
+    """Give the Content-Types that a body may have."""
     if is_signalling(path):
-        return FRAGMENT if method == "PATCH" else SDP
-    return "application/json"
+        return (FRAGMENT if method == "PATCH" else SDP,)
+    if path == "/api/reference":
+        return PICTURES
+    return ("application/json",)
 
 
 def cross_origin(path: str, origin: str | None, origins: Collection[str]) -> Headers:

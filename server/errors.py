@@ -40,6 +40,7 @@ STATUS: dict[str, int] = {
     "not_live": 409,
     "no_source": 409,
     "not_a_file": 409,
+    "no_reference": 409,
     "too_large": 413,
     "wrong_content_type": 415,
     "invalid": 422,

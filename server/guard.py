@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from starlette.exceptions import HTTPException
 
-from server.cross_origin import body_type, cross_origin
+from server.cross_origin import body_types, cross_origin
 from server.errors import refusal
 from server.settings import Settings
 
@@ -104,9 +104,9 @@ class Guard:
             has_body = (
                 headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers
             )
-            wanted = body_type(scope["path"], scope["method"])
-            if has_body and kind != wanted.encode():
-                return "wrong_content_type", f"send {wanted}"
+            wanted = body_types(scope["path"], scope["method"])
+            if has_body and kind.decode("latin-1") not in wanted:
+                return "wrong_content_type", f"send {' or '.join(wanted)}"
         return None
 
     def _own(self, origin: str, host: str) -> bool:

@@ -20,6 +20,7 @@ FLOORS = {
     "torch": ("2.6", "CVE-2025-32434"),
     "diffusers": ("0.38", "CVE-2026-44513"),
     "transformers": ("5.5", "CVE-2026-4372, CVE-2026-5241"),
+    "pillow": ("11.3", "CVE-2025-48379"),
     "safetensors": ("0.8", "needed by diffusers 0.38"),
 }
 # a package that something else brings along: its floor holds for the lock file only

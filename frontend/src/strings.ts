@@ -32,6 +32,13 @@ export const STRINGS = {
   promptHint: "a pencil drawing, half neon half comic …",
   promptEmpty: "No prompt: the picture comes back as it is.",
   presets: "Styles",
+  reference: {
+    choose: "From a picture",
+    hint: "Reads which of the styles another picture looks like, and types it as the prompt",
+    reading: "Reading…",
+    none: "It looks like a plain photo: none of the styles.",
+    unreadable: "This file is no picture that the browser can show.",
+  },
   allPresets: (count: number): string => `All ${count} styles`,
   fewPresets: "Fewer styles",
   adjust: "Adjust",

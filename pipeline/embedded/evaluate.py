@@ -10,6 +10,8 @@ separability    share of results whose nearest teacher, by VGG Gram matrices, is
                 and of the twelve styles that the design names; `_cosine` compares directions
                 alone, so that a weaker texture of the same kind counts as the same
 wordings        the same for 200 prompts kept from training (tests/fixtures/wordings.json)
+reference       share of results whose style is read right from them as reference pictures;
+                `_photos` the same of pictures without a style
 edges           agreement of the result's edges with the camera's at strength .5 (F1, 2 pixels)
 warp_error      E_warp over still-camera clips in grey levels: of input, teachers, model, and the
                 model with other noise in every frame, and with the deflicker as it is by default;
@@ -41,13 +43,15 @@ from pipeline.embedded import WEIGHTS, heldout
 from pipeline.embedded.data import synthetic
 from pipeline.embedded.perceptual import Perceptual, gram
 from pipeline.embedded.shading import Image
-from pipeline.embedded.styles import STYLES
+from pipeline.embedded.styles import STYLES, StyleSpec
 from pipeline.embedded.teachers import LARGE, halved, render
 from pipeline.engine import Engine, build_engine
-from pipeline.models.folder import thumbnail_name
+from pipeline.models.folder import open_folder, thumbnail_name
 from pipeline.params import StyleParams
+from pipeline.reference import Reference
 
 _CLIP_FRAMES = 12
+_PHOTO = StyleSpec("no style", "", "", ())
 Errors = NDArray[np.float64]  # [pairs of frames]: of one style's video
 _TWELVE = (
     "Oil painting", "Ink wash", "Pencil", "Watercolour", "Comic", "Neon", "Pixel art", "Duotone",
@@ -218,8 +222,24 @@ def still_figures(
             edge_f1(x, restyle(x, s.prompt, strength=0.5)) for x in small for s in STYLES
         ),
     }  # fmt: skip
+    figures |= reference_figures(results, small)
     figures |= wording_figures(restyle, judge, small[0], textures[0], most_wordings)
     return figures, [list(row) for row in zip(*results, strict=True)]
+
+
+def reference_figures(results: list[list[Image]], photos: list[Image]) -> dict[str, Any]:
+    """Say how often the style of a result, as a reference picture, is read right; and of photos."""
+    reference = Reference(WEIGHTS, open_folder(EngineConfig()).presets)
+    found = [[int(reference.shares(x).argmax()) for x in row] for row in results]
+    read_as = {
+        spec.name: [(*STYLES, _PHOTO)[row[i]].name for row in found if row[i] != i]
+        for i, spec in enumerate(STYLES)
+    }
+    return {
+        "reference": _mean(float(row[i] == i) for row in found for i in range(len(STYLES))),
+        "reference_photos": _mean(float(reference.prompt(x) == "") for x in photos),
+        "reference_read_as": {name: others for name, others in read_as.items() if others},
+    }
 
 
 def wording_figures(

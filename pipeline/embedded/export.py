@@ -14,6 +14,7 @@ import torch
 from pipeline.embedded import WEIGHTS
 from pipeline.embedded.distil import begin
 from pipeline.embedded.styles import STYLES
+from pipeline.models.folder import REFERENCE
 
 _INDEX = {
     "_class_name": "RestyleImg2ImgPipeline",
@@ -47,6 +48,9 @@ def export(cache: Path, to: Path) -> None:
         {"name": s.name, "prompt": s.prompt, "examples": list(s.wordings[:6])} for s in STYLES
     ]
     _write(partial / "styles.json", presets)
+    for source in (to / REFERENCE, cache / REFERENCE):  # that of this training, if it made one
+        if source.exists():
+            shutil.copy2(source, partial / REFERENCE)
     for name in _KEPT:
         if (to / name).exists():
             shutil.copy2(to / name, partial / name)

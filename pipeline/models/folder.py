@@ -18,6 +18,7 @@ from pipeline.errors import ConfigError, ModelError
 from pipeline.models.fit import check_weights
 
 RECTIFIED = "RectifiedFlow"  # InstaFlow's folders have the scheduler of Stable Diffusion
+REFERENCE = "reference.safetensors"
 _PICKLES = (".ckpt", ".pt", ".pth", ".bin", ".pkl")
 # what a part may be; nothing else is ever imported on a model's word
 CLASSES = {
@@ -73,6 +74,11 @@ class ModelFolder:
     scheduler: dict[str, Any]
     lora: Path | None
     presets: tuple[Preset, ...]
+
+    @property
+    def reference(self) -> Path | None:
+        """Give this folder if it has what reads reference pictures (pipeline/reference.py)."""
+        return self.path if self.presets and (self.path / REFERENCE).is_file() else None
 
     @property
     def latent_channels(self) -> int:

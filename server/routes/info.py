@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request
 from pipeline.results import EngineInfo
 from server.auth import address, issue
 from server.errors import ApiError
-from server.routes.context import Here, OwnerOnly
+from server.routes.context import Here, OwnerOnly, engine_of
 from server.schema.service import Code, Info, Preset, Token
 from server.schema.style import Style
 from server.turn import ice_servers
@@ -21,11 +21,7 @@ router = APIRouter(prefix="/api", tags=["info"])
 @router.get("/info", dependencies=[OwnerOnly])
 async def info(here: Here) -> Info:
     """Describe the engine, its presets, its slots. Answers 503 while the model loads."""
-    if not here.worker.ready.done():
-        raise ApiError("loading", "the model is loading", 1)
-    if here.worker.ready.exception() is not None:
-        raise ApiError("engine_failed", "the model could not be loaded", 60)
-    engine = here.worker.ready.result()
+    engine = engine_of(here)
     return Info(
         version=VERSION,
         model=engine.model,
@@ -37,6 +33,7 @@ async def info(here: Here) -> Info:
         slots=here.sessions.slots,
         sessions=len(here.sessions),
         presets=await asyncio.to_thread(_presets, engine),
+        reference=engine.reference is not None,
         defaults=Style(),
         ice_servers=ice_servers(here.settings),
         loop_lag_p99_ms=max(here.loop_lag.p99_ms(), here.media.lag_p99_ms()),

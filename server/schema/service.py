@@ -29,6 +29,7 @@ class Info(Message):
     slots: int
     sessions: int
     presets: list[Preset]
+    reference: bool  # the model reads reference pictures: POST /api/reference
     defaults: Style
     ice_servers: list[IceServer]
     loop_lag_p99_ms: float  # of the server's event loop, last minute

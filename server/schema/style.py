@@ -66,6 +66,13 @@ class StylePatch(Message):
         return style.model_copy(update=self.model_dump(exclude_none=True))
 
 
+class StyleOfPicture(Message):
+    """Answer of POST /api/reference: which of the model's styles a picture looks like."""
+
+    prompt: str  # may be a blend; empty where it looks like none of them
+    hint: str | None = None
+
+
 class StyleInForce(Message):
     """Answer of PATCH /api/sessions/{id}."""
 

@@ -48,7 +48,7 @@ from streams.media_link import Link
 from streams.peer import check_offer
 from streams.worker import Worker
 from tests.server.conftest import TOKEN, Served
-from tests.streams.fakes import FakeEngine
+from tests.streams.fakes import ReadingEngine
 from tests.streams.test_datagrams import STRANGER, port
 
 _MODEL_FILES = (
@@ -98,7 +98,7 @@ async def ground(folder: Path) -> AsyncIterator[Ground]:
     install(TransportSettings())
     many = 10**9
     settings = Settings(token=TOKEN, sessions=4, bad_tokens_per_minute=many)
-    worker = Worker(FakeEngine)
+    worker = Worker(ReadingEngine)
     app = create_app(settings, worker, client=folder)
     text = StaticTextEncoder.from_pretrained(WEIGHTS / "text_encoder")
     async with app.router.lifespan_context(app):
@@ -184,6 +184,13 @@ async def body(data: bytes, on: Ground) -> None:
     ):  # fmt: skip
         answer = await on.served.http.request(method, path, content=data, headers=headers)
         _check(answer, {400, 401, 404, 413, 422})
+
+
+async def picture(data: bytes, on: Ground) -> None:
+    """A reference picture of any kind."""
+    headers = {"Content-Type": "image/png"}
+    answer = await on.served.http.post("/api/reference", content=data, headers=headers)
+    _check(answer, {200, 413, 422})
 
 
 async def http(data: bytes, on: Ground) -> None:
@@ -346,8 +353,9 @@ def _check(answer: httpx.Response, expected: set[int]) -> None:
 
 TARGETS: dict[str, Target] = {
     "offer_check": offer_check, "offer": offer, "style": style, "message": message,
-    "prompt": prompt, "body": body, "http": http, "model": model, "rtp": rtp, "rtcp": rtcp,
-    "sctp": sctp, "datagram": datagram, "vp8": vp8, "h264": h264, "osc": osc, "link": link,
+    "prompt": prompt, "body": body, "picture": picture, "http": http, "model": model, "rtp": rtp,
+    "rtcp": rtcp, "sctp": sctp, "datagram": datagram, "vp8": vp8, "h264": h264, "osc": osc,
+    "link": link,
 }  # fmt: skip
 CORPUS = Path(__file__).parent / "corpus"
 # the same samples serve two targets

@@ -2,11 +2,12 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pipeline.config import EngineConfig, Size
+from pipeline.embedded import WEIGHTS
 from pipeline.errors import ConfigError, NoRoom
-from pipeline.models.folder import Preset
+from pipeline.models.folder import Preset, open_folder
 from pipeline.params import StyleParams
 from pipeline.results import EngineInfo, EngineResult
 from streams.protocol import Image
@@ -85,3 +86,12 @@ class FakeEngine:
 def build(config: EngineConfig, progress: Callable[[str], None]) -> FakeEngine:
     """Take the place of pipeline.building.build; also in a process of its own."""
     return FakeEngine()
+
+
+class ReadingEngine(FakeEngine):
+    """It has the shipped model's styles, and what reads pictures of them."""
+
+    @property
+    def info(self) -> EngineInfo:
+        presets = open_folder(EngineConfig()).presets
+        return replace(super().info, presets=presets, reference=WEIGHTS)

@@ -51,14 +51,11 @@ export const forgetToken = (): void => localStorage.removeItem(TOKEN);
 
 async function call<T>(method: string, path: string, body?: unknown): Promise<T> {
   const headers: Record<string, string> = { authorization: `Bearer ${readToken() ?? ""}` };
-  if (body !== undefined) headers["content-type"] = "application/json";
+  const sent = body === undefined || body instanceof Blob ? body : JSON.stringify(body);
+  if (sent !== undefined) headers["content-type"] = sent instanceof Blob ? sent.type : "application/json";
   let answer: Response;
   try {
-    answer = await fetch(path, {
-      method,
-      headers,
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-    });
+    answer = await fetch(path, { method, headers, ...(sent === undefined ? {} : { body: sent }) });
   } catch {
     throw new Refused(0, "unreachable", "The server does not answer.");
   }
@@ -125,6 +122,10 @@ export const listSessions = async (): Promise<readonly SessionState[]> =>
 
 /** Make a session of what the server finds by itself. Throws Refused for what no setting allows. */
 export const openSource = (source: NewSource): Promise<unknown> => call("POST", "/api/sources", source);
+
+/** Ask which of the model's styles a picture looks like. Throws Refused. */
+export const readReference = (picture: Blob): Promise<Schemas["StyleOfPicture"]> =>
+  call("POST", "/api/reference", picture);
 
 export const restyleSession = (id: string, style: StylePatch): Promise<unknown> =>
   call("PATCH", sessionAt(id), style);

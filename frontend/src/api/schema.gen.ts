@@ -44,6 +44,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/reference": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Read
+         * @description Say which of the model's styles a picture (JPEG, PNG, WebP) looks like. Nothing is kept.
+         */
+        post: operations["read_api_reference_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/sessions": {
         parameters: {
             query?: never;
@@ -627,6 +647,8 @@ export interface components {
             model: string;
             /** Presets */
             presets: components["schemas"]["Preset"][];
+            /** Reference */
+            reference: boolean;
             /** Sessions */
             sessions: number;
             /** Size Step */
@@ -1339,6 +1361,16 @@ export interface components {
             type: "style";
         };
         /**
+         * StyleOfPicture
+         * @description Answer of POST /api/reference: which of the model's styles a picture looks like.
+         */
+        StyleOfPicture: {
+            /** Hint */
+            hint?: string | null;
+            /** Prompt */
+            prompt: string;
+        };
+        /**
          * StylePatch
          * @description New style values. Keys left out stay as they are.
          */
@@ -1493,6 +1525,32 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Info"];
+                };
+            };
+        };
+    };
+    read_api_reference_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "image/jpeg": string;
+                "image/png": string;
+                "image/webp": string;
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StyleOfPicture"];
                 };
             };
         };

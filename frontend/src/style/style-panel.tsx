@@ -9,6 +9,7 @@ import { Icon } from "@/ui/icons";
 import { LooksPanel } from "./looks-panel";
 import { Presets } from "./presets";
 import { PromptBox } from "./prompt-box";
+import { ReferenceButton } from "./reference-button";
 import { SeedInput } from "./seed-input";
 import { styleLink } from "./style-link";
 import type { StyleStore } from "./style-store";
@@ -32,6 +33,7 @@ export function StylePanel({ store, info }: { store: StyleStore; info: Info | nu
         onType={store.touch}
         onCommit={(prompt) => store.change({ prompt })}
       />
+      {info?.reference && <ReferenceButton onRead={(prompt) => store.change({ prompt })} />}
       {info && (
         <Presets presets={info.presets} prompt={style.prompt} onPick={(p) => store.change({ prompt: p })} />
       )}

@@ -33,8 +33,12 @@ def parse(text: str) -> sdp.SessionDescription:
 
 
 def parameters(text: str) -> ParametersDict:
-    """Read a fmtp line in place of aiortc's function, which keeps the space after a semicolon."""
-    return _parameters(";".join(part.strip() for part in text.split(";") if part.strip()))
+    """Read a fmtp line in place of aiortc's function, which keeps the space after a semicolon.
+
+    What must have a value and has none is as if it were not there: aiortc would fail over it.
+    """
+    read = _parameters(";".join(part.strip() for part in text.split(";") if part.strip()))
+    return {key: value for key, value in read.items() if value is not None or key not in _AGREED}
 
 
 def common_codecs(

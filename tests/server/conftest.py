@@ -1,8 +1,10 @@
 """The real application over HTTP in memory, with an engine that inverts pictures."""
 
+import asyncio
 import io
 import json
 import logging
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -21,6 +23,7 @@ from tests.streams.fakes import FakeEngine
 from tests.streams.waiting import PATIENCE, eventually
 
 TOKEN = "the-main-token-of-these-tests"
+_HELD = 0.5  # seconds of processor time at one go; the promise is 0.1, and clients are here, too
 Serve = Callable[..., AbstractAsyncContextManager["Served"]]
 
 
@@ -38,6 +41,30 @@ class Served:
     @property
     def sessions(self) -> int:
         return len(self.app.state.context.sessions)
+
+
+@asynccontextmanager
+async def loop_is_never_held() -> AsyncIterator[None]:
+    """Fail where the event loop computed for so long that all pictures would have stood still."""
+    longest, looked = 0.0, time.thread_time()  # not the clock: others may have the processor
+
+    def look() -> None:
+        nonlocal longest, looked
+        before, looked = looked, time.thread_time()
+        longest = max(longest, looked - before)
+
+    async def watch() -> None:
+        while True:
+            await asyncio.sleep(0.02)
+            look()
+
+    watching = asyncio.create_task(watch())
+    try:
+        yield
+    finally:
+        watching.cancel()
+        look()
+    assert longest <= _HELD, f"the event loop was held for {longest:.2f} s of processor time"
 
 
 @pytest.fixture
@@ -59,7 +86,8 @@ def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Serve:
                 worker.ready.exception(PATIENCE)
                 await eventually(lambda: app.state.context.media.ready)
             try:
-                yield served
+                async with loop_is_never_held():
+                    yield served
             finally:
                 await served.http.aclose()
 

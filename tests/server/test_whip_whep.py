@@ -378,12 +378,13 @@ async def test_trickle_and_restarts_are_refused(served: Served) -> None:
 
 
 async def test_ice_servers_and_what_may_be_posted_stand_in_headers(serve: Serve) -> None:
-    turn = IceServer(urls=["turn:127.0.0.1:9"], username="ann", credential='a"b')
+    relay = "turn:127.0.0.1:9?transport=tcp"  # nobody is there, which TCP tells at once
+    turn = IceServer(urls=[relay], username="ann", credential='a"b')
     async with serve(ice_servers=[turn]) as served:
         publisher = Publisher()
         made = await served.http.post("/whip", content=await publisher.offer(), headers=SDP)
         assert made.headers["link"] == (
-            '<turn:127.0.0.1:9>; rel="ice-server"; username="ann"; credential="a\\"b"; '
+            f'<{relay}>; rel="ice-server"; username="ann"; credential="a\\"b"; '
             'credential-type="password"'
         )
         await publisher.close()

@@ -15,7 +15,9 @@ from pathlib import Path
 
 lacking: list[str] = []  # what this system cannot take away, for the log
 
-_MEMORY = 4 * 2**30  # bytes that may be written to: decoders of 1920 x 1088 take a tenth of it
+_MEMORY = 4 * 2**30  # bytes that may be written to, of which what is loaded takes 0.3 GiB
+# each decoder and encoder has a thread a core, up to 16, whose stack of 8 MiB counts
+_MEMORY_PER_CORE, _MOST_CORES = 2**29, 16
 _SYSTEM = (
     "/usr", "/lib", "/lib64", "/etc", "/sys", "/nix/store", "/dev/urandom", "/dev/random",
     "/run/systemd/resolve", "/run/resolvconf",  # where names of relays are looked up
@@ -59,7 +61,8 @@ def limit() -> None:
     """Limit memory and files: no core file, and no file at all unless the log is one."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # one would hold pictures and keys
     # not the address space, of which each thread's heap reserves much that it never has
-    _lower(resource.RLIMIT_DATA, _MEMORY)
+    cores = min(os.cpu_count() or 1, _MOST_CORES)
+    _lower(resource.RLIMIT_DATA, _MEMORY + cores * _MEMORY_PER_CORE)
     with suppress(OSError):  # closed
         if not any(stat.S_ISREG(os.fstat(each).st_mode) for each in (1, 2)):
             _lower(resource.RLIMIT_FSIZE, 0)

@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import pickle
 import platform
+import resource
 import signal
 import socket
 import struct
@@ -21,7 +22,6 @@ from streams import media_entry, sandbox
 from tests.streams.waiting import PATIENCE
 
 SECRET = "what a decoder must not read"
-MUCH = 5 * 2**30  # bytes
 SIZE = Path(sandbox.__file__).stat().st_size
 
 needs_linux = pytest.mark.skipif(
@@ -42,7 +42,7 @@ def tries(given: tuple[str, str], end: socket.socket) -> None:
         "remove a file": lambda: Path(folder, "secret").unlink(),
         "read another's environment": lambda: Path(f"/proc/{os.getppid()}/environ").read_bytes(),
         "end another process": lambda: os.kill(os.getppid(), 0),
-        "take much memory": lambda: bytearray(MUCH),
+        "take more than its memory": lambda: bytearray(resource.getrlimit(resource.RLIMIT_DATA)[0]),
         "take a port": lambda: socket.socket(type=socket.SOCK_DGRAM).bind(("127.0.0.1", 0)),
         "look up a name": lambda: socket.getaddrinfo("localhost", 1),
         "load more of itself": lambda: __import__("streams.convert"),
@@ -85,7 +85,7 @@ def test_what_strangers_send_to_can_neither_run_nor_read_nor_write_anything(tmp_
     if "Landlock" in told.pop("lacking"):
         done -= of_files
     assert done == needed | {"begin a thread"}
-    assert told["take much memory"] == "MemoryError"
+    assert told["take more than its memory"] == "MemoryError"
     assert (tmp_path / "secret").read_text() == SECRET
     assert process.exitcode == 0
 

@@ -98,7 +98,7 @@ bench-consistency: setup ## how steady each part makes the picture; table, plot 
 fuzz: setup ## mutate the corpus; ARGS="--minutes 10", crashers are kept in it
 	@$(PY) -m tests.fuzz $(ARGS)
 
-soak churn chaos admission network engine: setup ## leaks, visits, bad neighbours, floods, bad links, a dying engine: a verdict and a plot; ARGS="--seconds 600"
+soak churn chaos admission network engine: setup ## leaks, visits, bad neighbours, floods, bad links, a dying engine: a verdict and a plot; ARGS="--seconds 600", of soak also ARGS=--accelerated
 	@$(PY) -m tests.reliability $@ $(ARGS)
 
 sbom: .venv/.ready ## what is installed, as CycloneDX in build/sbom.json

@@ -58,7 +58,7 @@ class Reference:
         shares = self.shares(picture)
         if int(shares.argmax()) == len(self._prompts):
             return ""
-        best = [i for i in np.argsort(-shares[:-1])[:_MOST] if shares[i] >= _LEAST]
+        best = [int(i) for i in np.argsort(-shares[:-1])[:_MOST] if shares[i] >= _LEAST]
         best = best or [int(shares[:-1].argmax())]
         if len(best) == 1:
             return self._prompts[best[0]]

@@ -2,22 +2,26 @@
 
 import os
 import resource
+import shutil
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection
 from multiprocessing.shared_memory import SharedMemory
+from pathlib import Path
 from typing import Any
 
 from pipeline.config import EngineConfig
-from streams.lent_pictures import Places, bytes_of
+from streams.lent_pictures import Places, bytes_of, count_of
 from streams.protocol import Result, Stylizer
 
 Progress = Callable[[str], None]
 Build = Callable[[Progress], Stylizer]
 _PLACES = 16  # each way: pictures that the engine holds, and finished ones that the server does
 _LARGEST = 1024 * 1024  # pixels
+_SHARED = Path("/dev/shm")  # nosec B108 - only its size is asked
 _MOST_STEPS = 8
 # what a reply tells of a finished frame: its place and shape last
 Finished = tuple[str, int, dict[str, float], bool, int, tuple[int, ...]]
@@ -120,14 +124,21 @@ def picture_bytes(config: EngineConfig) -> int:
 
 
 def memory_bytes(config: EngineConfig) -> int:
-    """Give the bytes that pictures on their way take; what none reaches is never touched."""
-    return 2 * bytes_of(_PLACES, picture_bytes(config))
+    """Give the bytes that pictures on their way take; what none reaches is never touched.
+
+    At most half of what is free where Linux has such memory, which is little in a container:
+    whoever touched more would be killed. With fewer places more is copied.
+    """
+    largest = picture_bytes(config)
+    free = shutil.disk_usage(_SHARED).free if _SHARED.is_dir() else sys.maxsize
+    return 2 * bytes_of(max(0, min(_PLACES, free // (4 * largest) - 1)), largest)
 
 
 def halves(memory: SharedMemory, config: EngineConfig) -> tuple[Places, Places]:
     """Give the places for what goes into an engine, and for what comes out of it."""
     largest = picture_bytes(config)
-    return Places(memory, 0, _PLACES, largest), Places(memory, 1, _PLACES, largest)
+    count = count_of(memory.size // 2, largest)
+    return Places(memory, 0, count, largest), Places(memory, 1, count, largest)
 
 
 def _prepare(prepare: Callable[..., Any], aside: Connection) -> None:

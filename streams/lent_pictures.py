@@ -54,6 +54,11 @@ def bytes_of(count: int, largest: int) -> int:
     return _MARKS + (1 + count) * largest
 
 
+def count_of(size: int, largest: int) -> int:
+    """Give how many places one part of so many bytes has, beside place 0."""
+    return (size - _MARKS) // largest - 1
+
+
 class _Lent:
     """What arrays of a lent picture, and of parts of it, have as their base."""
 

@@ -1,12 +1,15 @@
 """Pictures cross to the engine's process and back without a copy by whoever reads them."""
 
 from multiprocessing.shared_memory import SharedMemory
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from pipeline.params import StyleParams
 from pipeline.results import EngineResult
+from streams import engine_child
 from streams.engine_child import Progress
 from streams.engine_process import EngineProcess
 from streams.lent_pictures import Places, bytes_of
@@ -74,6 +77,24 @@ class Hoarder(FakeEngine):
 
 def hoarder(progress: Progress) -> Hoarder:
     return Hoarder()
+
+
+@pytest.mark.parametrize(("free", "places"), [(0, 0), (60 << 20, 4), (1 << 40, 16)])
+def test_pictures_take_no_more_memory_than_a_container_has(
+    monkeypatch: pytest.MonkeyPatch, free: int, places: int
+) -> None:
+    """Docker gives 64 MiB; whoever touches more is killed."""
+    monkeypatch.setattr(engine_child.shutil, "disk_usage", lambda path: SimpleNamespace(free=free))
+    monkeypatch.setattr(engine_child, "_SHARED", Path("/"))
+    config = FakeEngine().config
+    size = engine_child.memory_bytes(config)
+
+    assert size <= max(0.6 * free, 8 << 20)
+    memory = SharedMemory(create=True, size=size)
+    memory.unlink()
+    come, go = engine_child.halves(memory, config)
+    assert [len(each._taken) - 1 for each in (come, go)] == [places, places]
+    assert (go.read(go.write(picture(3)), (SIDE, SIDE, 3)) == 3).all()
 
 
 def test_more_pictures_than_places_come_back_whole_and_stay_when_the_engine_dies() -> None:

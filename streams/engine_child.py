@@ -1,5 +1,6 @@
 """The other side of engine_process.py: what runs in the process that holds the engine."""
 
+import gc
 import os
 import resource
 import shutil
@@ -43,6 +44,8 @@ def run(build: Build, calls: Connection, prompts: Connection, sizes: Connection)
     calls.send(("built", (engine.config, engine.info)))
     memory = SharedMemory(calls.recv())
     calls.send(("attached", None))
+    gc.collect()
+    gc.freeze()  # of what is loaded nothing goes any more: collections need not look through it
     for prepare, asked in ((engine.prepare, prompts), (engine.prepare_size, sizes)):
         threading.Thread(target=_prepare, args=(prepare, asked), daemon=True).start()
     _Desk(engine, *halves(memory, engine.config)).serve(calls)

@@ -1,5 +1,6 @@
 """Where a media process begins: it is shut in before a byte of a stranger's reaches it."""
 
+import gc
 import os
 import pickle  # nosec B403 - from the server, which started this process
 import socket
@@ -15,4 +16,6 @@ def run(packed: bytes, end: socket.socket) -> None:
     work, settings = pickle.loads(packed)  # nosec B301 - as above
     sandbox.close_files()
     sandbox.forbid_calls()
+    gc.collect()
+    gc.freeze()  # what is loaded stays: a collection need not look through it
     work(settings, end)

@@ -17,11 +17,11 @@ Plane = Float32[np.ndarray, "h w"]
 
 def pointed_at(flow: Flow) -> Places:
     """Give the x and y at which each pixel's flow ends."""
-    return np.asarray(flow + _own_places(*flow.shape[:2]), np.float32)
+    return np.asarray(flow + own_places(*flow.shape[:2]), np.float32)
 
 
 @lru_cache(maxsize=16)
-def _own_places(height: int, width: int) -> Places:
+def own_places(height: int, width: int) -> Places:
     """Give the x and y of each pixel of a grid. Many ask for the same: never write to it."""
     x, y = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)
     places = np.stack(np.meshgrid(x, y), axis=-1)
@@ -47,8 +47,8 @@ def resized(flow: Flow, height: int, width: int) -> Float32[np.ndarray, "rows co
     rows, columns = flow.shape[:2]
     if (rows, columns) == (height, width):
         return flow
-    scale = np.array([width / columns, height / rows], np.float32)
-    return np.asarray(cv2.resize(flow * scale, (width, height), interpolation=cv2.INTER_LINEAR))
+    scaled = cv2.multiply(flow, (width / columns, height / rows, 0, 0))
+    return np.asarray(cv2.resize(scaled, (width, height), interpolation=cv2.INTER_LINEAR))
 
 
 def warp(picture: Shaped[np.ndarray, "h w *c"], flow: Flow) -> Float32[np.ndarray, "h w *c"]:

@@ -54,8 +54,8 @@ def to_latents(
         return np.asarray(cv2.resize(values, (width, height), interpolation=cv2.INTER_AREA))
 
     rows, columns = trust.shape
-    scale = np.array([width / columns, height / rows], np.float32)
-    back = np.ascontiguousarray((averaged(backward) * scale).transpose(2, 0, 1))
+    scale = np.array([width / columns, height / rows], np.float32)[:, None, None]
+    back = averaged(backward).transpose(2, 0, 1) * scale
     return LatentMotion(
         send(torch.from_numpy(back), device), send(torch.from_numpy(averaged(trust))[None], device)
     )

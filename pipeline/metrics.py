@@ -66,7 +66,7 @@ def _moving(frame: Image, earlier: Image, motion: Motion) -> NDArray[np.bool_]:
     grey, last = (cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in (frame, earlier))
     residual = np.abs(grey.astype(np.float32) - warp(last.astype(np.float32), motion.flow))
     found = FrameMotion(motion.flow, motion.flow, motion.valid, residual, is_cut=False)
-    gated = stilled(found, last, grey, sensor_noise(last, grey))
+    gated = stilled(found, last, grey, sensor_noise(last, grey), window=9)
     moves: NDArray[np.bool_] = motion.valid & (np.linalg.norm(gated.backward, axis=-1) > _MOVES)
     return moves
 

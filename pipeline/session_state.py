@@ -97,8 +97,9 @@ class SessionState:
         """Find the input's motion since the last admitted frame, and what it carries."""
         self._flow = flow = self._flow or InputFlow()
         last = flow.grey
-        motion = flow.follow(image)
-        noise = self.noise.carried(params, flow, motion) if params.noise == "warped" else None
+        carries = params.noise == "warped"  # and slow motion adds up
+        motion = flow.follow(image, everywhere=carries)
+        noise = self.noise.carried(params, flow, motion) if carries else None
         if not params.deflicker or motion is None or motion.is_cut:
             return Followed(noise, None)
         assert last is not None

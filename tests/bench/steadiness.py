@@ -80,7 +80,7 @@ def costs(sources: Sequence[Image]) -> dict[str, float]:
     for image in sources:
         last = flow.grey
         with times.of("motion of the input"):
-            motion = flow.follow(image)
+            motion = flow.follow(image, everywhere=False)
         with times.of("noise carried along"):
             noise.carried(params, flow, motion)
         if last is None or motion is None or flow.grey is None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from pipeline.deflicker import Deflicker
 from pipeline.engine import Engine
+from pipeline.flow import EVERYWHERE, InputFlow
 from pipeline.params import StyleParams
 from pipeline.results import Image
 from tests.pipeline.conftest import SIDE, Bench, drain, levels_apart, moving
@@ -65,6 +66,7 @@ def test_another_scene_begins_anew_and_is_steadied_from_its_second_frame_on(
 ) -> None:
     """Nothing stays but what was learnt of the sensor and of usual changes: left out here."""
     monkeypatch.setattr("pipeline.flow.sensor_noise", lambda last, grey: 2.0)
+    monkeypatch.setattr(InputFlow, "_changed", lambda flow, last, small: EVERYWHERE)
     monkeypatch.setattr(Deflicker, "_meant", lambda steady, change: torch.ones_like(change))
     images, breaks = BREAKS[name]
     engine, _ = bench.engine(feature_bank=2)

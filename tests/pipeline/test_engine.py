@@ -383,9 +383,9 @@ def test_motion_is_found_between_admitted_frames_and_no_others(
     followed: list[Image] = []
     follow = InputFlow.follow
 
-    def noted(flow: InputFlow, image: Image) -> FrameMotion | None:
+    def noted(flow: InputFlow, image: Image, everywhere: bool) -> FrameMotion | None:
         followed.append(image)
-        return follow(flow, image)
+        return follow(flow, image, everywhere)
 
     monkeypatch.setattr(InputFlow, "follow", noted)
     params = StyleParams(prompt="ink", noise="warped", similarity_filter=0.9)
@@ -807,7 +807,7 @@ def test_a_mistake_in_the_flow_is_raised_where_it_is_waited_for(
 ) -> None:
     engine, _ = bench.engine()
     engine.open("ann")
-    monkeypatch.setattr("pipeline.flow.reduce", lambda image: 1 / 0)
+    monkeypatch.setattr("pipeline.flow.reduce", lambda image, side: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         engine.submit("ann", 0, picture(), StyleParams(noise="warped"))
 
@@ -819,7 +819,7 @@ def test_a_mistake_in_the_flow_costs_a_frame_its_steadiness_and_nothing_else(
 ) -> None:
     engine, _ = bench.engine()
     engine.open("ann")
-    monkeypatch.setattr("pipeline.flow.reduce", lambda image: 1 / 0)
+    monkeypatch.setattr("pipeline.flow.reduce", lambda image, side: 1 / 0)
     engine.submit("ann", 0, picture(), StyleParams(deflicker=1.0))
     (result,) = drain(engine)
 

@@ -137,8 +137,8 @@ def test_a_flow_of_another_size_is_scaled_with_its_values() -> None:
     back = np.ones((32, 32, 2), np.float32)
     found = to_pixels(back, np.ones((32, 32), np.float32), SIDE, SIDE)
 
-    assert float(found.at[0, 0, 0]) == pytest.approx(2)
-    assert float(found.fine.min()) == pytest.approx(1)
+    assert found.at[0, 0, 0] == 2
+    assert not found.between.any()  # two whole pixels
 
 
 def test_a_noisy_wall_stands_still_and_a_moving_thing_moves() -> None:
@@ -159,6 +159,7 @@ def test_a_noisy_wall_stands_still_and_a_moving_thing_moves() -> None:
 
     found = stilled(moved, last, flow.grey, flow.noise)
 
-    wall = np.linalg.norm(found.backward[160:, :], axis=-1)
-    assert float(wall.mean()) < 0.3 < float(np.linalg.norm(moved.backward[160:], axis=-1).mean())
-    assert float(np.median(found.backward[110:130, 114:134, 0])) == pytest.approx(-4, abs=0.3)
+    # in pixels of the flow, which are two of the picture
+    wall, raw = (np.linalg.norm(each.backward[80:], axis=-1).mean() for each in (found, moved))
+    assert float(wall) < 0.15 < float(raw)
+    assert float(np.median(found.backward[55:65, 57:67, 0])) == pytest.approx(-2, abs=0.15)

@@ -4,7 +4,8 @@ import { clock, fileName, pickType } from "./recording";
 
 describe("a recording", () => {
   it("is in the first container that the browser writes", () => {
-    expect(pickType((type) => type.startsWith("video/webm"))).toBe("video/webm;codecs=vp8");
+    expect(pickType((type) => type.startsWith("video/webm"))).toBe("video/webm;codecs=vp8,opus");
+    expect(pickType((type) => type === "video/webm;codecs=vp8")).toBe("video/webm;codecs=vp8");
     expect(pickType((type) => type === "video/mp4")).toBe("video/mp4");
     expect(pickType(() => false)).toBeNull();
   });

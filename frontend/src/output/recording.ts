@@ -1,4 +1,9 @@
-const TYPES = ["video/webm;codecs=vp8", "video/webm", "video/mp4"]; // VP8: the cheapest to encode live
+const TYPES = [
+  "video/webm;codecs=vp8,opus", // VP8: the cheapest to encode live; Firefox wants the sound named too
+  "video/webm;codecs=vp8",
+  "video/webm",
+  "video/mp4",
+];
 
 /** Pick the first container that the browser can write; null when it can write none. */
 export function pickType(supported: (type: string) => boolean): string | null {

@@ -1,22 +1,12 @@
 """Which of the input's motion may carry noise, on the grid that noise is warped on."""
 
+import cv2
 import numpy as np
-import torch
-from jaxtyping import Bool, Float
-from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn import functional
+from jaxtyping import Float32
 
-from pipeline.backends.transfer import send
-from pipeline.backward_warp import resized
+from pipeline.backward_warp import Flow
 from pipeline.flow import GATE, WINDOW
-from pipeline.noise_warp import Flow, sample
-
-
-def to_working(flow: NDArray[np.float32], height: int, width: int, device: torch.device) -> Flow:
-    """Resize a flow to a working grid, its values with it."""
-    working = torch.from_numpy(resized(flow, height, width))
-    return send(working.permute(2, 0, 1).contiguous(), device)
+from pipeline.noise_graph import sample
 
 
 class Gate:
@@ -27,7 +17,10 @@ class Gate:
     """
 
     def __init__(
-        self, anchor: Float[Tensor, "1 h w"], current: Float[Tensor, "1 h w"], noise: float
+        self,
+        anchor: Float32[np.ndarray, "h w"],
+        current: Float32[np.ndarray, "h w"],
+        noise: float,
     ) -> None:
         self._anchor, self._current, self._least = anchor, current, GATE * noise
 
@@ -38,16 +31,14 @@ class Gate:
             self._gated(back, self._current, self._anchor),
         )
 
-    def _gated(self, flow: Flow, own: Tensor, other: Tensor) -> Flow:
-        still = _window(own - other)
-        moved = _window(own - sample(other, flow))
-        passes: Bool[Tensor, "1 h w"] = still - moved > self._least
+    def _gated(
+        self,
+        flow: Flow,
+        own: Float32[np.ndarray, "h w"],
+        other: Float32[np.ndarray, "h w"],
+    ) -> Flow:
+        moved = np.nan_to_num(np.abs(own - sample(other, flow)), nan=255.0)
+        gain = cv2.blur(np.abs(own - other) - moved, (WINDOW, WINDOW))
         # unknown motion stays unknown: it is no proof of standing still
-        unknown = ~torch.isfinite(flow).all(0, keepdim=True)
-        return torch.where(passes | unknown, flow, torch.zeros_like(flow))
-
-
-def _window(difference: Float[Tensor, "1 h w"]) -> Float[Tensor, "1 h w"]:
-    return functional.avg_pool2d(
-        difference.abs().nan_to_num(255.0)[None], WINDOW, 1, WINDOW // 2, count_include_pad=False
-    )[0]
+        stands = (gain <= self._least) & np.isfinite(flow[..., 0]) & np.isfinite(flow[..., 1])
+        return np.where(stands[..., None], np.float32(0), flow)

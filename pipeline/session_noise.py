@@ -5,12 +5,13 @@ import math
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Float32, UInt8
 from torch import Tensor
 
 from pipeline.backends.transfer import send
+from pipeline.backward_warp import resized
 from pipeline.flow import FrameMotion, InputFlow
-from pipeline.noise_gate import Gate, to_working
+from pipeline.noise_gate import Gate
 from pipeline.noise_warp import NoiseWarp
 from pipeline.params import StyleParams
 
@@ -92,14 +93,14 @@ class CarriedNoise:
     ) -> None:
         channels, height, width = shape
         self._made_for = (params.seed, params.steps)
-        self._steps, self._device = params.steps, device
+        self._steps = params.steps
         self._height, self._width = height * factor, width * factor
         # apart from the fixed field of the same seed, with which it may be mixed
         seed = params.seed + (1 << 32)
         self._warp = NoiseWarp(params.steps * channels, height, width, factor, seed, device)
         # pictures on the grid of the noise: the anchor's, and that of the last admitted frame
-        self._anchor: Float[Tensor, "1 h w"] | None = None
-        self._last: Float[Tensor, "1 h w"] | None = None
+        self._anchor: Float32[np.ndarray, "h w"] | None = None
+        self._last: Float32[np.ndarray, "h w"] | None = None
 
     def fits(self, params: StyleParams) -> bool:
         """Say whether it can go on under these values."""
@@ -113,7 +114,7 @@ class CarriedNoise:
                 self._warp.cut()
             else:
                 forward, backward = (
-                    to_working(field, self._height, self._width, self._device)
+                    resized(field, self._height, self._width)
                     for field in (motion.forward, motion.backward)
                 )
                 gates = (Gate(each, current, flow.noise) for each in (self._anchor, self._last))
@@ -126,7 +127,7 @@ class CarriedNoise:
         latents = self._warp.latents()
         return latents.reshape(self._steps, -1, *latents.shape[1:])
 
-    def _working(self, grey: UInt8[np.ndarray, "h w"] | None) -> Float[Tensor, "1 y x"]:
+    def _working(self, grey: UInt8[np.ndarray, "h w"] | None) -> Float32[np.ndarray, "y x"]:
         assert grey is not None
-        resized = cv2.resize(grey, (self._width, self._height), interpolation=cv2.INTER_AREA)
-        return send(torch.from_numpy(resized.astype(np.float32))[None], self._device)
+        working = cv2.resize(grey, (self._width, self._height), interpolation=cv2.INTER_AREA)
+        return np.asarray(working, np.float32)

@@ -136,8 +136,15 @@ class Engine:
         self._finished = [result for result in self._finished if result.session != session]
 
     def wants(self, session: str, steps: int = 1) -> bool:
-        """Say whether another frame of a session may be submitted now."""
+        """Say whether another frame of a session may be submitted now.
+
+        Not beyond a full call: more than that would only grow old here. But what a similarity filter
+        looks at first needs no room, most of the time.
+        """
         if session not in self._sessions:
+            return False
+        full = sum(slot.rows for slot in self._slots) >= self.config.max_rows
+        if full and not self._sessions[session].may_skip:
             return False
         in_flight = sum(slot.session == session for slot in self._slots)
         in_flight += sum(result.session == session for result in self._finished)

@@ -121,6 +121,11 @@ class SessionState:
             self._similarity = SimilarityFilter(params.seed)
         return self._similarity.skips(image, params.similarity_filter)
 
+    @property
+    def may_skip(self) -> bool:
+        """Say whether a similarity filter was on when the last frame came."""
+        return self._admitted is not None and self._admitted.similarity_filter > 0
+
     def words(
         self, prompt: Tensor, negative: Tensor, travel: float, at: float
     ) -> tuple[Float[Tensor, "1 s k"], Float[Tensor, "1 s k"]]:

@@ -33,9 +33,9 @@ class Letter:
 
 @dataclass(slots=True)
 class Mail:
-    """What was taken: frames with the style in force for each, and sessions that ended."""
+    """What was taken: a frame with the style in force for it, and sessions that ended."""
 
-    frames: list[Letter] = field(default_factory=list)
+    letter: Letter | None = None
     closed: list[SessionId] = field(default_factory=list)
 
 
@@ -145,21 +145,22 @@ class Mailbox:
         return self._boxes[session].dropped
 
     def take(self, timeout: float, wants: Callable[[SessionId, StyleParams], bool]) -> Mail:
-        """Take the waiting frames of sessions that the engine `wants`; waits up to `timeout` s."""
+        """Take the frame of the session that has waited longest of those that the engine `wants`.
+
+        Waits up to `timeout` seconds for one. One at a time: with it the engine may be full, and
+        what stays here is replaced by newer frames.
+        """
         with self._changed:
             self._changed.wait_for(
-                lambda: self._shut or bool(self._closed) or self._has_wanted(wants), timeout
+                lambda: self._shut or bool(self._closed) or self._wanted(wants) is not None, timeout
             )
             mail = Mail(closed=self._closed)
             self._closed = []
-            for session in list(self._frames):
-                box = self._boxes[session]
-                if wants(session, box.style):
-                    frame = self._frames.pop(session)
-                    mail.frames.append(
-                        Letter(session, frame, box.style, box.since_ns, box.size, box.paired)
-                    )
+            session = self._wanted(wants)
+            if session is not None:
+                box, frame = self._boxes[session], self._frames.pop(session)
+                mail.letter = Letter(session, frame, box.style, box.since_ns, box.size, box.paired)
             return mail
 
-    def _has_wanted(self, wants: Callable[[SessionId, StyleParams], bool]) -> bool:
-        return any(wants(session, self._boxes[session].style) for session in self._frames)
+    def _wanted(self, wants: Callable[[SessionId, StyleParams], bool]) -> SessionId | None:
+        return next((s for s in self._frames if wants(s, self._boxes[s].style)), None)

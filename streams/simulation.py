@@ -99,8 +99,7 @@ def simulate(
     while clock.now < start + seconds:
         _send(mailbox, cameras, sent, start, clock.now)
         at(clock.now - start, mailbox)
-        mail = mailbox.take(0, lambda session, style: engine.wants(session, style.steps))
-        for letter in mail.frames:
+        while letter := mailbox.take(0, lambda s, style: engine.wants(s, style.steps)).letter:
             since, number = letter.since_ns / 1e9, letter.frame.number
             waiting[letter.session, number] = (letter.frame.arrived_ns / 1e9, since)
             engine.submit(letter.session, number, images[number % len(images)], letter.style, since)

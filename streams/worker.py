@@ -194,9 +194,21 @@ class Worker:
 
     def _turn(self, engine: Stylizer) -> None:
         self._quarantine.turn(self._admitted)
+        letter = self._next(engine, timeout=0 if engine.in_flight else 1.0)
+        while letter is not None:
+            self._patience.begin()
+            self._admit(engine, letter)
+            letter = self._next(engine, timeout=0)
+        if engine.in_flight:
+            self._patience.begin()
+            self._tick(engine)
+            self._patience.learn()
+
+    def _next(self, engine: Stylizer, timeout: float) -> Letter | None:
+        """Take the next frame that goes in; close sessions that have ended meanwhile."""
         mail = self._mailbox.take(
-            timeout=0 if engine.in_flight else 1.0,
-            wants=lambda session, style: (
+            timeout,
+            lambda session, style: (
                 (session not in self._known or engine.wants(session, style.steps))
                 and self._quarantine.lets_in(session)
             ),
@@ -208,13 +220,7 @@ class Worker:
             with contextlib.suppress(EngineAway):
                 engine.close(session)
             self._admitted = {k: v for k, v in self._admitted.items() if k[0] != session}
-        for letter in mail.frames:
-            self._patience.begin()
-            self._admit(engine, letter)
-        if engine.in_flight:
-            self._patience.begin()
-            self._tick(engine)
-            self._patience.learn()
+        return mail.letter
 
     def _admit(self, engine: Stylizer, letter: Letter) -> None:
         session, frame = letter.session, letter.frame

@@ -460,9 +460,10 @@ def test_no_call_has_more_rows_than_allowed_and_nobody_starves(bench: Bench) -> 
     came: dict[str, list[int]] = {session: [] for session in sessions}
 
     for number in range(6):
-        for session in sessions:
+        for session in sessions.copy():
             if engine.wants(session, params.steps):
                 engine.submit(session, number, picture(number), params)
+                sessions.append(sessions.pop(sessions.index(session)))  # others waited longer
         for result in engine.tick():
             came[result.session].append(result.number)
     for result in drain(engine):

@@ -68,6 +68,18 @@ def test_under_overload_the_newest_frame_is_taken_and_age_stays_bounded() -> Non
     assert np.mean(ages[-20:]) == pytest.approx(np.mean(ages[5:25]), rel=0.2)  # nothing queues up
 
 
+def test_of_more_people_than_rows_the_newest_frames_wait_outside_the_engine() -> None:
+    """Twice as many as rows: each frame is served by the first call after it was let in."""
+    call = 0.9 * PERIOD
+    served, device = run(people(16), 10, call, 0.0, max_rows=8)
+
+    assert max(device.calls) == 8
+    # at most a period old when it is let in, or a newer one would have replaced it
+    assert max(frame.finished - frame.arrived for frame in served) < PERIOD + 1.2 * call
+    counts = Counter(frame.session for frame in served)
+    assert max(counts.values()) - min(counts.values()) <= 0.05 * max(counts.values())
+
+
 def test_a_frame_waits_n_calls_step_major_and_n_less_one_periods_in_a_stream_batch() -> None:
     four = replace(PLAIN, steps=4)
     device_time = {"once": 0.002, "row": 0.0005}

@@ -24,6 +24,8 @@ _LAYER = "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id"
 _MARKS = (_LAYER, "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id")
 _PART = "_RTCRtpReceiver__"  # begins the names of what a receiver has inside
 _CAPACITY = 512  # packets that a receiver holds of a camera
+_SMALL_FIRST = ("qhf", "lmh", ("low", "mid", "high"), ("low", "medium", "high"))
+_SIDE = re.compile(r"\bmax-(width|height)=(\d{1,5})\b")
 _RID = re.compile(r"a=rid:([A-Za-z0-9_-]{1,32}) send ?(.*)")
 
 
@@ -144,9 +146,9 @@ def _begins_key(codec: RTCRtpCodecParameters, packet: RtpPacket) -> bool:
 def take_one_layer(connection: RTCPeerConnection, offer: str) -> dict[int, list[str]]:
     """Settle which layers of each video may come in; for between the offer and the answer.
 
-    Gives what the answer has to say more, by section: of layers that bear marks the first is asked
-    for, the others paused. Which one is how large an offer does not say; OBS lists the largest
-    first. Browsers then send the one, OBS all, and it gives up where an answer lists fewer.
+    Gives what the answer has to say more, by section: of layers that bear marks the best is asked
+    for, the others paused. Browsers then send the one, OBS all, and it gives up where an answer
+    lists fewer.
     """
     sections = sdp.SessionDescription.parse(offer).media
     lines = sdp.grouplines(offer)[1]
@@ -161,16 +163,35 @@ def take_one_layer(connection: RTCPeerConnection, offer: str) -> dict[int, list[
         marks = [mark for mark in sections[index].rtp.headerExtensions if mark.uri in _MARKS]
         best_first: list[Layer] = [*_sources(sections[index])]
         if layers and any(mark.uri == _LAYER for mark in marks):
-            best_first = [*layers]
+            best, *others = _best_first(layers)
+            best_first = [best, *others]
             transceiver._headerExtensions += marks
-            first, *others = layers
-            listed = ";".join([first, *(f"~{other}" for other in others)])
+            listed = ";".join(layer if layer == best else f"~{layer}" for layer in layers)
             taken[index] = [*layers.values(), f"a=simulcast:recv {listed}"]
         if best_first:
             receiver = transceiver.receiver
             router = cast(LayerRouter, receiver.transport._rtp_router)
             router.layers[receiver] = Layers(receiver, best_first, _repaired(sections[index]))
     return taken
+
+
+def _best_first(layers: Mapping[str, str]) -> list[str]:
+    """Order layers by size: by what all of them say, or by the names that many give them, quarter,
+    half, full or low, mid, high. Else as they are listed: OBS begins with the largest.
+    """
+    sizes = {layer: _most_pixels(line) for layer, line in layers.items()}
+    if all(sizes.values()):
+        return sorted(layers, key=lambda layer: -(sizes[layer] or 0))
+    for names in _SMALL_FIRST:
+        if layers.keys() <= set(names):
+            return sorted(layers, key=names.index, reverse=True)
+    return [*layers]
+
+
+def _most_pixels(line: str) -> int | None:
+    """Give the pixels that a layer's restrictions (RFC 8851) allow; None: they do not say."""
+    most = dict(_SIDE.findall(line))
+    return int(most["width"]) * int(most["height"]) if len(most) == 2 else None
 
 
 def _sources(media: sdp.MediaDescription) -> list[int]:

@@ -128,6 +128,10 @@ async def test_one_layer_is_taken_and_its_repairs_are_found(named: bool) -> None
 _PLAIN: list[str] = []
 
 
+def named(layers: str) -> list[str]:
+    return [f"a=rid:{layer} send" for layer in layers]
+
+
 @pytest.mark.parametrize(
     ("offered", "answered"),
     [
@@ -145,16 +149,28 @@ _PLAIN: list[str] = []
         ),
         (["a=rid:x send pt=45", "a=rid:y send pt=97", "a=simulcast:send x;y"], ["y pt=97", "y"]),
         (["a=rid:x send pt=45", "a=simulcast:send x"], _PLAIN),
+        ([*named("qhf"), "a=simulcast:send q;h;f"], ["q", "h", "f", "~q;~h;f"]),
+        ([*named("fhq"), "a=simulcast:send f;h;q"], ["f", "h", "q", "f;~h;~q"]),
+        ([*named("mh"), "a=simulcast:send m;h"], ["m", "h", "~m;h"]),
+        ([*named("qx"), "a=simulcast:send q;x"], ["q", "x", "q;~x"]),
+        (
+            [
+                "a=rid:x send max-width=320;max-height=180",
+                "a=rid:y send max-width=640;max-height=360",
+                "a=simulcast:send x;y",
+            ],
+            ["x max-width=320;max-height=180", "y max-width=640;max-height=360", "~x;y"],
+        ),
     ],
 )
-async def test_the_answer_lists_layers_as_they_were_offered_and_wants_the_first(
+async def test_the_answer_lists_layers_as_they_were_offered_and_wants_the_largest(
     offered: list[str], answered: list[str]
 ) -> None:
     install(TransportSettings())
     peer = Peer(Callbacks(print, print, lambda: None), SessionStats(), LipSync(lambda: None))
     publisher = Layered()
     try:
-        known = [f"a=rid:{number} send" for number in range(3)]
+        known = named("012")
         answer = await peer.accept(await publisher.offer(*known, *offered), sends=False)
     finally:
         await publisher.close()

@@ -22,6 +22,7 @@ def server(light: Server) -> Server:
 _CONTROLS: list[tuple[str, str | bool, str, object]] = [
     ("strength", "0.5", "strength", 0.5),
     ("guidance", "2", "guidance_scale", 2),
+    ("guidance-kind", "full", "guidance", "full"),
     ("steps", "3", "steps", 3),
     ("negative", "fog", "negative_prompt", "fog"),
     ("seed", "77", "seed", 77),
@@ -44,7 +45,7 @@ async def choose(page: Page, control: str, value: str | bool) -> None:
     place = page.get_by_test_id(control)
     if isinstance(value, bool):
         await place.set_checked(value)
-    elif control == "noise":
+    elif control in ("noise", "guidance-kind"):
         await place.select_option(value)
     else:
         await place.fill(value)

@@ -32,6 +32,7 @@ export default function RegionView(props: RegionViewProps) {
   const canvas = useRef<HTMLCanvasElement>(null);
   const late = useRef(delay);
   const [compositor, setCompositor] = useState<Compositor | null>(null);
+  const [broken, setBroken] = useState(false); // no WebGL: the call's own picture stays in sight
   const finder = useFinder(where !== "everywhere", onState);
   useEffect(() => {
     late.current = delay;
@@ -50,6 +51,7 @@ export default function RegionView(props: RegionViewProps) {
       track = canvas.current.captureStream().getVideoTracks()[0] ?? null;
       onTrack(track);
     } catch {
+      setBroken(true);
       fail();
     }
     return () => {
@@ -85,7 +87,7 @@ export default function RegionView(props: RegionViewProps) {
     if (paired && camera) pairing.current?.take(camera, () => onState("failed"));
   }, [paired, finder, camera, onState]);
 
-  return (
+  return broken ? null : (
     <canvas
       ref={canvas}
       id="composed"

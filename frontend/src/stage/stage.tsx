@@ -11,7 +11,7 @@ interface StageProps {
   output: MediaStream | null;
   view: View;
   mirror: boolean;
-  /** Shown in place of the result. */
+  /** Over the result; a canvas `composed` in it is shown in its place. */
   cover?: ReactNode;
   children?: ReactNode;
 }
@@ -44,8 +44,10 @@ export function Stage({ input, output, view, mirror, cover, children }: StagePro
         data-testid="stage"
         className="stage relative isolate mx-auto w-full overflow-hidden rounded-3xl bg-stage shadow-xl"
       >
-        <div className={`absolute inset-y-0 right-0 ${side ? "left-1/2" : "left-0"}`}>
-          <div className={`size-full ${cover ? "opacity-0" : ""}`}>
+        <div
+          className={`absolute inset-y-0 right-0 has-[canvas#composed]:*:first:opacity-0 ${side ? "left-1/2" : "left-0"}`}
+        >
+          <div className="size-full">
             <Picture testId="video-out" label={STRINGS.restyled} stream={output} mirror={mirror} />
           </div>
           {cover}

@@ -97,7 +97,7 @@ class PictureFilter:
         if not strength:
             self._past = None
             return picture
-        now = picture.astype(np.float32)
+        now = picture.astype(np.float32, order="C")  # OpenCV writes into it
         past, self._past = self._past, now
         if past is None or motion is None or past.shape != now.shape:
             return picture

@@ -124,6 +124,8 @@ async def go_live(page: Page, server: Server, prompt: str | None = None) -> None
     """Open the app, start the camera and wait for the restyled picture."""
     await page.goto(server.url)
     if prompt is not None:
+        # the first style comes with what the server tells: not into what is being typed
+        await expect(page.get_by_test_id("prompt")).not_to_have_value("")
         await type_prompt(page, prompt)
     await page.get_by_test_id("start-camera").click()
     await until_live(page)

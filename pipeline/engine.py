@@ -138,8 +138,8 @@ class Engine:
     def wants(self, session: str, steps: int = 1) -> bool:
         """Say whether another frame of a session may be submitted now.
 
-        Not beyond a full call: more than that would only grow old here. But what a similarity filter
-        looks at first needs no room, most of the time.
+        Not beyond a full call: more than that would only grow old here. But what a similarity
+        filter looks at first needs no room, most of the time.
         """
         if session not in self._sessions:
             return False

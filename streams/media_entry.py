@@ -13,7 +13,7 @@ def run(packed: bytes, end: socket.socket) -> None:
     os.environ["OPENBLAS_NUM_THREADS"] = "1"  # nobody here multiplies, and threads stay outside
     sandbox.limit()
     # what this loads may look for its libraries with programs and files, so before that is too soon
-    work, settings = pickle.loads(packed)  # nosec B301 - as above
+    work, settings = pickle.loads(packed)  # nosemgrep # nosec B301 - as above
     sandbox.close_files()
     sandbox.forbid_calls()
     gc.collect()

@@ -43,7 +43,7 @@ from pipeline.embedded import WEIGHTS, heldout
 from pipeline.embedded.data import synthetic
 from pipeline.embedded.perceptual import Perceptual, gram
 from pipeline.embedded.shading import Image
-from pipeline.embedded.styles import STYLES, StyleSpec
+from pipeline.embedded.styles import STYLES
 from pipeline.embedded.teachers import LARGE, halved, render
 from pipeline.engine import Engine, build_engine
 from pipeline.models.folder import open_folder, thumbnail_name
@@ -51,7 +51,6 @@ from pipeline.params import StyleParams
 from pipeline.reference import Reference
 
 _CLIP_FRAMES = 12
-_PHOTO = StyleSpec("no style", "", "", ())
 Errors = NDArray[np.float64]  # [pairs of frames]: of one style's video
 _TWELVE = (
     "Oil painting", "Ink wash", "Pencil", "Watercolour", "Comic", "Neon", "Pixel art", "Duotone",
@@ -231,9 +230,9 @@ def reference_figures(results: list[list[Image]], photos: list[Image]) -> dict[s
     """Say how often the style of a result, as a reference picture, is read right; and of photos."""
     reference = Reference(WEIGHTS, open_folder(EngineConfig()).presets)
     found = [[int(reference.shares(x).argmax()) for x in row] for row in results]
+    names = [*(spec.name for spec in STYLES), "no style"]
     read_as = {
-        spec.name: [(*STYLES, _PHOTO)[row[i]].name for row in found if row[i] != i]
-        for i, spec in enumerate(STYLES)
+        spec.name: [names[row[i]] for row in found if row[i] != i] for i, spec in enumerate(STYLES)
     }
     return {
         "reference": _mean(float(row[i] == i) for row in found for i in range(len(STYLES))),

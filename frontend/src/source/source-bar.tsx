@@ -3,6 +3,7 @@ import { useRef } from "react";
 import type { Source } from "@/call/live-state";
 import { STRINGS } from "@/strings";
 import { Button } from "@/ui/controls";
+import { FilePicker } from "@/ui/file-picker";
 import { Icon } from "@/ui/icons";
 
 import { DeviceChoice } from "./device-choice";
@@ -42,18 +43,12 @@ export function SourceButtons({ onOpen, active, large = false }: SourceButtonsPr
           <span className={large ? "" : "sr-only"}>{STRINGS[kind]}</span>
         </Button>
       ))}
-      <input
-        ref={picker}
-        type="file"
+      <FilePicker
+        picker={picker}
         accept="video/*,image/*"
-        data-testid="file-picker"
-        aria-label={STRINGS.file}
-        className="hidden"
-        onChange={(event) => {
-          const file = event.target.files?.[0];
-          event.target.value = "";
-          if (file) onOpen(() => openFile(file));
-        }}
+        testId="file-picker"
+        label={STRINGS.file}
+        onPick={(file) => onOpen(() => openFile(file))}
       />
     </div>
   );

@@ -4,6 +4,7 @@ import type { Style } from "@/api/client";
 import { STRINGS } from "@/strings";
 import { Button, INPUT } from "@/ui/controls";
 import { download } from "@/ui/download";
+import { FilePicker } from "@/ui/file-picker";
 
 import { Chip } from "./history-list";
 import { LONGEST_NAME, savedLooks as looks, put, readLooks, writeLooks } from "./looks";
@@ -81,17 +82,11 @@ export function LooksPanel({ style, onPick }: LooksPanelProps) {
           <Button data-testid="looks-import" onClick={() => picker.current?.click()}>
             {STRINGS.importLooks}
           </Button>
-          <input
-            ref={picker}
-            type="file"
+          <FilePicker
+            picker={picker}
             accept="application/json,.json"
-            aria-label={STRINGS.importLooks}
-            className="hidden"
-            onChange={(event) => {
-              const file = event.target.files?.[0];
-              event.target.value = "";
-              if (file) void read(file);
-            }}
+            label={STRINGS.importLooks}
+            onPick={(file) => void read(file)}
           />
         </div>
         <p role="status" data-testid="looks-message" className="text-sm text-muted empty:hidden">

@@ -3,6 +3,7 @@ import { useEffect, useRef, useState } from "react";
 import { Refused, readReference } from "@/api/client";
 import { STRINGS } from "@/strings";
 import { Button } from "@/ui/controls";
+import { FilePicker } from "@/ui/file-picker";
 import { Icon } from "@/ui/icons";
 
 import { smallCopy } from "./reference";
@@ -11,7 +12,7 @@ const TEXT = STRINGS.reference;
 
 /** A picture instead of words: the server reads its style, which becomes the prompt. */
 export function ReferenceButton({ onRead }: { onRead: (prompt: string) => void }) {
-  const file = useRef<HTMLInputElement>(null);
+  const picker = useRef<HTMLInputElement>(null);
   const [shown, setShown] = useState<string | null>(null); // address of the picture that was read
   const [said, setSaid] = useState<string | null>(null);
   useEffect(
@@ -35,21 +36,14 @@ export function ReferenceButton({ onRead }: { onRead: (prompt: string) => void }
   };
   return (
     <div className="flex flex-wrap items-center gap-2">
-      <input
-        ref={file}
-        type="file"
+      <FilePicker
+        picker={picker}
         accept="image/*"
-        data-testid="reference-file"
-        aria-label={TEXT.choose}
-        tabIndex={-1}
-        className="sr-only"
-        onChange={(event) => {
-          const [picture] = event.target.files ?? [];
-          event.target.value = ""; // the same one may be chosen again
-          if (picture) void read(picture);
-        }}
+        testId="reference-file"
+        label={TEXT.choose}
+        onPick={(picture) => void read(picture)}
       />
-      <Button data-testid="reference" title={TEXT.hint} onClick={() => file.current?.click()}>
+      <Button data-testid="reference" title={TEXT.hint} onClick={() => picker.current?.click()}>
         {shown ? <img src={shown} alt="" className="size-6 rounded-md object-cover" /> : <Icon name="picture" />}
         {TEXT.choose}
       </Button>

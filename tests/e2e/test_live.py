@@ -91,13 +91,14 @@ async def test_the_printed_link_opens_straight_into_the_app(page: Page, light: S
     context = await page.context.browser.new_context()  # type: ignore[union-attr]  # launched
     newcomer = await context.new_page()
 
-    await newcomer.goto(light.link())
+    link = light.link()
+    await newcomer.goto(link)
     await expect(newcomer.get_by_test_id("start-camera")).to_be_visible()
     await until_state(newcomer, "idle")
     assert "code" not in newcomer.url
 
     late = await (await page.context.browser.new_context()).new_page()  # type: ignore[union-attr]
-    await late.goto(light.link() + "x")
+    await late.goto(link)  # opens one browser, once
     await until_state(late, "unauthorised")
 
 

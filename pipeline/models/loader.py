@@ -33,6 +33,13 @@ def load_denoiser(folder: ModelFolder, width: int, height: int, fuse: bool = Tru
     return Denoiser(network, (height, width), fuse).eval()
 
 
+def outline_denoiser(folder: ModelFolder, width: int, height: int) -> Denoiser:
+    """Give a denoiser's layers and their shapes, on PyTorch's device `meta`: no weight is read."""
+    part = folder.unet
+    with _named(part), torch.device("meta"):
+        return Denoiser(_class(part.class_name).from_config(part.config), (height, width))
+
+
 def load_text(folder: ModelFolder, device: torch.device) -> TextEncoder:
     """Load the text encoder; it gives [texts, tokens, dim] in fp32 on `device`.
 

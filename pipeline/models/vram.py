@@ -1,8 +1,8 @@
 """How much memory an engine takes on its device, known before any weight is read.
 
-Weights are counted exactly, from the headers of their files. Activations and what a session keeps
-are estimates from the configs, on the high side (tests/pipeline/test_vram.py holds them against
-what PyTorch really allocates on a CPU).
+Weights are counted exactly, from the headers of their files; a UNet's in fp8 as if its gate let all
+in. Activations and what a session keeps are estimates from the configs, on the high side
+(tests/pipeline/test_vram.py holds them against what PyTorch really allocates on a CPU).
 """
 
 import contextlib
@@ -13,10 +13,12 @@ from pathlib import Path
 import torch
 
 from pipeline.backends.buckets import DTYPES, autoencoder_dtype, buckets
+from pipeline.backends.float8 import gain
 from pipeline.config import EngineConfig
 from pipeline.errors import ConfigError, NoRoom
 from pipeline.models.folder import ModelFolder, Part
 from pipeline.models.headers import read_header
+from pipeline.models.loader import outline_denoiser
 from pipeline.noise_warp import CHILDREN
 from pipeline.prompts import KEPT_BYTES
 from pipeline.session_noise import MOST_STEPS
@@ -40,6 +42,7 @@ class Memory:
     """What an engine takes, in bytes."""
 
     weights: dict[str, int]  # by part
+    trial: int  # of layers as they were, which stay until fp8 was tried
     activations: int  # of the largest call, its prompts included
     prompts: int  # what is remembered of them, at most
     session: int  # for each session, at the dearest settings
@@ -47,28 +50,17 @@ class Memory:
     @property
     def engine(self) -> int:
         """What is needed to serve one session at all."""
-        return sum(self.weights.values()) + self.activations + self.prompts + self.session
+        later = max(self.trial, self.prompts + self.session)  # while it is tried nobody is served
+        return sum(self.weights.values()) + self.activations + later
 
 
 def estimate(folder: ModelFolder, config: EngineConfig, device: torch.device | str) -> Memory:
     """Estimate an engine's memory. Raises ModelError for a damaged file."""
     device = torch.device(device)
-    # bytes of a number in the UNet, and in the autoencoder
-    size, own = DTYPES[device.type].itemsize, autoencoder_dtype(folder, device).itemsize
-    weights = {
-        part.name: bytes_each * _numbers(part)
-        for part, bytes_each in ((folder.unet, size), (folder.autoencoder, own))
-    }
-    if folder.text.class_name != "StaticTextEncoder" or device.type == "cpu":
-        # the static encoder's table stays on the host
-        texts = (part for part in (folder.text, folder.text_2) if part)
-        weights |= {part.name: _FLOAT * _numbers(part) for part in texts}
-    prompt = size * _prompt(folder)
-    denoising = size * _unet(folder, config) + _prompts_in_calls(config) * prompt
-    largest = max(denoising, own * _autoencoder(folder, config))
-    work_space = _LIBRARIES if device.type == "cuda" else 0
-    session = _session(folder, config) + _PROMPTS * prompt
-    return Memory(weights, largest + work_space, max(KEPT_BYTES, prompt), session)
+    weights, trial = _weights(folder, config, device)
+    prompts = max(KEPT_BYTES, DTYPES[device.type].itemsize * _prompt(folder))
+    activations = _activations(folder, config, device)
+    return Memory(weights, trial, activations, prompts, _session(folder, config, device))
 
 
 def free_memory(device: torch.device) -> int | None:
@@ -112,10 +104,10 @@ def check_room(
     available = free(device)
     if available is None:
         return
-    memory = estimate(folder, config, device)
-    needed = memory.activations + memory.session
+    needed = _activations(folder, config, device) + _session(folder, config, device)
     if copies:
-        needed += sum(memory.weights.values()) + _scores(folder, config)
+        weights, _ = _weights(folder, config, device)
+        needed += sum(weights.values()) + _scores(folder, config)
     if needed > available:
         raise NoRoom(
             f"{folder.name} at {config.width}x{config.height} takes about {gigabytes(needed)} "
@@ -164,6 +156,37 @@ def places(
 def gigabytes(count: int) -> str:
     """Write a number of bytes for people."""
     return f"{count / 1e9:.2f} GB"
+
+
+def _weights(
+    folder: ModelFolder, config: EngineConfig, device: torch.device
+) -> tuple[dict[str, int], int]:
+    """Count the bytes of each part, and of the UNet's layers that fp8 leaves behind once tried."""
+    dtype = DTYPES[device.type]
+    own = autoencoder_dtype(folder, device).itemsize
+    weights = {
+        folder.unet.name: dtype.itemsize * _numbers(folder.unet),
+        folder.autoencoder.name: own * _numbers(folder.autoencoder),
+    }
+    if folder.text.class_name != "StaticTextEncoder" or device.type == "cpu":
+        # the static encoder's table stays on the host
+        texts = (part for part in (folder.text, folder.text_2) if part)
+        weights |= {part.name: _FLOAT * _numbers(part) for part in texts}
+    if config.precision != "fp8":
+        return weights, 0
+    outline = outline_denoiser(folder, config.width, config.height)
+    trial, smaller = gain(outline.to(dtype=dtype))
+    weights[folder.unet.name] -= trial - smaller
+    return weights, trial
+
+
+def _activations(folder: ModelFolder, config: EngineConfig, device: torch.device) -> int:
+    """Count the bytes of the largest call, with the prompts that stand side by side for it."""
+    size = DTYPES[device.type].itemsize
+    denoising = size * (_unet(folder, config) + _prompts_in_calls(config) * _prompt(folder))
+    decoding = autoencoder_dtype(folder, device).itemsize * _autoencoder(folder, config)
+    work_space = _LIBRARIES if device.type == "cuda" else 0
+    return max(denoising, decoding) + work_space
 
 
 def _numbers(part: Part) -> int:
@@ -228,14 +251,15 @@ def _autoencoder(folder: ModelFolder, config: EngineConfig) -> int:
     return int((_PICTURE + _AUTOENCODER * max(widths[:2])) * pixels)
 
 
-def _session(folder: ModelFolder, config: EngineConfig) -> int:
+def _session(folder: ModelFolder, config: EngineConfig, device: torch.device) -> int:
     """Count the bytes of one session with every feature on."""
     latents = folder.latent_channels * _latents(folder, config)
     fields = 3 * MOST_STEPS  # of the seed, of the other seed, turned between them
     # the anchor, the newest noise, what fills holes, each point's children (drawn, then stacked)
     fields += MOST_STEPS * _FINER**2 * (3 + 2 * CHILDREN)
     in_flight = 4 * MOST_STEPS  # source, noise, latent and reference of each frame
-    return _FLOAT * (fields + in_flight + 2) * latents
+    prompts = _PROMPTS * DTYPES[device.type].itemsize * _prompt(folder)
+    return _FLOAT * (fields + in_flight + 2) * latents + prompts
 
 
 def _prompt(folder: ModelFolder) -> int:

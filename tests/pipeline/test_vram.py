@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
+from pipeline.backends import float8
 from pipeline.backends.eager import EagerNetworks
 from pipeline.backends.graphs import GraphNetworks
 from pipeline.config import EngineConfig
@@ -40,6 +41,26 @@ def test_weights_are_counted_to_the_byte(bench: Bench, family: str) -> None:
     assert weights["unet"] == bytes_of(unet)
     assert weights["vae"] == bytes_of(encoder.autoencoder)
     assert vram.estimate(folder, config, CUDA).weights["unet"] == bytes_of(unet.half())
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_weights_in_fp8_are_counted_to_the_byte(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, family: str
+) -> None:
+    monkeypatch.setattr(float8, "LIMIT", 9.0)  # whatever it does to these weights: all go there
+    config = bench.config(family, precision="fp8")
+    folder = open_folder(config)
+    denoiser = load_denoiser(folder, 64, 64, fuse=False)
+    before = bytes_of(denoiser)
+
+    float8.settle_precision(denoiser, folder, config, lambda message: None)
+
+    scales = sum(b.nbytes for b in denoiser.unet.buffers())  # what fp8 has is no parameter
+    memory = vram.estimate(folder, config, CPU)
+    assert memory.weights["unet"] == bytes_of(denoiser) + scales < before
+    # both are there while it is tried, so a GPU without that room is refused
+    most = before + scales
+    assert sum(memory.weights.values()) - memory.weights["unet"] + most < memory.engine
 
 
 def test_text_encoders_are_counted_to_the_byte(bench: Bench, models: dict[str, Path]) -> None:

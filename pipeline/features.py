@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from pipeline.embedded.perceptual import Perceptual, gram
+from pipeline.embedded.perceptual import Perceptual, distances, gram
 from pipeline.errors import BackendUnavailable, ModelError
 
 Picture = NDArray[np.uint8] | NDArray[np.float32]
@@ -68,11 +68,8 @@ class Features:
         Gram matrices of three scales, wherever in the picture things are (Johnson et al. 2016,
         arXiv:1603.08155); the measure of pipeline/embedded/evaluate.py.
         """
-        total = 0.0
-        for a, b in zip(self.of(one), self.of(other), strict=True):
-            own, its = gram(a), gram(b)
-            total += float((own - its).abs().mean() / its.square().mean().sqrt())
-        return total
+        own, its = ([gram(scale) for scale in self.of(picture)] for picture in (one, other))
+        return float(distances(own, its))
 
 
 def _unit(features: Float[Tensor, "1 c y x"]) -> Float[Tensor, "1 c y x"]:

@@ -41,7 +41,7 @@ from pipeline import metrics
 from pipeline.config import EngineConfig
 from pipeline.embedded import WEIGHTS, heldout
 from pipeline.embedded.data import synthetic
-from pipeline.embedded.perceptual import Perceptual, gram
+from pipeline.embedded.perceptual import Perceptual, distances, gram
 from pipeline.embedded.shading import Image
 from pipeline.embedded.styles import STYLES
 from pipeline.embedded.teachers import LARGE, halved, render
@@ -103,20 +103,10 @@ class Judge:
 
     def apart(self, images: Iterable[Image], others: Iterable[Image]) -> float:
         """Give how far the textures of pictures are from those of others, pair by pair."""
-        total = 0.0
-        for image, other in zip(images, others, strict=True):  # all at once take gigabytes
-            for own, its in zip(self.textures([image]), self.textures([other]), strict=True):
-                total += float((own - its).abs().mean() / its.square().mean().sqrt())
-        return total
-
-
-def distances(textures: list[torch.Tensor], teachers: list[torch.Tensor]) -> torch.Tensor:
-    """Give how far each picture's textures are from each teacher's: [pictures, teachers]."""
-    scales = [
-        (own[:, None] - taught[None]).abs().mean((2, 3)) / taught.square().mean((1, 2)).sqrt()
-        for own, taught in zip(textures, teachers, strict=True)
-    ]
-    return torch.stack(scales).sum(0)
+        return sum(  # all at once take gigabytes
+            float(distances(self.textures([image]), self.textures([other])))
+            for image, other in zip(images, others, strict=True)
+        )
 
 
 def angles(textures: list[torch.Tensor], teachers: list[torch.Tensor]) -> torch.Tensor:

@@ -66,6 +66,18 @@ def gram(features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c c"]:
     return flat @ flat.transpose(1, 2) / flat.shape[-1]
 
 
+def distances(grams: list[Tensor], others: list[Tensor]) -> Float[Tensor, "b o"]:
+    """Give how far textures are from others, relative to the size of these: [pictures, others].
+
+    Both are Gram matrices of several scales; what each scale tells is added up.
+    """
+    scales = [
+        (own[:, None] - its[None]).abs().mean((2, 3)) / its.square().mean((1, 2)).sqrt()
+        for own, its in zip(grams, others, strict=True)
+    ]
+    return torch.stack(scales).sum(0)
+
+
 def difference(one: list[Tensor], other: list[Tensor]) -> tuple[Tensor, Tensor]:
     """Give the mean difference of features, and of their Gram matrices, relative to their size."""
     content = torch.stack([functional.l1_loss(a, b) for a, b in zip(one, other, strict=True)])

@@ -21,6 +21,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from server.access import Answers
+from server.loading import engine_if_loaded
 from server.output_totals import Count, OutputTotals
 from server.past import counts
 from server.routes.context import Context
@@ -65,12 +66,11 @@ class _Server(Collector):
 
 
 def _engine(here: Context) -> Iterator[Metric]:
-    loaded = here.worker.ready
+    engine = engine_if_loaded(here.worker)
     yield _gauge("ready", "1 when a session can be served", here.sessions.ready)
     yield _gauge("draining", "1 while the server is closing", here.sessions.draining)
-    if not loaded.done() or loaded.exception() is not None:
+    if engine is None:
         return
-    engine = loaded.result()
     labels = ("version", "model", "backend", "device")
     info = GaugeMetricFamily("restyle_info", "What serves here; always 1", labels=labels)
     info.add_metric((VERSION, engine.model, engine.backend, engine.device), 1)

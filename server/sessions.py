@@ -12,6 +12,7 @@ from server.aside import aside
 from server.errors import ApiError
 from server.half_open import giving_way
 from server.joins import Joins
+from server.loading import engine_if_loaded, engine_of
 from server.logs import of_session
 from server.past import Past
 from server.resume import Identity, Lost
@@ -57,10 +58,9 @@ class Sessions:
     @property
     def slots(self) -> int:
         """How many sessions are served at once: as many as each still get about 8 fps, and fit."""
-        loaded = self._worker.ready
-        if not loaded.done() or loaded.exception() is not None:
+        engine = engine_if_loaded(self._worker)
+        if engine is None:
             return self._settings.sessions
-        engine = loaded.result()
         by_speed = max(2, min(16, int(1000 / 8 / max(engine.ms_per_frame, 1))))
         wanted = self._settings.sessions or by_speed
         return wanted if engine.places is None else min(wanted, engine.places)
@@ -68,10 +68,9 @@ class Sessions:
     @property
     def ready(self) -> bool:
         """Say whether the engine is there and sessions are let in."""
-        loaded = self._worker.ready
         if self.draining or self._worker.engine_state == "failed":
             return False
-        return loaded.done() and loaded.exception() is None
+        return engine_if_loaded(self._worker) is not None
 
     def __len__(self) -> int:
         return len(self._open)
@@ -102,11 +101,7 @@ class Sessions:
         """
         if self.draining:
             raise ApiError("draining", "the server is closing", _RETRY)
-        loaded = self._worker.ready
-        if not loaded.done():
-            raise ApiError("loading", "the model is loading", _RETRY)
-        if loaded.exception() is not None:
-            raise ApiError("engine_failed", "the model could not be loaded", 60)
+        engine = engine_of(self._worker)
         pending = [s for s in self._open.values() if s.phase == "connecting"]
         if sum(s.address == address for s in pending) >= self._settings.pending_per_peer:
             raise ApiError("too_many_pending", "too many unfinished offers from here", _RETRY)
@@ -116,7 +111,7 @@ class Sessions:
         way = self._giving_way(pending, address) if full else None
         if full and way is None:
             detail = f"all {self.slots} places are taken"
-            if self.slots == loaded.result().places:
+            if self.slots == engine.places:
                 detail += ": the GPU's memory holds no more sessions"
             raise ApiError("full", detail, _RETRY)
         return way

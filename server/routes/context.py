@@ -6,7 +6,6 @@ from typing import Annotated, NoReturn
 
 from fastapi import Depends, Request
 
-from pipeline.results import EngineInfo
 from server.auth import (
     Codes,
     Guesses,
@@ -99,15 +98,6 @@ async def watched_session(id: str, request: Request, here: Here) -> Session:
         if id in (session.id, session.name):
             return session
     raise ApiError("not_found", "no such session")
-
-
-def engine_of(here: Context) -> EngineInfo:
-    """Describe the engine. Raises ApiError 503 while there is none."""
-    if not here.worker.ready.done():
-        raise ApiError("loading", "the model is loading", 1)
-    if here.worker.ready.exception() is not None:
-        raise ApiError("engine_failed", "the model could not be loaded", 60)
-    return here.worker.ready.result()
 
 
 def _is_owner(request: Request, here: Context) -> bool:

@@ -9,7 +9,8 @@ from fastapi import APIRouter, Request
 from pipeline.results import EngineInfo
 from server.auth import address, issue
 from server.errors import ApiError
-from server.routes.context import Here, OwnerOnly, engine_of
+from server.loading import engine_of
+from server.routes.context import Here, OwnerOnly
 from server.schema.service import Code, Info, Preset, Token
 from server.schema.style import Style
 from server.turn import ice_servers
@@ -21,7 +22,7 @@ router = APIRouter(prefix="/api", tags=["info"])
 @router.get("/info", dependencies=[OwnerOnly])
 async def info(here: Here) -> Info:
     """Describe the engine, its presets, its slots. Answers 503 while the model loads."""
-    engine = engine_of(here)
+    engine = engine_of(here.worker)
     return Info(
         version=VERSION,
         model=engine.model,

@@ -12,7 +12,8 @@ from pipeline.models.folder import Preset
 from pipeline.reference import Picture, Reference
 from server.aside import aside
 from server.errors import ApiError
-from server.routes.context import Here, OwnerOnly, engine_of
+from server.loading import engine_of
+from server.routes.context import Here, OwnerOnly
 from server.schema.style import StyleOfPicture
 
 router = APIRouter(prefix="/api/reference", tags=["sessions"])
@@ -37,7 +38,7 @@ Image.MAX_IMAGE_PIXELS = None  # Pillow's own limit is higher, and warns where o
 )
 async def read(request: Request, here: Here) -> StyleOfPicture:
     """Say which of the model's styles a picture (JPEG, PNG, WebP) looks like. Nothing is kept."""
-    engine = engine_of(here)
+    engine = engine_of(here.worker)
     if engine.reference is None:
         raise ApiError("no_reference", f"{engine.model} reads no reference pictures")
     found = await aside(_prompt, engine.reference, engine.presets, await request.body())

@@ -185,6 +185,9 @@ async def test_before_the_model_is_there_everything_says_loading(serve: Serve) -
         assert (await served.http.get("/readyz")).status_code == 503
         refused = await served.http.post("/api/sessions", json=OFFER)
         assert (refused.status_code, refused.json()["code"]) == (503, "loading")
+        asked = await served.http.get("/api/info")
+        told = (asked.status_code, asked.json()["code"], asked.headers["retry-after"])
+        assert told == (503, "loading", refused.headers["retry-after"])
         loaded.set()
 
 

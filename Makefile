@@ -69,7 +69,7 @@ test: ## set up and run all tests but the long ones
 	@$(MAKE) --no-print-directory -j 2 setup .venv/.foreign browser page-test # the page beside Python's packages
 	@$(PY) -m pytest -n 2 $(COMPUTING)
 	@$(PY) -m pytest -n 3 --dist loadfile $(WAITING)
-	@$(PY) -m pytest -n 2 --dist loadgroup $(BROWSER)
+	@$(PY) -m pytest -n 2 $(BROWSER)
 	@$(PY) -m pytest $(addprefix --ignore ,$(COMPUTING) $(WAITING) $(BROWSER))
 
 page-test: frontend/node_modules/.ready

@@ -6,6 +6,7 @@ Each test has a browser context of its own, and finds a server without sessions.
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any
 from urllib.error import HTTPError
 
 import pytest
@@ -21,13 +22,24 @@ SHARED = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.asyncio(loop_scope="ses
 CLIP = Path(__file__).parents[1] / "fixtures" / "webcam.mp4"
 FPS = 15  # of the camera: each picture costs a machine without a GPU much
 expect.set_options(timeout=PATIENCE * 1000)
+# one worker has all of such a file: the model takes a core, those clients are fetched once
+_TOGETHER = ("test_model.py", "test_whip_clients.py")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep what runs the model on one worker: it takes a core."""
-    for item in items:
-        if "product" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("model"))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give tests to workers one by one, and those files as a whole, the largest first.
+
+    Its groups would be the usual way, but xdist 3.8 does nothing for them under pytest 9.2.
+    """
+    from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
+
+    class Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # of no known type
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return file if file.endswith(_TOGETHER) else nodeid
+
+    return Scheduling(config, log)
 
 
 @pytest.fixture(autouse=True)
@@ -66,7 +78,7 @@ def light_product(tmp_path_factory: pytest.TempPathFactory, films: Path) -> Iter
 
 @pytest.fixture
 def server(product: Server) -> Server:
-    """Give the product without sessions: for what asks something of the model."""
+    """Give the product without sessions: for `test_model.py`, and what runs for long."""
     end_sessions(product)
     return product
 

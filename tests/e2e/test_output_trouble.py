@@ -95,7 +95,7 @@ async def test_a_recording_has_what_was_painted_in_front_of_the_camera(
         await backdrop.select_option("camera")
         row = Row(page, "output-recording")
         await row.start()
-        await row.says("Live", after(3))
+        await row.says("Live", after(1))
         camera = [await pixel(page, _CAMERA, place) for place in (_WALL, _CORNER)]
         await row.stop()
         await page.get_by_test_id("reset-output-backdrop").click()

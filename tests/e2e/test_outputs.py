@@ -32,16 +32,16 @@ def after(seconds: int) -> re.Pattern[str]:
     return re.compile("|".join(f"0:{each:02}" for each in range(seconds, 60)) + "|[1-9]:")
 
 
-async def test_a_live_picture_leaves_the_page(page: Page, server: Server, tmp_path: Path) -> None:
+async def test_a_live_picture_leaves_the_page(page: Page, light: Server, tmp_path: Path) -> None:
     await page.context.grant_permissions(["camera", "clipboard-read", "clipboard-write"])
-    await page.goto(server.url)
+    await page.goto(light.url)
     await expect(page.get_by_test_id("copy-obs")).to_be_hidden()  # nothing to watch yet
-    await go_live(page, server, "a pencil drawing")
+    await go_live(page, light, "a pencil drawing")
 
     await page.get_by_test_id("copy-obs").click()
     await expect(page.get_by_test_id("copy-obs")).to_contain_text("Copied")
-    (session,) = server.api("GET", "/api/sessions")["sessions"]
-    link = f"{server.url}/overlay/{session['name']}#token={session['viewer_token']}"
+    (session,) = light.api("GET", "/api/sessions")["sessions"]
+    link = f"{light.url}/overlay/{session['name']}#token={session['viewer_token']}"
     assert await page.evaluate(_CLIPBOARD) == link  # of a name, so that a reload does not end it
 
     async with page.expect_download() as shot:

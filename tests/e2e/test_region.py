@@ -103,13 +103,13 @@ async def until_transparent(overlay: Page, row: int, column: int) -> NDArray[np.
 
 
 async def test_a_brush_limits_the_style_in_the_page_and_what_it_records(
-    page: Page, server: Server, tmp_path: Path
+    page: Page, light: Server, tmp_path: Path
 ) -> None:
-    await go_live(page, server, "a pencil drawing")
+    await go_live(page, light)
     await page.get_by_test_id("brush-tool").click()
     await paint(page, *_WALL)
     await drawn(page, "everywhere camera painted")
-    await until_differs(page, _WALL, lambda by: by > 60)  # drawn: nearly white
+    await until_differs(page, _WALL, lambda by: by > 60)  # inverted
     await until_differs(page, _CORNER, lambda by: by < 40)
 
     await page.get_by_test_id("brush-invert").click()
@@ -137,8 +137,8 @@ async def test_a_brush_limits_the_style_in_the_page_and_what_it_records(
     await expect(page.get_by_test_id("composed")).to_have_count(0)
 
 
-async def test_the_brush_works_by_keyboard(page: Page, server: Server) -> None:
-    await go_live(page, server, "a pencil drawing")
+async def test_the_brush_works_by_keyboard(page: Page, light: Server) -> None:
+    await go_live(page, light)
     await page.get_by_test_id("brush-tool").press("Enter")
     await expect(page.get_by_test_id("painter")).to_be_focused()
     await page.get_by_test_id("brush-erase").press("Enter")

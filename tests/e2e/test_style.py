@@ -8,6 +8,7 @@ from playwright.async_api import Page, Route, expect
 
 from tests.e2e.conftest import SHARED, go_live, type_prompt, until_sessions
 from tests.e2e.serving import Server
+from tests.streams.waiting import eventually
 
 pytestmark = SHARED
 
@@ -116,7 +117,7 @@ async def test_what_is_no_value_of_the_style_works_too(page: Page, server: Serve
 
 
 async def three_presets(route: Route) -> None:
-    """Answer as the server does, with more styles than its engine that only inverts has."""
+    """Answer as the server does, but with three styles of short prompts."""
     answer = await route.fetch()
     info = await answer.json()
     one = info["presets"][0]
@@ -190,8 +191,12 @@ async def test_the_timeline_travels_holds_and_is_kept(page: Page, server: Server
     await add.click()
     await play.click()
     await expect(page.get_by_test_id("prompt")).to_have_value("neon")
-    session = server.api("GET", "/api/sessions")["sessions"][-1]
-    assert 3 < session["style"]["travel"] < 4  # what is left of four seconds
+
+    def travels() -> bool:  # the box said `neon` before, too
+        session = server.api("GET", "/api/sessions")["sessions"][-1]
+        return bool(3 < session["style"]["travel"] < 4)  # what is left of four seconds
+
+    await eventually(travels)
 
     await play.click()
     await expect(page.get_by_test_id("prompt")).to_have_value(re.compile("ink:.* AND neon:.*"))
@@ -335,22 +340,3 @@ async def test_a_seed_may_be_emptied_and_typed_anew(page: Page, server: Server) 
     await expect(page.get_by_test_id("prompt")).to_have_attribute("aria-busy", "false")
     (session,) = server.api("GET", "/api/sessions")["sessions"]
     assert session["style"]["seed"] == 77
-
-
-_NAMES = """() => [...document.querySelectorAll('[data-testid^=preset-]')].map((button) => {
-  const text = button.querySelector('span');
-  const range = document.createRange();
-  range.selectNodeContents(text);
-  const [written, card] = [range, button].map((each) => each.getBoundingClientRect());
-  return [text.textContent, Math.min(written.left - card.left, card.right - written.right)];
-})"""
-
-
-async def test_no_name_of_a_style_touches_the_edge_of_its_card(page: Page, product: Server) -> None:
-    await page.goto(product.url)
-    await page.get_by_test_id("all-presets").click()
-    for width in (360, 1024, 1280, 1920):
-        await page.set_viewport_size({"width": width, "height": 800})
-        margins = await page.evaluate(_NAMES)
-        assert len(margins) > 30
-        assert [name for name, margin in margins if margin < 3] == []

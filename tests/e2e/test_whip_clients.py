@@ -14,7 +14,7 @@ from tests.e2e.conftest import SHARED
 from tests.e2e.serving import LIGHT, ROOT, TOKEN, Server, serving, site
 from tests.streams.waiting import PATIENCE
 
-pytestmark = [*SHARED, pytest.mark.xdist_group("whip-clients")]  # made once
+pytestmark = SHARED
 
 # fetched, not kept: nothing of the product needs them. The first two bring the last two
 _PACKAGES = (

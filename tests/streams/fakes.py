@@ -83,11 +83,6 @@ class FakeEngine:
         return [EngineResult(s, n, 255 - image, {"unet": 1.0}) for s, n, image, _ in waiting]
 
 
-def build(config: EngineConfig, progress: Callable[[str], None]) -> FakeEngine:
-    """Take the place of pipeline.building.build; also in a process of its own."""
-    return FakeEngine()
-
-
 class ReadingEngine(FakeEngine):
     """It has the shipped model's styles, and what reads pictures of them."""
 
@@ -95,3 +90,8 @@ class ReadingEngine(FakeEngine):
     def info(self) -> EngineInfo:
         presets = open_folder(EngineConfig()).presets
         return replace(super().info, presets=presets, reference=WEIGHTS)
+
+
+def build(config: EngineConfig, progress: Callable[[str], None]) -> FakeEngine:
+    """Take the place of pipeline.building.build; also in a process of its own."""
+    return ReadingEngine()

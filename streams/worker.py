@@ -1,4 +1,4 @@
-"""THE engine thread: takes frames from the mailbox, ticks the engine, delivers results."""
+"""THE engine thread: takes frames from the mailbox, ticks the engine, hands results over."""
 
 import contextlib
 import logging
@@ -6,36 +6,23 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
 
 from pipeline.config import Size
 from pipeline.errors import PipelineError
-from pipeline.flicker import FlickerMeter
 from pipeline.params import StyleParams
 from pipeline.results import EngineInfo
-from streams.convert import to_picture, to_rgb
+from streams.convert import to_rgb
+from streams.delivery import Admitted, Deliver, Delivery, untouched
 from streams.errors import EngineAway
-from streams.frame import Frame, Restyled, SessionId
+from streams.frame import Frame, SessionId
 from streams.given_time import GivenTime
 from streams.mailbox import Letter, Mailbox
-from streams.matte import Matte, is_marked, join, split
+from streams.matte import Matte, is_marked, split
 from streams.patience import Patience
-from streams.protocol import EngineForSession, EngineState, Image, Result, Revivable, Stylizer
+from streams.protocol import EngineForSession, EngineState, Image, Revivable, Stylizer
 from streams.quarantine import Quarantine
 
 logger = logging.getLogger(__name__)
-Deliver = Callable[[Restyled], None]
-
-
-@dataclass(slots=True)
-class _Admitted:
-    """What a frame in the engine leaves behind."""
-
-    frame: Frame
-    image: Image
-    matte: Matte | None  # of this very frame
-    deliver: Deliver | None  # whose it is: a session that comes back has the same id
-    stages: dict[str, float]
 
 
 class Worker:
@@ -47,16 +34,14 @@ class Worker:
         """`give_up` makes `build` fail soon, from another thread: nobody waits for it any more."""
         self.ready: Future[EngineInfo] = Future()  # fails with what `build` raised
         self._give_up = give_up
-        self.failures = 0  # frames that the engine could not do and that passed through
         self._build = build
         self._engine: Stylizer | None = None
         self._revivable: Revivable | None = None  # the engine, if it may be away
         self._mailbox = Mailbox()
         self._quarantine = Quarantine()
-        self._deliver: dict[SessionId, Deliver] = {}  # replaced whole on each change
+        self._delivery = Delivery()
         self._known: set[SessionId] = set()  # sessions open in the engine; engine thread only
-        self._admitted: dict[tuple[SessionId, int], _Admitted] = {}
-        self._flicker: dict[SessionId, FlickerMeter] = {}  # engine thread only
+        self._admitted: dict[tuple[SessionId, int], Admitted] = {}
         self._given = GivenTime()
         self._patience = Patience(self._given)
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
@@ -73,17 +58,18 @@ class Worker:
             self._give_up()
         if self._thread.is_alive():
             self._thread.join()
+        self._delivery.end()
         self._given.close()
 
     def open(self, session: SessionId, style: StyleParams, deliver: Deliver) -> None:
-        """Begin a session; `deliver` is called from the engine thread or from `put`."""
+        """Begin a session; `deliver` is called from the delivery thread or from `put`."""
         self._quarantine.come(session)
         self._mailbox.open(session, style)
-        self._deliver = {**self._deliver, session: deliver}
+        self._delivery.open(session, deliver)
 
     def close_session(self, session: SessionId) -> None:
         """End a session; frames still in flight are dropped."""
-        self._deliver = {k: v for k, v in self._deliver.items() if k != session}
+        self._delivery.close(session)
         self._mailbox.close(session)
         self._quarantine.leave(session)
 
@@ -91,13 +77,13 @@ class Worker:
         """Hand in a frame; never waits. It comes back at once, untouched, under bypass, while the
         engine is stuck in a call, and where its session is kept out.
         """
-        deliver, style = self._deliver.get(session), self._mailbox.style(session)
-        if deliver is None or style is None:
+        recipient, style = self._delivery.recipient(session), self._mailbox.style(session)
+        if recipient is None or style is None:
             return
         if style.bypass:
-            deliver(self._untouched(session, frame))
+            recipient.deliver(untouched(frame, self._mailbox.is_paired(session)))
         elif self._patience.is_over or self._quarantine.holds(session):
-            self._pass_through(session, frame, deliver)
+            self._delivery.pass_through(recipient, frame, self._mailbox.is_paired(session))
         else:
             self._mailbox.put(session, frame)
 
@@ -127,6 +113,11 @@ class Worker:
         """Say whether the engine is there for a session; any other state: it is untouched."""
         state = self.engine_state
         return "held" if state == "running" and self.holds(session) else state
+
+    @property
+    def failures(self) -> int:
+        """Count frames that the engine could not do and that passed through."""
+        return self._delivery.failures
 
     @property
     def engine_losses(self) -> int:
@@ -216,39 +207,42 @@ class Worker:
         self._patience.begin()
         for session in mail.closed:
             self._known.discard(session)
-            self._flicker.pop(session, None)
             with contextlib.suppress(EngineAway):
                 engine.close(session)
             self._admitted = {k: v for k, v in self._admitted.items() if k[0] != session}
         return mail.letter
 
     def _admit(self, engine: Stylizer, letter: Letter) -> None:
-        session, frame = letter.session, letter.frame
-        deliver = self._deliver.get(session)
-        taken, losses = time.monotonic_ns(), self.engine_losses
-        if self._quarantine.holds(session):
-            self._pass_through(session, frame, deliver)
-            return
+        session, number, losses = letter.session, letter.frame.number, self.engine_losses
+        recipient = self._delivery.recipient(session)
+        if recipient is None:
+            return  # it has just left
+        its = Admitted(letter, recipient)
         try:
-            if session not in self._known:
-                engine.open(session)
-                self._known.add(session)
-            size = letter.size or (engine.config.width, engine.config.height)
-            image, matte = _taken_apart(letter, size)
-            stages = {
-                "wait": (taken - frame.arrived_ns) / 1e6,
-                "convert_in": (time.monotonic_ns() - taken) / 1e6,
-            }
-            self._admitted[session, frame.number] = _Admitted(frame, image, matte, deliver, stages)
-            engine.submit(session, frame.number, image, letter.style, letter.since_ns / 1e9)
+            if not self._quarantine.holds(session):
+                self._submit(engine, its)
+                return
         except EngineAway:  # told once, by the guardian
             self._note_loss(losses, session)
-            self._admitted.pop((session, frame.number), None)
-            self._pass_through(session, frame, deliver)
         except Exception:
-            logger.exception("session %s: frame %d could not be admitted", session, frame.number)
-            self._admitted.pop((session, frame.number), None)
-            self._pass_through(session, frame, deliver)
+            logger.exception("session %s: frame %d could not be admitted", session, number)
+        self._admitted.pop((session, number), None)
+        self._delivery.hand_over([(its, None)])
+
+    def _submit(self, engine: Stylizer, its: Admitted) -> None:
+        letter, taken = its.letter, time.monotonic_ns()
+        session, frame = letter.session, letter.frame
+        if session not in self._known:
+            engine.open(session)
+            self._known.add(session)
+        size = letter.size or (engine.config.width, engine.config.height)
+        its.image, its.matte = _taken_apart(letter, size)
+        its.stages_ms = {
+            "wait": (taken - frame.arrived_ns) / 1e6,
+            "convert_in": (time.monotonic_ns() - taken) / 1e6,
+        }
+        self._admitted[session, frame.number] = its
+        engine.submit(session, frame.number, its.image, letter.style, letter.since_ns / 1e9)
 
     def _tick(self, engine: Stylizer) -> None:
         losses = self.engine_losses
@@ -256,63 +250,34 @@ class Worker:
             results = engine.tick()
         except Exception:
             self._note_loss(losses)
-            # whose row it was cannot be told: all in flight start over with their next frame
             logger.exception("a network call failed; %d frames pass through", len(self._admitted))
-            admitted, self._admitted = self._admitted, {}
-            known, self._known = self._known, set()
-            for session in known:
-                with contextlib.suppress(EngineAway):
-                    engine.drop(session)
-            for (session, _), lost in admitted.items():
-                self._pass_through(session, lost.frame, lost.deliver)
+            self._start_over(engine)
             return
-        for result in results:
-            self._hand_over(result)
+        if results:
+            done = [self._admitted.pop((SessionId(r.session), r.number)) for r in results]
+            self._delivery.hand_over(list(zip(done, results, strict=True)))
+
+    def _start_over(self, engine: Stylizer) -> None:
+        """Drop all in flight, as whose row a call failed at cannot be told; next frames go in."""
+        admitted, self._admitted = self._admitted, {}
+        known, self._known = self._known, set()
+        for session in known:
+            with contextlib.suppress(EngineAway):
+                engine.drop(session)
+        self._delivery.hand_over([(lost, None) for lost in admitted.values()])
 
     def _note_loss(self, before: int, *coming: SessionId) -> None:
         """Suspect whose frames were in the engine if a call just lost it: not if it was away."""
         if self.engine_losses == before:
             return
         inside = {*coming, *(session for session, _ in self._admitted)}
-        culprit = self._quarantine.lost(inside & self._deliver.keys())
+        culprit = self._quarantine.lost({each for each in inside if self._delivery.recipient(each)})
         if culprit is not None:
             logger.warning(
                 "session %s: its frames pass through until its style or size changes: "
                 "the engine was lost twice with them",
                 culprit,
             )
-
-    def _hand_over(self, result: Result) -> None:
-        session = SessionId(result.session)
-        its = self._admitted.pop((session, result.number))
-        try:
-            shown = self._shown(session, its, result)
-        except Exception:  # the other results are still to be handed over
-            logger.exception("session %s: frame %d could not be shown", session, result.number)
-            self._pass_through(session, its.frame, its.deliver)
-            return
-        deliver = its.deliver
-        if deliver is not None and self._deliver.get(session) is deliver:
-            deliver(shown)
-
-    def _shown(self, session: SessionId, its: _Admitted, result: Result) -> Restyled:
-        started = time.monotonic_ns()
-        picture = to_picture(result.image) if its.matte is None else join(result.image, its.matte)
-        stages = its.stages | result.stages_ms
-        stages["convert_out"] = (time.monotonic_ns() - started) / 1e6
-        flicker = self._flicker.setdefault(session, FlickerMeter()).measure(its.image, result.image)
-        paired = its.matte is not None
-        return Restyled(its.frame, picture, stages, result.skipped, flicker, paired)
-
-    def _pass_through(self, session: SessionId, frame: Frame, deliver: Deliver | None) -> None:
-        self.failures += 1
-        if deliver is not None and self._deliver.get(session) is deliver:
-            deliver(self._untouched(session, frame))
-
-    def _untouched(self, session: SessionId, frame: Frame) -> Restyled:
-        """Give the very frame; one with a matte is what viewers expect already."""
-        paired = self._mailbox.is_paired(session) and is_marked(frame.picture)
-        return Restyled(frame, frame.picture, {}, paired=paired)
 
 
 def _taken_apart(letter: Letter, size: Size) -> tuple[Image, Matte | None]:

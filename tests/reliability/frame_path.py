@@ -138,7 +138,7 @@ class Way:
         return self.stats.frames_in - self._delivered - self._worker.dropped(self._name)
 
     def _deliver(self, restyled: Restyled) -> None:
-        self._delivered += 1  # by the engine's thread alone
+        self._delivered += 1  # by the delivery thread alone
         self._hub.put(restyled)
 
 

@@ -35,7 +35,7 @@ from pipeline.engine import Engine, build_engine
 from pipeline.errors import PipelineError
 from pipeline.features import Features, load_features
 from pipeline.flicker import FlickerMeter
-from pipeline.metrics import Consistency, Motion, _moving, motion_between
+from pipeline.metrics import Consistency, Motion, motion_between
 from pipeline.params import StyleParams
 from pipeline.patch_blending import Blending
 from pipeline.results import Image
@@ -83,6 +83,8 @@ BANKS: dict[str, dict[str, Any]] = {
     "bank of 1 and anchor": {"feature_bank": 1, "feature_anchor": True},
     "bank of 1 and fusion": {"feature_bank": 1, "feature_fusion": 0.75},
 }
+# no part, but what the figures say of one picture that never changes: they must know what stands
+FROZEN = "the first picture, frozen"
 BANKED = "calm"  # the one clip that the banks are tried on: eager calls take long
 # figure → how a column is named; all but the ratios: less is better
 COLUMNS = {
@@ -208,7 +210,7 @@ def add_ratios(parts: dict[str, dict[str, float]]) -> None:
 def moving_share(sources: Sequence[Image], motion: InputMotion) -> float:
     """Give the share of pixels that surely move from one frame of a clip to the next."""
     pairs = itertools.pairwise(sources)
-    return float(np.mean([_moving(now, last, motion(now, last)) for last, now in pairs]))
+    return float(np.mean([motion(now, last).moves for last, now in pairs]))
 
 
 def measure(
@@ -240,6 +242,9 @@ def measure(
                 figures[clip][name] = judge(sources, made, motion) | {"unet_ms": round(ms, 2)}
                 if teacher is not None:
                     figures[clip][name]["style"] = round(teacher.apart(made), 4)
+            if BASELINE in shown[clip]:
+                first = shown[clip][BASELINE][0]
+                figures[clip][FROZEN] = judge(sources, [first] * len(sources), motion)
     facts = {
         "machine": machine(), "clip": CLIP.name, "frames": frames, "prompt": BASE.prompt,
         "deflicker": DEFLICKER, "similarity_filter": FILTER, "moving": moving, "clips": figures,

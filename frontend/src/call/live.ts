@@ -1,4 +1,4 @@
-import { type Matte, Refused, type ServerMessage, forgetToken, nameSession } from "@/api/client";
+import { type ClientMessage, Refused, type ServerMessage, forgetToken, nameSession } from "@/api/client";
 import { Store } from "@/store";
 
 import { forgetName, keepName, keptName } from "./kept-name";
@@ -6,11 +6,10 @@ import { IDLE, type LiveState, type Sound, type Source, type StyleLink, lostWith
 import { Microphone } from "./microphone";
 import { PeerCall, type Viewer } from "./peer-call";
 import { Cancelled, type Phase, afterRefusal, backoff, firstPhase, mediaProblem } from "./phase";
-import { type Size, same } from "./size";
+import { RoundTrip } from "./round-trip";
+import type { Size } from "./size";
+import { MatteWish, SizeWish, ofStyle } from "./wishes";
 
-const PING = 2000; // ms
-const FIRST_SIZE = 1_000_000_000; // so that no refusal of a style is taken for one of a size
-const FIRST_MATTE = 2_000_000_000;
 const ON_ITS_WAY = 1000; // ms after which no picture with a matte is on its way any more
 
 /** Keeps a call up for as long as a source runs. Knows nothing of React. */
@@ -20,16 +19,12 @@ export class Live extends Store<LiveState> {
   private resume: string | null = null;
   private attempt = 0;
   private timer = 0;
-  private pinger = 0;
-  private pings = new Map<number, number>();
-  private pingSeq = 0;
-  private sizeSeq = FIRST_SIZE;
-  private wanted: Size | null = null;
+  private readonly roundTrip = new RoundTrip();
+  private readonly sizeWish = new SizeWish();
+  private readonly matteWish = new MatteWish();
   private readonly microphone = new Microphone();
   private asked = 0; // counts sources that were asked for; an answer to an earlier wish is stale
   private paired: MediaStreamTrack | null = null;
-  private matteSeq = FIRST_MATTE;
-  private told: (() => void) | null = null;
 
   constructor(style: StyleLink) {
     super({ ...IDLE, phase: firstPhase() });
@@ -104,13 +99,13 @@ export class Live extends Store<LiveState> {
   /** Send a picture with its matte beside it in place of the source's; null: the source's again. */
   async pair(track: MediaStreamTrack | null): Promise<void> {
     this.paired = track;
-    if (track) await this.tellMatte("side"); // first: pictures without the mark are taken as ever
+    if (track) await this.matteWish.tell("side", this.send); // first: pictures without the mark are taken as ever
     const shown = this.paired ?? this.view.source?.stream.getVideoTracks()[0];
     if (this.paired !== track || !shown) return;
     await this.call?.replace(shown);
     if (track) return;
     await new Promise((resolve) => window.setTimeout(resolve, ON_ITS_WAY));
-    if (this.paired === null) await this.tellMatte("none");
+    if (this.paired === null) await this.matteWish.tell("none", this.send);
   }
 
   /** Hang up and let the camera go. */
@@ -132,9 +127,7 @@ export class Live extends Store<LiveState> {
 
   /** Ask for a size, now and of every later call; the server's own needs no asking. */
   resize(size: Size, own: Size): void {
-    if (!this.wanted && same(size, own)) return;
-    if (same(size, this.wanted)) return;
-    this.wanted = size;
+    if (!this.sizeWish.choose(size, own)) return;
     this.set({ sizeProblem: null });
     this.askSize();
   }
@@ -208,14 +201,7 @@ export class Live extends Store<LiveState> {
     return named;
   };
 
-  /** Resolves once the server looks for a matte, or does not; at once where there is no call to tell it. */
-  private tellMatte(matte: Matte): Promise<void> {
-    this.told?.();
-    if (!this.call?.send({ type: "matte", seq: ++this.matteSeq, matte })) return Promise.resolve();
-    return new Promise((resolve) => {
-      this.told = resolve;
-    });
-  }
+  private readonly send = (message: ClientMessage): boolean => this.call?.send(message) ?? false;
 
   /** What is to be heard, silent where that was asked for. */
   private soundTrack(): MediaStreamTrack | null {
@@ -231,9 +217,8 @@ export class Live extends Store<LiveState> {
   }
 
   private askSize(): void {
-    if (!this.wanted || same(this.wanted, this.view.size)) return;
-    const resizing = this.call?.send({ type: "size", seq: ++this.sizeSeq, ...this.wanted }) ?? false;
-    this.set({ resizing });
+    const resizing = this.sizeWish.ask(this.view.size, this.send);
+    if (resizing !== null) this.set({ resizing });
   }
 
   private opened(call: PeerCall): void {
@@ -241,10 +226,7 @@ export class Live extends Store<LiveState> {
     this.set({ phase: { state: "live" }, viewer: call.viewer });
     this.style.connected((seq, style) => call.send({ type: "style", seq, style }));
     this.askSize();
-    this.pinger = window.setInterval(() => {
-      this.pings = new Map([[++this.pingSeq, performance.now()]]);
-      call.send({ type: "ping", seq: this.pingSeq });
-    }, PING);
+    this.roundTrip.begin((seq) => call.send({ type: "ping", seq }));
   }
 
   private receive(message: ServerMessage): void {
@@ -261,18 +243,18 @@ export class Live extends Store<LiveState> {
       this.style.changed(message.frame, message.hint ?? null, message.style);
     } else if (message.type === "resized") {
       const { width, height } = message;
-      this.set({ size: { width, height }, resizing: message.seq !== this.sizeSeq });
+      this.set({ size: { width, height }, resizing: !this.sizeWish.isNewest(message.seq) });
     } else if (message.type === "matte") {
-      if (message.seq === this.matteSeq) this.told?.();
-    } else if (message.type === "error" && message.seq === this.sizeSeq) {
-      this.wanted = null;
+      this.matteWish.answered(message.seq);
+    } else if (message.type === "error" && this.sizeWish.isNewest(message.seq)) {
+      this.sizeWish.drop();
       this.set({ resizing: false, sizeProblem: `${message.detail} (${message.id})` });
     } else if (message.type === "error") {
       const { seq, code, detail } = message;
-      if (seq === null || seq < FIRST_SIZE) this.style.refused(seq, detail, code === "too_fast");
+      if (ofStyle(seq)) this.style.refused(seq, detail, code === "too_fast");
     } else if (message.type === "pong") {
-      const sent = this.pings.get(message.seq);
-      if (sent !== undefined) this.set({ roundTrip: performance.now() - sent });
+      const roundTrip = this.roundTrip.answered(message.seq);
+      if (roundTrip !== null) this.set({ roundTrip });
     } else this.ended(message.reason);
   }
 
@@ -295,10 +277,10 @@ export class Live extends Store<LiveState> {
 
   private hangUp(): void {
     window.clearTimeout(this.timer);
-    window.clearInterval(this.pinger);
+    this.roundTrip.end();
     const { call } = this;
     this.call = null;
-    this.told?.();
+    this.matteWish.giveUp();
     call?.close();
     this.set({
       retryAt: null, roundTrip: null, viewer: null, outputs: [], size: null, resizing: false,

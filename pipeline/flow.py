@@ -18,13 +18,13 @@ _COMPARED = 256  # pixels of the longer side at which others compare pictures
 _LEAST_SIDE = 16  # pixels of what is searched: OpenCV 5.0 reads beyond smaller pictures
 _CUT_RESIDUAL, _CUT_VALID = 0.15, 0.4
 _STANDS = 6.0  # grey levels that differ, averaged over _WINDOW: more than a poor camera's noise
-_LEAST_NOISE = 0.5  # grey levels: a camera without any would open the gate for rounding errors
+LEAST_NOISE = 0.5  # grey levels: a camera without any would open the gate for rounding errors
 _WINDOW = 5  # pixels a side over which the gate of the filters compares
 _AVERAGED = 3  # pixels a side over which the residual of what stands is averaged
 WINDOW = 9  # pixels a side over which the gate of carried noise compares, on its own grid
 GATE = 0.45  # of the sensor's standard deviation, that a motion must explain more than standing
 _SURELY = 7  # pixels a side over which a change is averaged before it is searched in
-_CHANGES = 1.8  # of that deviation: noise changes a pixel by 1.13 in the mean, a window by no more
+NOISE_CHANGES = 1.8  # of it: noise changes a pixel by 1.13 in the mean, a window by no more
 _MARGIN = 4  # pixels, as they are searched, round all that changes: what moves comes from there
 
 Grey = UInt8[np.ndarray, "h w"]
@@ -72,7 +72,7 @@ class InputFlow:
         is_cut = bool(residual.mean() > 255 * _CUT_RESIDUAL) or _is_lost(valid, last, self.grey)
         # what two scenes differ by is no noise, and a frame that came twice says nothing of it
         if not is_cut and not np.array_equal(last, self.grey):
-            self._learn(max(sensor_noise(last, self.grey), _LEAST_NOISE))
+            self._learn(max(sensor_noise(last, self.grey), LEAST_NOISE))
         return FrameMotion(forward, backward, valid, residual, is_cut)
 
     def _changed(self, last: Grey, small: UInt8[np.ndarray, "rows columns"]) -> Box | None:
@@ -81,7 +81,7 @@ class InputFlow:
         change = cv2.absdiff(last, self.grey)
         total = cv2.boxFilter(change, cv2.CV_16U, (_SURELY, _SURELY), normalize=False)
         x, y, width, height = cv2.boundingRect(
-            (total > _SURELY**2 * _CHANGES * self.noise).view(np.uint8)
+            (total > _SURELY**2 * NOISE_CHANGES * self.noise).view(np.uint8)
         )
         if not width:
             return None
@@ -147,7 +147,7 @@ def stilled(
     """
     still, moved = cv2.absdiff(grey, last).astype(np.float32), motion.residual
     gain = cv2.blur(still - moved, (window, window))
-    passes = gain > GATE * max(noise, _LEAST_NOISE)
+    passes = gain > GATE * max(noise, LEAST_NOISE)
     for plane in (motion.backward[..., 0], motion.backward[..., 1]):
         passes &= np.isfinite(plane)  # one that is no number would stay in what is blended for good
     cv2.copyTo(moved, passes.view(np.uint8), still)

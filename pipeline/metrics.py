@@ -15,9 +15,19 @@ from numpy.typing import NDArray
 
 from pipeline.backward_warp import agreement, warp
 from pipeline.flicker import stands
-from pipeline.flow import FrameMotion, reduce, sensor_noise, stilled
+from pipeline.flow import (
+    LEAST_NOISE,
+    NOISE_CHANGES,
+    WINDOW,
+    FrameMotion,
+    Grey,
+    reduce,
+    sensor_noise,
+    stilled,
+)
 
 _MOVES = 0.5  # pixels a frame
+_TAKEN = 1.5  # the noise over what of it is left by a search that follows it
 _SEEN = 5  # of so many pairs of frames the network of a `distance` sees one: it takes seconds
 Image = NDArray[np.uint8]
 Picture = Image | NDArray[np.float32]
@@ -31,16 +41,38 @@ class Motion:
     flow: Flow  # from this frame's grid to the other frame
     valid: NDArray[np.bool_]  # [h, w]
 
+    @property
+    def moves(self) -> NDArray[np.bool_]:
+        """Mark [h, w] where something surely moves, by half a pixel and more."""
+        moves: NDArray[np.bool_] = self.valid & (np.linalg.norm(self.flow, axis=-1) > _MOVES)
+        return moves
+
 
 def motion_between(frame: Picture, other: Picture) -> Motion:
-    """Estimate motion by dense inverse search, both ways, and drop what does not agree."""
+    """Estimate motion by dense inverse search, both ways, and drop what does not agree.
+
+    What stands as well as it moves, stands: in the noise of bare walls the search finds motion of
+    several pixels, and what is drawn on a wall would be blamed for not following it.
+    """
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     grey, other_grey = (cv2.cvtColor(_bytes(x), cv2.COLOR_RGB2GRAY) for x in (frame, other))
     flow = np.asarray(search.calc(grey, other_grey, None), np.float32)
     back = np.asarray(search.calc(other_grey, grey, None), np.float32)
     steep = sum(np.square(d).sum(-1) for d in np.gradient(flow, axis=(0, 1)))
     smooth = steep <= 0.01 * np.square(flow).sum(-1) + 0.002
-    return Motion(flow, agreement(back, flow) & smooth)
+    return _stilled(Motion(flow, agreement(back, flow) & smooth), other_grey, grey)
+
+
+def _stilled(found: Motion, other: Grey, grey: Grey) -> Motion:
+    """Let stand what does not surely move; where that explains the picture, it is known to."""
+    fetched = warp(other, found.flow)
+    left = sensor_noise(np.rint(fetched).astype(np.uint8), grey)
+    noise = max(min(sensor_noise(other, grey), _TAKEN * left), LEAST_NOISE)
+    residual = np.asarray(cv2.absdiff(grey.astype(np.float32), fetched))
+    motion = FrameMotion(found.flow, found.flow, found.valid, residual, is_cut=False)
+    flow = stilled(motion, other, grey, noise, window=WINDOW).backward
+    change = cv2.blur(cv2.absdiff(grey, other).astype(np.float32), (WINDOW, WINDOW))
+    return Motion(flow, found.valid | ((flow == 0).all(-1) & (change <= NOISE_CHANGES * noise)))
 
 
 def warp_error(image: Picture, earlier: Picture, motion: Motion) -> float:
@@ -59,16 +91,6 @@ def flicker(before: Picture, image: Picture, after: Picture, back: Motion, ahead
     squared = np.square(_unit(image) - expected).mean(-1)
     valid = back.valid & ahead.valid
     return float(squared[valid].mean()) if valid.any() else float("nan")
-
-
-def _moving(frame: Image, earlier: Image, motion: Motion) -> NDArray[np.bool_]:
-    """Mark where the input moves by half a pixel and more, and standing still explains it worse."""
-    grey, last = (cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in (frame, earlier))
-    residual = np.abs(grey.astype(np.float32) - warp(last.astype(np.float32), motion.flow))
-    found = FrameMotion(motion.flow, motion.flow, motion.valid, residual, is_cut=False)
-    gated = stilled(found, last, grey, sensor_noise(last, grey), window=9)
-    moves: NDArray[np.bool_] = motion.valid & (np.linalg.norm(gated.backward, axis=-1) > _MOVES)
-    return moves
 
 
 def _unit(image: Picture) -> NDArray[np.float32]:
@@ -130,8 +152,7 @@ class Consistency:
         tof                     mean difference of the output's motion from the input's, in pixels
         motion_ratio            mean motion of the output over that of the input: a frozen output
                                 has less, a boiling one more
-        moving_ratio            the same where the input surely moves: on bare walls the motion of
-                                the input is mostly found in noise, and a steadier output has less
+        moving_ratio            the same where the input surely moves
         sharpness               variance of the Laplacian: to compare with the unsmoothed output
         perceptual_error_1      with a distance, of every fifth pair: how far a frame is from the
                                 one before, moved along; what is not valid is black. And …_input
@@ -163,9 +184,9 @@ class Consistency:
             self._note("tof", float(np.abs(own.flow - motion.flow).sum(-1).mean()))
             for name, flow in (("motion_output", own.flow), ("motion_input", motion.flow)):
                 self._note(name, float(np.linalg.norm(flow, axis=-1).mean()))
-            moving = _moving(source, before, motion)
+            moves = motion.moves
             for name, flow in (("moving_output", own.flow), ("moving_input", motion.flow)):
-                self._note(name, float(np.linalg.norm(flow, axis=-1)[moving].sum() / moving.size))
+                self._note(name, float(np.linalg.norm(flow, axis=-1)[moves].sum() / moves.size))
 
     def _look_closely(self, motion: Motion) -> None:
         """Note how far the newest frame is from the one before, moved along, to a network."""
@@ -186,10 +207,10 @@ class Consistency:
         if greys[0].shape != back.valid.shape:
             return  # larger than what the mask is found at
         still = (stands(greys[0], greys[1]) > 0) & (stands(greys[1], greys[2]) > 0)
-        only = [Motion(motion.flow, motion.valid & still) for motion in (back, ahead)]
-        if (only[0].valid & only[1].valid).any():
+        if still.any():
+            stood = Motion(np.zeros_like(back.flow), still)
             before, shown, after = list(self._outputs)[-3:]
-            self._note("flicker_still", flicker(before, shown, after, *only))
+            self._note("flicker_still", flicker(before, shown, after, stood, stood))
 
     def _note(self, name: str, value: float) -> None:
         self._errors.setdefault(name, []).append(value)

@@ -20,7 +20,7 @@ from pipeline.backward_warp import inside, own_places, resized
 from pipeline.deflicker import MOST, Ramp
 from pipeline.flow import Box
 
-_MEANT = 36.0  # grey levels over three channels, from which on a change is meant
+_MEANT = 60.0  # grey levels over three channels, from which on a change is meant
 _COARSE = 1.0  # pixels: what is finer does not survive a fetch between pixels
 _REACH = 2  # pixels that the mean of what is coarse reaches in each direction
 _SIZE = np.full((1, 3), 1 / _MEANT**2, np.float32)  # of squares: what they add up to

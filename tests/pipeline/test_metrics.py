@@ -80,6 +80,44 @@ def test_pictures_of_bytes_and_of_floats_give_the_same_figures() -> None:
         assert sharpness(one[0]) == sharpness(other[0])
 
 
+def wall(seed: int) -> Image:
+    """Give a bare wall as a camera sees it, with a sensor's noise of 2 grey levels."""
+    noise = np.random.default_rng(seed).normal(0, 2, (128, 128, 1))
+    return np.rint(np.clip(120 + noise, 0, 255)).astype(np.uint8).repeat(3, axis=2)
+
+
+def test_a_bare_wall_stands_and_what_is_drawn_on_it_is_not_blamed() -> None:
+    motion = motion_between(wall(0), wall(1))
+
+    assert np.linalg.norm(motion.flow, axis=-1).mean() < 0.3  # T2.13
+    assert motion.valid.mean() > 0.95
+    assert motion.moves.mean() < 0.01
+    dabs = textured(128, 128)
+    assert warp_error(dabs, dabs, motion) < 1e-4
+
+
+def test_a_disc_that_moves_before_a_bare_wall_is_followed() -> None:
+    """T2.13: the gate leaves motion alone; where the wall comes into view it stands, or is lost."""
+    disc = np.zeros((128, 128), np.uint8)
+    cv2.circle(disc, (60, 64), 24, 1, -1)
+    inner = cv2.erode(disc, np.ones((9, 9), np.uint8)) > 0
+    texture = textured(128, 140)
+    earlier, frame = wall(0), wall(1)
+    ahead = np.roll(disc, 3, axis=1) > 0
+    earlier[disc > 0] = texture[:, 3:131][disc > 0]
+    frame[ahead] = texture[:, :128][ahead]
+
+    motion = motion_between(frame, earlier)
+
+    moved = np.roll(inner, 3, axis=1)
+    assert np.linalg.norm(motion.flow[moved] - (-3, 0), axis=-1).mean() < 0.3
+    assert motion.moves[moved].mean() > 0.95
+    far = cv2.dilate(disc, np.ones((31, 31), np.uint8)) == 0
+    assert motion.moves[far].mean() < 0.01
+    uncovered = (disc > 0) & ~ahead
+    assert motion.valid[uncovered].mean() < 0.5
+
+
 def test_a_shift_by_whole_pixels_has_no_error() -> None:
     """T5: along the true motion."""
     large = textured()

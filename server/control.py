@@ -154,8 +154,7 @@ class Control:
         style = self._wanted
         waiting = list(self._waiting)
         hint = await aside(self._worker.prepare, style.params())
-        if style is not self._wanted:
-            return  # a newer change came meanwhile: it stands for this one too
+        # even if a newer change came meanwhile: who drags a slider for seconds would see nothing
         frame = self._worker.restyle(self._session, style.params())
         self.style, self.hint = style, hint
         self._waiting = self._waiting[len(waiting) :]

@@ -49,10 +49,6 @@ class Guard:
         ]
         if self._settings.tls_cert:
             extra.append((b"strict-transport-security", b"max-age=31536000"))
-        if scope["path"].startswith("/assets/"):
-            extra.append((b"cache-control", b"public, max-age=31536000, immutable"))
-        else:
-            extra.append((b"cache-control", b"no-store"))
 
         origin = dict(scope["headers"]).get(b"origin")
         given = None if origin is None else origin.decode("latin-1")
@@ -62,7 +58,8 @@ class Guard:
             if message["type"] == "http.response.start":
                 # server/access.py gave it; of a flood of refusals some share one
                 its = (b"x-request-id", scope["request_id"].encode())
-                message["headers"] = [*message.get("headers", ()), its, *extra]
+                kept = (b"cache-control", _kept_for(scope["path"], message["status"]))
+                message["headers"] = [*message.get("headers", ()), its, kept, *extra]
             await send(message)
 
         why = self._refusal(scope)
@@ -94,7 +91,7 @@ class Guard:
         if length.isdigit() and int(length) > self._settings.max_body:
             return "too_large", f"a body of {int(length)} bytes; {self._settings.max_body} fit"
         host = headers.get(b"host", b"").decode("latin-1")
-        if _without_port(host) not in self._settings.allowed_hosts:
+        if _without_port(host).lower() not in self._settings.allowed_hosts:
             return "bad_host", "this server does not answer to that Host"
         if scope["method"] in _WRITES:
             origin = headers.get(b"origin")
@@ -117,6 +114,16 @@ class Guard:
         except ValueError:  # an open bracket
             return False
         return parts.scheme in ("http", "https") and parts.netloc == host
+
+
+def _kept_for(path: str, status: int) -> bytes:
+    """Say how long a browser may keep an answer: a file with its hash in its name for ever.
+
+    That it is not there is true today only: the page may just be exchanged for a newer one.
+    """
+    if path.startswith("/assets/") and status < 400:
+        return b"public, max-age=31536000, immutable"
+    return b"no-store"
 
 
 def _without_port(host: str) -> str:

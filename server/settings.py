@@ -194,9 +194,11 @@ class Settings(BaseSettings):
 
     @property
     def allowed_hosts(self) -> frozenset[str]:
-        """Host header values that are served, without the port."""
+        """Host header values that are served, in small letters and without the port."""
         own = (self.host, f"[{self.host}]")  # as headers write IPv6 addresses
-        return frozenset({"127.0.0.1", "localhost", "[::1]", *own, *self.hosts})
+        return frozenset(
+            each.lower() for each in ("127.0.0.1", "localhost", "[::1]", *own, *self.hosts)
+        )
 
 
 def state_folder() -> Path:

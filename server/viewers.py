@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Coroutine
 from typing import Any
 
-from server.errors import ApiError
+from server.errors import ApiError, session_ended
 from server.settings import Settings
 from streams.room import Room
 
@@ -27,8 +27,10 @@ class Viewers:
     async def join(self, offer: str) -> tuple[str, str]:
         """Let one more watch; give its id and the SDP answer.
 
-        Raises ApiError 503, MalformedOffer, OfferRefused; nothing stays open then.
+        Raises ApiError 404 or 503, MalformedOffer, OfferRefused; nothing stays open then.
         """
+        if self._closed:  # while the offer came
+            raise session_ended()
         most = self._settings.viewers
         if len(self._open) >= most:
             raise ApiError("full", f"all {most} viewers' places of this session are taken", _RETRY)
@@ -44,7 +46,7 @@ class Viewers:
             raise
         if self._closed:
             self._close_aside(id)
-            raise ApiError("not_found", "no such session")
+            raise session_ended()
         loop = asyncio.get_running_loop()
         loop.call_later(self._settings.setup_s, lambda: self._aside(self._expect(id)))
         return id, answer

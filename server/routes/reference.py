@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from fastapi import APIRouter, Request
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from pipeline.models.folder import Preset
 from pipeline.reference import Picture, Reference
@@ -57,6 +57,7 @@ def _loaded(folder: Path, presets: tuple[Preset, ...]) -> Reference:
 
 def _decoded(data: bytes) -> Picture:
     """Decode a picture whose header says a size that fits. Raises ApiError."""
+    kinds = ", ".join(_FORMATS)
     try:
         with Image.open(BytesIO(data), formats=_FORMATS) as picture:
             width, height = picture.size
@@ -66,6 +67,7 @@ def _decoded(data: bytes) -> Picture:
                     f"a picture of {width} × {height}; {_MOST_PIXELS / 1e6:.1f} million pixels fit",
                 )
             return np.array(picture.convert("RGB"))
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
-        kinds = ", ".join(_FORMATS)
+    except ApiError:
+        raise
+    except Exception as error:  # of a damaged picture Pillow raises what its damage led to
         raise ApiError("invalid", f"no readable picture; {kinds} are read") from error

@@ -55,11 +55,29 @@ async def test_only_own_and_listed_origins_may_write(
 @pytest.mark.parametrize(
     ("host", "status"),
     [("127.0.0.1:8000", 200), ("localhost", 200), ("[::1]:8000", 200), ("evil.example", 400),
-     ("127.0.0.1.evil.example", 400), ("", 400)],
+     ("127.0.0.1.evil.example", 400), ("", 400), ("LocalHost:8000", 200), ("studio.example", 200)],
 )  # fmt: skip
-async def test_only_known_hosts_are_answered(host: str, status: int, served: Served) -> None:
-    answer = await served.http.get("/healthz", headers={"Host": host})
+async def test_only_known_hosts_are_answered(host: str, status: int, serve: Serve) -> None:
+    async with serve(hosts=["Studio.example"]) as served:  # browsers write it in small letters
+        answer = await served.http.get("/healthz", headers={"Host": host})
     assert answer.status_code == status
+
+
+async def test_a_file_that_is_not_there_is_asked_for_again(serve: Serve, tmp_path: Path) -> None:
+    """While the page is exchanged for a newer one; its files never change."""
+    (tmp_path / "index.html").touch()
+    (tmp_path / "assets").mkdir()
+    (tmp_path / "assets" / "page-1f2e.js").touch()
+    async with serve() as served:
+        there, missing, barred = [
+            await served.http.get(f"/assets/{name}.js", headers=headers)
+            for name, headers in (
+                ("page-1f2e", {}), ("page-9a8b", {}), ("page-1f2e", {"Host": "evil.example"}),
+            )
+        ]  # fmt: skip
+    assert [each.status_code for each in (there, missing, barred)] == [200, 404, 400]
+    assert "immutable" in there.headers["cache-control"]
+    assert {each.headers["cache-control"] for each in (missing, barred)} == {"no-store"}
 
 
 async def test_guessing_is_slowed_down(served: Served) -> None:

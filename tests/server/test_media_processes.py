@@ -5,6 +5,7 @@ import math
 import os
 import signal
 import time
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from streams.media_process import MediaProcesses
 from tests.server.client import Browser
 from tests.server.conftest import Serve, Served
 from tests.server.marks import Marked, offset_of
-from tests.server.players import Player, Publisher, live, session_of
+from tests.server.players import SDP, Player, Publisher, live, session_of
 from tests.streams.waiting import eventually
 
 
@@ -73,6 +74,27 @@ async def test_a_session_is_what_it_is_in_one_process(serve: Serve) -> None:
         assert "restyle_media_processes 1.0" in metrics
         await served.http.delete(f"/api/sessions/{made['id']}")
         assert (await browser.hear("ended"))["reason"] == "deleted"
+        await player.close()
+        await browser.close()
+
+
+async def test_an_offer_that_comes_too_late_leaves_nothing_behind(serve: Serve) -> None:
+    async with serve(media_processes=1) as served:
+        browser, made = await come(served)
+        await browser.level()
+        player, address = Player(), f"/api/sessions/{made['id']}"
+        offer = await player.offer()
+
+        async def late() -> AsyncIterator[bytes]:
+            await served.http.delete(address)  # the session, when who asks was let through
+            [process] = media(served)._alive
+            await eventually(lambda: not process.rooms)
+            yield offer.encode()
+
+        answer = await served.http.post(f"/whep/{made['id']}", content=late(), headers=SDP)
+
+        assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+        assert not media(served)._alive[0].rooms
         await player.close()
         await browser.close()
 

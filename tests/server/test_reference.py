@@ -32,6 +32,19 @@ def bomb(side: int) -> bytes:
     )
 
 
+def damaged(place: bytes) -> bytes:
+    """Give a PNG with an empty colour profile before a chunk; behind the pixels Pillow stumbles."""
+    data = encoded("png")
+    at = data.index(place) - 4
+    return (
+        data[:at]
+        + struct.pack(">I", 0)
+        + b"iCCP"
+        + struct.pack(">I", zlib.crc32(b"iCCP"))
+        + data[at:]
+    )
+
+
 async def ask(served: Served, data: bytes, kind: str = "image/png") -> tuple[int, dict[str, str]]:
     answer = await served.http.post("/api/reference", content=data, headers={"content-type": kind})
     return answer.status_code, answer.json()
@@ -66,6 +79,8 @@ async def test_a_plain_photo_gets_a_hint_instead(serve: Serve) -> None:
         (b"no picture", "image/png", 422, "JPEG, PNG, WEBP"),
         (encoded("png")[:500], "image/png", 422, "no readable picture"),
         (encoded("gif"), "image/png", 422, "no readable picture"),
+        (damaged(b"IDAT"), "image/png", 422, "no readable picture"),
+        (damaged(b"IEND"), "image/png", 422, "no readable picture"),
         (bomb(30_000), "image/png", 422, "30000 × 30000"),
         (encoded("png"), "image/svg+xml", 415, "image/png"),
         (encoded("png"), "application/json", 415, "image/png"),

@@ -122,6 +122,36 @@ async def test_every_quick_change_is_acknowledged_and_the_last_wins(served: Serv
     await browser.close()
 
 
+async def test_what_is_ready_is_seen_while_newer_changes_come(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slider that is dragged sends more often than a prompt is encoded."""
+    browser, ready = Browser(), threading.Semaphore(0)
+    await browser.connect(served.http)
+
+    def encode(self: Worker, style: StyleParams) -> None:
+        ready.acquire(timeout=PATIENCE)
+
+    monkeypatch.setattr(Worker, "prepare", encode)
+    browser.say(type="style", seq=0, style={"strength": 0.1})
+    browser.say(type="ping", seq=1)
+    await browser.hear("pong")
+    for seq in range(2, 5):
+        browser.say(type="style", seq=seq, style={"strength": seq / 10})
+        browser.say(type="ping", seq=seq)
+        await browser.hear("pong")
+
+    ready.release()
+    shown = await browser.hear("applied")
+    assert (shown["seq"], shown["style"]["strength"]) == (0, 0.1)
+
+    ready.release()  # one for all that came meanwhile
+    answers = [await browser.hear("applied") for _ in range(3)]
+    assert [answer["seq"] for answer in answers] == [2, 3, 4]
+    assert {answer["style"]["strength"] for answer in answers} == {0.4}
+    await browser.close()
+
+
 async def test_a_bad_message_is_answered_and_the_session_goes_on(served: Served) -> None:
     browser = Browser()
     await browser.connect(served.http)

@@ -4,7 +4,6 @@ import hashlib
 import hmac
 import secrets
 import time
-from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
@@ -12,6 +11,7 @@ from typing import Literal
 from fastapi import Request
 
 from server.errors import ApiError
+from server.lately import Lately
 
 _CODE_LIFE = 600.0  # seconds; set-up and a browser's start fit in
 _KIND = "page"  # how tokens begin that stand for the main one
@@ -59,28 +59,17 @@ class Codes:
 class Guesses:
     """Counts wrong tokens by address: so many a minute, then 429."""
 
-    def __init__(self, most: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self._most, self._clock = most, clock
-        self._wrong: dict[str, deque[float]] = {}
+    def __init__(self, most: int) -> None:
+        self._wrong = Lately(most)
 
     def check(self, address: str) -> None:
         """Raise ApiError when an address has guessed too often."""
-        wrong = self._wrong.get(address)
-        if wrong is None:
-            return
-        while wrong and wrong[0] < self._clock() - 60:
-            wrong.popleft()
-        if not wrong:
-            del self._wrong[address]
-        elif len(wrong) >= self._most:
-            wait = int(wrong[0] + 60 - self._clock()) + 1
+        if wait := self._wrong.wait(address):
             raise ApiError("too_many_bad_tokens", "too many wrong tokens from here", wait)
 
     def wrong(self, address: str) -> None:
         """Note a wrong guess."""
-        if len(self._wrong) > 1000:  # many addresses: forget the oldest
-            self._wrong.pop(next(iter(self._wrong)))
-        self._wrong.setdefault(address, deque(maxlen=self._most)).append(self._clock())
+        self._wrong.note(address)
 
 
 def issue(main: str, seconds: float, clock: Callable[[], float] = time.time) -> str:

@@ -116,11 +116,6 @@ class Sessions:
             raise ApiError("full", detail, _RETRY)
         return way
 
-    def _join(self, address: str) -> None:
-        """Count one that begins. Raises ApiError 429 when an address has begun enough."""
-        self._joins.check(address)
-        self._joins.note(address)
-
     def _giving_way(self, pending: list[Session], address: str) -> Session | None:
         answered = [session for session in pending if session in self._answered]
         return giving_way(answered, address, self._settings.setup_s / 2)
@@ -146,7 +141,7 @@ class Sessions:
         way = self._admit(address)
         found = None if resume is None else self.lost.take(resume)
         if found is None:  # who comes back has joined before
-            self._join(address)
+            self._joins.begin(address)
         if way is not None:
             self.end(way, "idle")
         identity, style = found or (identity, Style())
@@ -181,7 +176,7 @@ class Sessions:
         Raises ApiError, SourceError; nothing stays open then.
         """
         way = self._admit(address)
-        self._join(address)
+        self._joins.begin(address)
         if way is not None:
             self.end(way, "idle")
         session = self._make(style, address, sends=False, identity=identity)

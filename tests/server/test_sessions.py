@@ -242,13 +242,12 @@ def test_an_address_may_begin_again_when_its_minute_is_over() -> None:
     joins = Joins(2, lambda: now)
     for at in (0.0, 30.0):
         now = at
-        joins.check("192.0.2.1")
-        joins.note("192.0.2.1")
+        joins.begin("192.0.2.1")
     with pytest.raises(ApiError) as refused:
-        joins.check("192.0.2.1")
+        joins.begin("192.0.2.1")
     assert refused.value.retry_after == 31
     now = 60.0
-    joins.check("192.0.2.1")
+    joins.begin("192.0.2.1")
 
 
 async def test_a_publisher_that_finds_no_place_is_told_when_to_come_back(serve: Serve) -> None:

@@ -536,9 +536,10 @@ def test_the_recipe_runs_from_pictures_to_a_model_that_restyles(tmp_path: Path) 
     program = (
         "import importlib, sys, torch\n"
         "cache, to = sys.argv[1:]\n"
-        "smoke = ('data', 'teachers', 'text_table', 'train_autoencoder', 'train_unet', 'distil',\n"
-        "         'train_head')\n"
-        "for stage, more in [*((s, ['--smoke']) for s in smoke), ('export', ['--to', to])]:\n"
+        "smoke = ('data', 'teachers --part 0/4', 'text_table', 'train_autoencoder', 'train_unet',\n"
+        "         'distil', 'train_head')\n"
+        "for call in [*(f'{stage} --smoke' for stage in smoke), f'export --to {to}']:\n"
+        "    stage, *more = call.split()\n"
         "    sys.argv = [stage, '--cache', cache, *more]\n"
         "    importlib.import_module(f'pipeline.embedded.{stage}').main()\n"
     )

@@ -82,7 +82,13 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Remember the loop: signals and the engine thread speak to it."""
-        self._loop = asyncio.get_running_loop()
+        self._loop = loop = asyncio.get_running_loop()
+        if self.config.is_ssl:
+            # else a silent connection lasts a minute, and none counts before it speaks TLS; uvicorn
+            # has no setting for it
+            loop.create_server = partial(  # type: ignore[method-assign]
+                loop.create_server, ssl_handshake_timeout=self._settings.header_s
+            )
         await super().startup(sockets=sockets)
         # all that is loaded by now stays: each full collection that walked through it held up
         # everybody, for 80 ms where 50 are promised

@@ -3,7 +3,7 @@
 The libraries find this out too, but late, after gigabytes are read, and without the shapes.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,28 @@ def check_weights(name: str, class_name: str, config: dict[str, Any], file: Path
                 f"{name}: config.json says {field} {wanted}, but {tensor} in {file} has the shape "
                 f"{list(found.shape)}; they are not of one model"
             )
+
+
+def first_misfit(expected: Mapping[str, tuple[int, ...]], file: Path) -> str | None:
+    """Name the first weight of a file that a network has another shape for, with both shapes.
+
+    `expected` are the network's. A weight that one of the two lacks comes only after all others.
+    """
+    wanted = {_plain(name): shape for name, shape in expected.items()}
+    found = {_plain(name): entry.shape for name, entry in read_header(file).items()}
+    for name in sorted(wanted.keys() & found.keys()):
+        if wanted[name] != found[name]:
+            return f"{name} has the shape {list(found[name])}, {list(wanted[name])} is asked for"
+    for name in sorted(wanted.keys() - found.keys()):
+        return f"{name} is missing, {list(wanted[name])} is asked for"
+    for name in sorted(found.keys() - wanted.keys()):
+        return f"{name} has the shape {list(found[name])}, there is no place for it"
+    return None
+
+
+def _plain(name: str) -> str:
+    """Give a weight's name without what CLIP's files differ in."""
+    return name.removeprefix("text_model.")
 
 
 def _find(entries: dict[str, Entry], ending: str) -> Entry | None:

@@ -1,6 +1,7 @@
 """The one way by which weights get into memory. Never a pickle, never a model hub."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from pipeline.errors import ModelError
+from pipeline.models.fit import first_misfit
 from pipeline.models.folder import ModelFolder, Part
 from pipeline.models.parts import Decoder, Denoiser, Encoder
 from pipeline.prompts import TextEncoder
@@ -37,7 +39,7 @@ def outline_denoiser(folder: ModelFolder, width: int, height: int) -> Denoiser:
     """Give a denoiser's layers and their shapes, on PyTorch's device `meta`: no weight is read."""
     part = folder.unet
     with _named(part), torch.device("meta"):
-        return Denoiser(_class(part.class_name).from_config(part.config), (height, width))
+        return Denoiser(_outline(part), (height, width))
 
 
 def load_text(folder: ModelFolder, device: torch.device) -> TextEncoder:
@@ -202,7 +204,28 @@ class _named:
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, OSError | ValueError | RuntimeError | KeyError | SafetensorError):
+            misfit = _misfit(self._part)
             raise ModelError(
                 f"{self._part.name}: the weights in {self._part.weights} do not fit "
-                f"{self._part.folder / 'config.json'}"
+                f"{self._part.folder / 'config.json'}{f': {misfit}' if misfit else ''}"
             ) from error
+
+
+def _misfit(part: Part) -> str | None:
+    """Say which weight does not fit a part's config; None where that makes no network at all."""
+    with suppress(Exception), torch.device("meta"):  # that it cannot be loaded is known already
+        network = _outline(part)
+        return first_misfit(
+            {n: tuple(v.shape) for n, v in network.state_dict().items()}, part.weights
+        )
+    return None
+
+
+def _outline(part: Part) -> Any:  # neither library ships types
+    """Make a part's network by its config alone."""
+    if not part.class_name.startswith("CLIP"):
+        return _class(part.class_name).from_config(part.config)
+    import transformers
+
+    config = transformers.CLIPTextConfig(**part.config)
+    return getattr(transformers, part.class_name)(config)

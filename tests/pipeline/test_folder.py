@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from pipeline.config import EngineConfig
 from pipeline.embedded import WEIGHTS
 from pipeline.errors import BackendUnavailable, ConfigError, ModelError
-from pipeline.models.folder import open_folder
+from pipeline.models.folder import ModelFolder, open_folder
 from pipeline.models.loader import add_lora, load_autoencoder, load_denoiser, load_text
 
 
@@ -117,8 +117,48 @@ def test_weights_that_do_not_fit_their_config_are_told(sd_folder: Path, tmp_path
     folder = tmp_path / "model"
     shutil.copytree(sd_folder, folder)
     change(folder / "unet" / "config.json", block_out_channels=[16, 48])
-    with pytest.raises(ModelError, match=r"unet: the weights in .* do not fit"):
+    with pytest.raises(ModelError, match=r"unet: the weights in .* do not fit") as caught:
         load_denoiser(open_folder(EngineConfig(model=str(folder))), 64, 64)
+    assert "conv1.bias has the shape [32], [48] is asked for" in str(caught.value)
+
+
+def load_everything(folder: ModelFolder) -> None:
+    load_denoiser(folder, 64, 64)
+    load_autoencoder(folder)
+    load_text(folder, torch.device("cpu"))
+
+
+@pytest.mark.parametrize(
+    ("part", "weight", "shape", "sentence"),
+    [
+        ("unet", "mid_block.resnets.0.conv1.weight", (32, 8, 3, 3),
+         "conv1.weight has the shape [32, 8, 3, 3], [32, 32, 3, 3] is asked for"),
+        ("unet", "conv_in.bias", None, "conv_in.bias is missing, [16] is asked for"),
+        ("unet", "more", (2, 3), "more has the shape [2, 3], there is no place for it"),
+        ("vae", "encoder.conv_in.weight", (8, 5, 3, 3),
+         "encoder.conv_in.weight has the shape [8, 5, 3, 3], [8, 3, 3, 3] is asked for"),
+        ("text_encoder", "encoder.layers.1.mlp.fc1.weight", (48, 23),
+         "mlp.fc1.weight has the shape [48, 23], [48, 24] is asked for"),
+        ("text_encoder", "final_layer_norm.bias", None,
+         "final_layer_norm.bias is missing, [24] is asked for"),
+    ],
+)  # fmt: skip
+def test_any_weight_of_another_shape_is_named_with_both_shapes(
+    sd_folder: Path, tmp_path: Path, part: str, weight: str, shape: tuple[int, ...] | None,
+    sentence: str,
+) -> None:  # fmt: skip
+    folder = Path(shutil.copytree(sd_folder, tmp_path / "model"))
+    (file,) = (folder / part).glob("*.safetensors")
+    weights = load_file(file)
+    name = next((each for each in weights if each.endswith(weight)), weight)
+    weights.pop(name, None)
+    save_file(weights | ({} if shape is None else {name: torch.zeros(shape)}), file)
+
+    found = open_folder(EngineConfig(model=str(folder)))
+    with pytest.raises(ModelError) as caught:
+        load_everything(found)
+    assert str(caught.value).startswith(f"{part}: the weights in {file} do not fit ")
+    assert str(caught.value).endswith(sentence)
 
 
 class Canary:
@@ -153,10 +193,7 @@ def with_code(folder: Path, canary: Path) -> None:
 def test_code_in_a_folder_is_never_run(sd_folder: Path, tmp_path: Path) -> None:
     folder, canary = Path(shutil.copytree(sd_folder, tmp_path / "model")), tmp_path / "canary"
     with_code(folder, canary)
-    found = open_folder(EngineConfig(model=str(folder)))
-    load_denoiser(found, 64, 64)
-    load_autoencoder(found)
-    load_text(found, torch.device("cpu"))
+    load_everything(open_folder(EngineConfig(model=str(folder))))
     assert not canary.exists()
 
 

@@ -2,18 +2,23 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import diffusers
 import pytest
 import torch
 from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
-from torch import Tensor
+from safetensors.torch import save_file
+from torch import Tensor, nn
 
+from pipeline.backends.eager import EagerNetworks
+from pipeline.engine import Engine
+from pipeline.models.folder import open_folder
 from pipeline.params import StyleParams
 from pipeline.schedule import Schedule
 from pipeline.session_state import SessionState
-from tests.pipeline.conftest import Bench, alone, apart, picture
+from tests.pipeline.conftest import Bench, Recording, alone, apart, picture
 
 PIPELINES = {
     "sd15": "StableDiffusionImg2ImgPipeline",
@@ -84,6 +89,89 @@ def test_a_frame_is_what_image_to_image_gives(
     assert apart(networks.latents[-1].clone(), theirs) < 1e-4
 
 
+def made(bench: Bench, family: str, **files: str) -> tuple[Engine, Recording]:
+    """Give an engine whose weights are its own: `bench` shares those without a LoRA."""
+    config = bench.config(family, **files)
+    folder = open_folder(config)
+    networks = Recording(EagerNetworks(folder, config, lambda message: None))
+    return Engine(config, folder, networks), networks
+
+
+def image_to_image(pipeline: Any, params: StyleParams, monkeypatch: pytest.MonkeyPatch) -> Tensor:
+    """Give the latent that diffusers' own pipeline ends at."""
+    chosen = Schedule(dict(pipeline.scheduler.config)).steps(params.strength, params.steps)
+    hand_out(drawn(params), monkeypatch)
+    latent: Tensor = pipeline(
+        params.prompt, image=pixels(), timesteps=[int(step.timestep) for step in chosen],
+        strength=1.0, guidance_scale=params.guidance_scale, output_type="latent",
+    ).images  # fmt: skip
+    return latent
+
+
+FOUR = StyleParams(prompt="ink", strength=0.6, steps=4, guidance_scale=1.0)
+
+
+@pytest.mark.parametrize("family", ["sd15", "sdxl"])
+def test_with_taesd_a_frame_is_what_image_to_image_gives_with_it(
+    bench: Bench, family: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taesd = bench.models["turbo"] / "vae"
+    pipeline = load(bench, family)
+    pipeline.vae = diffusers.AutoencoderTiny.from_pretrained(taesd).eval()
+
+    theirs = image_to_image(pipeline, FOUR, monkeypatch)
+    engine, networks = made(bench, family, autoencoder=str(taesd))
+    alone(engine, picture(), FOUR)
+
+    assert apart(networks.latents[-1].clone(), theirs) < 1e-4
+
+
+def write_lora(unet: nn.Module, to: Path) -> dict[str, tuple[Tensor, Tensor]]:
+    """Write a LoRA for every layer under the names of LCM-LoRA; give down and up by layer."""
+    generator = torch.Generator().manual_seed(0)
+    parts: dict[str, tuple[Tensor, Tensor]] = {}
+    weights: dict[str, Tensor] = {}
+    for name, layer in unet.named_modules():
+        if isinstance(layer, nn.Linear | nn.Conv2d):
+            width, inputs, *kernel = layer.weight.shape
+            down = torch.randn(4, inputs, *kernel, generator=generator) / 4
+            up = torch.randn(width, 4, *[1 for _ in kernel], generator=generator) / 4
+            parts[name] = down, up
+            flat = f"lora_unet_{name.replace('.', '_')}"
+            weights |= {f"{flat}.lora_down.weight": down, f"{flat}.lora_up.weight": up}
+            weights[f"{flat}.alpha"] = torch.tensor(1.0)
+    save_file(weights, to)
+    return parts
+
+
+def beside(layer: Any, down: Tensor, up: Tensor) -> None:
+    """Let a LoRA of rank 4 and alpha 1 run beside a layer, as peft does before it is fused."""
+    if isinstance(layer, nn.Linear):
+        first, second = nn.Linear(1, 1, bias=False), nn.Linear(1, 1, bias=False)
+    else:
+        shape = {"stride": layer.stride, "padding": layer.padding, "bias": False}
+        first, second = nn.Conv2d(1, 1, layer.kernel_size, **shape), nn.Conv2d(1, 1, 1, bias=False)
+    first.weight, second.weight = nn.Parameter(down, False), nn.Parameter(up, False)
+    layer.register_forward_hook(lambda _, given, result: result + second(first(given[0])) / 4)
+
+
+def test_with_a_lora_for_every_layer_a_frame_is_what_image_to_image_gives_with_it_beside(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As SD 1.5 with LCM-LoRA: four steps without guidance."""
+    pipeline, file = load(bench, "sd15"), tmp_path / "lora.safetensors"
+    without = image_to_image(pipeline, FOUR, monkeypatch)
+    for name, parts in write_lora(pipeline.unet, file).items():
+        beside(pipeline.unet.get_submodule(name), *parts)
+
+    theirs = image_to_image(pipeline, FOUR, monkeypatch)
+    engine, networks = made(bench, "sd15", lora=str(file))
+    alone(engine, picture(), FOUR)
+
+    assert apart(networks.latents[-1].clone(), theirs) < 1e-4
+    assert apart(without, theirs) > 0.01  # it does something
+
+
 @pytest.mark.parametrize(("steps", "kind"), [(1, "none"), (4, "none"), (3, "full")])
 def test_a_frame_is_what_instruct_pix2pix_gives(
     bench: Bench, steps: int, kind: str, monkeypatch: pytest.MonkeyPatch
@@ -130,7 +218,7 @@ def test_a_rectified_flow_is_what_the_flow_matching_scheduler_makes_of_its_unet(
     path = bench.models["flow"]
     scheduler = diffusers.FlowMatchEulerDiscreteScheduler.from_pretrained(path / "scheduler")
     scheduler.set_timesteps(sigmas=[strength * (1 - i / steps) for i in range(steps)])
-    source, words, unet = parts(bench, "flow")
+    source, words, unet = its_parts(bench, "flow")
 
     x = scheduler.scale_noise(source, scheduler.timesteps[:1], drawn(params)[:1])
     with torch.no_grad():
@@ -154,7 +242,7 @@ def test_instaflow_is_the_ordinary_differential_equation_of_its_paper(
     """
     engine, networks = bench.engine("instaflow")
     params = StyleParams(prompt="ink", strength=strength, steps=steps, guidance_scale=1.0)
-    source, words, unet = parts(bench, "instaflow")
+    source, words, unet = its_parts(bench, "instaflow")
 
     t, apart_t = 1 - strength, strength / steps
     z = t * source + (1 - t) * drawn(params)[:1]
@@ -168,7 +256,7 @@ def test_instaflow_is_the_ordinary_differential_equation_of_its_paper(
     assert apart(networks.latents[-1].clone(), z) < 1e-4
 
 
-def parts(bench: Bench, family: str) -> tuple[Tensor, Tensor, Any]:
+def its_parts(bench: Bench, family: str) -> tuple[Tensor, Tensor, Any]:
     """Give the picture's latent, the words of "ink", and diffusers' own UNet."""
     pipeline = diffusers.StableDiffusionImg2ImgPipeline.from_pretrained(
         bench.models[family], scheduler=diffusers.LCMScheduler(steps_offset=1, clip_sample=False)

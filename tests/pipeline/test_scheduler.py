@@ -2,14 +2,17 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
 from pipeline.backends.simulated import SIDE, Clock, Device
 from pipeline.params import StyleParams
+from pipeline.results import Image
 from pipeline.scheduler import PERIOD, Load, depth, pick
 from pipeline.slots import Slot
+from streams.frame import SessionId
 from streams.mailbox import Mailbox
 from streams.simulation import Camera, make_engine, simulate
 
@@ -102,3 +105,41 @@ def test_auto_follows_the_load_while_people_come_and_go() -> None:
     assert max(inside["alone again"]) > 1
     numbers = [frame.number for frame in served if frame.session == "ann"]
     assert numbers == sorted(set(numbers))
+
+
+def test_every_kind_of_change_holds_from_the_very_frame_that_was_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With a device so slow that frames wait, and newer ones replace them."""
+    device = Device(Clock(), 0.0, 0.05)
+    engine = make_engine(device, max_rows=1)
+    submit, submitted = engine.submit, list[tuple[int, StyleParams]]()
+
+    def noted(session: str, number: int, image: Image, style: StyleParams, since: float) -> None:
+        if session == "ann":
+            submitted.append((number, style))
+        submit(session, number, image, style, since)
+
+    plain = replace(FOUR, steps=1)
+    changes = [
+        replace(plain, prompt="ink"), replace(plain, prompt="ink:1 AND neon:2"),
+        replace(plain, prompt="neon", travel=0.5), replace(plain, seed_blend=0.4, blend_seed=7),
+        replace(plain, negative_prompt="oil", guidance="full", guidance_scale=2.0),
+        replace(plain, steps=3), replace(plain, strength=0.3),
+    ]  # fmt: skip
+    told = [(0, plain)]
+
+    def change(now: float, mailbox: Mailbox) -> None:
+        if now > 0.41 * len(told) and len(told) <= len(changes):
+            style = changes[len(told) - 1]
+            told.append((mailbox.restyle(SessionId("ann"), style), style))
+
+    monkeypatch.setattr(engine, "submit", noted)
+    cameras = [Camera("ann", style=plain), Camera("ben", first=0.01, style=plain)]
+    simulate(engine, device.clock, cameras, 4, change)
+
+    assert len(told) == 1 + len(changes)
+    for number, style in submitted:
+        assert style == [style for first, style in told if first <= number][-1], number
+    assert {style for _, style in submitted} == {plain, *changes}
+    assert any(later - number > 1 for (number, _), (later, _) in pairwise(submitted))

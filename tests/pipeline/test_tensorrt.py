@@ -3,12 +3,13 @@
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from pipeline.backends import make_networks
+from pipeline.backends import make_networks, tensorrt
 from pipeline.backends.onnx_export import export
 from pipeline.backends.plans import NETWORKS, Facts, find_or_build, read_facts
 from pipeline.backends.tensorrt import examples, find_library
@@ -123,6 +124,23 @@ def test_without_a_gpu_another_backend_takes_over_and_says_so(
         "backend tensorrt needs an NVIDIA GPU: set device cuda on one. "
         "Running with backend openvino instead"
     )
+
+
+def test_a_build_tells_of_the_steps_of_its_outermost_phases() -> None:
+    said: list[str] = []
+    monitor = tensorrt._monitor(SimpleNamespace(IProgressMonitor=object), said.append)
+
+    monitor.phase_start("Building", None, 2)
+    monitor.phase_start("Timing kernels", "Building", 900)
+    assert [monitor.step_complete(phase, 0) for phase in ("Timing kernels", "Building")] == [
+        True
+    ] * 2
+    monitor.phase_finish("Timing kernels")
+    assert monitor.step_complete("Building", 1)  # anything else would end the build
+    monitor.phase_finish("Building")
+    monitor.step_complete("Building", 0)
+
+    assert said == ["TensorRT: Building 1 of 2", "TensorRT: Building 2 of 2"]
 
 
 def test_without_the_package_the_sentence_says_what_to_install(

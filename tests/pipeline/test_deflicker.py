@@ -55,7 +55,7 @@ def test_independent_flicker_falls_as_theory_says(
 
     ratio = energy(outputs) / energy(frames)
     theory = (1 - weight) ** 2 / (1 + weight)
-    assert ratio == pytest.approx(theory, abs=0.04 if masked else 0.01)
+    assert ratio == pytest.approx(theory, abs=0.02 if masked else 0.01)
 
 
 def test_what_came_into_view_takes_its_value_at_once() -> None:
@@ -110,7 +110,8 @@ def test_a_new_look_is_not_held_back_by_the_old_one() -> None:
 
 
 def test_whole_latents_of_motion_are_followed_without_blur() -> None:
-    large = functional.avg_pool2d(torch.randn(1, 16, 32, 140), 3, 1, 1)
+    large = torch.randn(1, 16, 32, 140, generator=torch.Generator().manual_seed(0))
+    large = functional.avg_pool2d(large, 3, 1, 1)
     steady = Deflicker()
     motion = LatentMotion(
         torch.stack([torch.ones(32, 32), torch.zeros(32, 32)]), torch.ones(1, 32, 32)

@@ -49,6 +49,11 @@ def turn(side: int, angle: float, scale: float = 1.0) -> tuple[Flow, Flow]:
     return flow(angle, scale), flow(-angle, 1 / scale)
 
 
+def wrong_back(side: int, error: float) -> tuple[Flow, Flow]:
+    """No motion, and a way back that says otherwise."""
+    return shift(side, 0, 0)[0], shift(side, -error, 0)[1]
+
+
 def wave(side: int, number: int) -> tuple[Flow, Flow]:
     x, y = grid(side)
     phase = number * 0.3
@@ -108,11 +113,38 @@ def test_a_bilinear_warp_fails_the_same_test() -> None:
 
 
 def test_zero_motion_changes_nothing_bit_for_bit() -> None:
-    noise = make(4, 32)
-    before = noise.latents().clone()
-    for _ in range(2 * ANCHOR_FRAMES + 1):
-        noise.advance(*shift(32, 0, 0), open_gate)
+    """T2.1: over 500 frames, and so over sixteen anchors."""
+    noise = make(4, 16)
+    before, anchors = noise.latents().clone(), 0
+    for _ in range(500):
+        noise.advance(*shift(16, 0, 0), open_gate)
+        anchors += noise.age == 0
 
+    assert anchors == 500 // ANCHOR_FRAMES
+    assert torch.equal(noise.latents(), before)
+
+
+@pytest.mark.parametrize(
+    ("motion", "most"),
+    [
+        (shift(32, 3, 0), 3),  # after three frames 28 % of the columns are new
+        (wrong_back(32, 0.5), 3),  # both ways are 1.5 pixels apart after three frames
+        (shift(32, 0.01, 0), ANCHOR_FRAMES),
+    ],
+    ids=["little is left", "both ways disagree", "old"],
+)
+def test_an_anchor_is_moved_once_it_is_worn_and_the_noise_goes_on(
+    motion: tuple[Flow, Flow], most: int
+) -> None:
+    noise = make(4, 32)
+    for frame in range(1, most):
+        noise.advance(*motion, open_gate)
+        assert noise.age == frame
+    noise.advance(*motion, open_gate)
+
+    assert noise.age == 0
+    before = noise.latents().clone()
+    noise.advance(*shift(32, 0, 0), open_gate)
     assert torch.equal(noise.latents(), before)
 
 

@@ -26,7 +26,7 @@ def plain(bench: Bench, images: list[Image], params: StyleParams) -> list[Image]
     return shown
 
 
-@pytest.mark.parametrize("mode", ["balanced", "causal"])
+@pytest.mark.parametrize("mode", ["balanced", "accurate", "interpolation", "causal"])
 def test_equal_frames_come_out_as_the_engine_alone_makes_them(bench: Bench, mode: Mode) -> None:
     engine, _ = bench.engine()
     images = [picture(1)] * 4

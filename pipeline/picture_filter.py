@@ -21,6 +21,7 @@ from pipeline.deflicker import MOST, Ramp
 from pipeline.flow import Box
 
 _MEANT = 60.0  # grey levels over three channels, from which on a change is meant
+_MOVED = 0.42  # of what moved in the blend: more of it is a mixture of brush strokes, no painting
 _COARSE = 1.0  # pixels: what is finer does not survive a fetch between pixels
 _REACH = 2  # pixels that the mean of what is coarse reaches in each direction
 _SIZE = np.full((1, 3), 1 / _MEANT**2, np.float32)  # of squares: what they add up to
@@ -35,6 +36,7 @@ class PictureMotion:
     box: Box  # all that moves lies in it
     at: Int16[np.ndarray, "y x 2"]  # of each pixel in the box: x and y in the last frame, downwards
     between: UInt16[np.ndarray, "y x"]  # and how far behind that, as OpenCV counts it
+    most: Float32[np.ndarray, "y x"]  # of the past in the blend
 
 
 def to_pixels(
@@ -49,15 +51,16 @@ def to_pixels(
     back = resized(backward, height, width)
     # resized or not, it is a copy: the part in the box is written to
     trust = cv2.resize(trust, (width, height), interpolation=cv2.INTER_LINEAR)
-    box = _moving(back)
+    moves = np.ascontiguousarray(back).view(np.uint64)[..., 0] != 0  # two numbers at once
+    box = _bounds(moves)
     at = back[box] + own_places(height, width)[box]
     trust[box] *= inside(at, height, width)
-    return PictureMotion(trust, box, *cv2.convertMaps(at, None, cv2.CV_16SC2))
+    most = np.where(moves[box], np.float32(_MOVED), np.float32(1))
+    return PictureMotion(trust, box, *cv2.convertMaps(at, None, cv2.CV_16SC2), most)
 
 
-def _moving(back: NDArray[np.float32]) -> Box:
+def _bounds(moves: NDArray[np.bool_]) -> Box:
     """Bound what moves, and so much round it as the coarse part of it is made of."""
-    moves = np.ascontiguousarray(back).view(np.uint64)[..., 0] != 0  # two numbers at once
     x, y, width, height = cv2.boundingRect(moves.view(np.uint8))
     x, y, right, below = x - _REACH, y - _REACH, x + width + _REACH, y + height + _REACH
     return slice(max(y, 0), below), slice(max(x, 0), right)
@@ -119,6 +122,7 @@ def _correction(
     weights = cv2.transform(cv2.multiply(change, change), _SIZE)
     cv2.multiply(weights, weights, dst=weights)
     cv2.divide(motion.trust, cv2.add(weights, 1, dst=weights), dst=weights, scale=weight)
+    np.minimum(weights[motion.box], motion.most, out=weights[motion.box])
     coarse = cv2.GaussianBlur(moving, (2 * _REACH + 1, 2 * _REACH + 1), _COARSE)
     fine = _KEPT.take(motion.between)
     moving[...] = cv2.blendLinear(moving, coarse, fine, 1 - fine)

@@ -113,7 +113,7 @@ def test_a_disc_that_moves_before_a_bare_wall_is_followed() -> None:
     assert np.linalg.norm(motion.flow[moved] - (-3, 0), axis=-1).mean() < 0.3
     assert motion.moves[moved].mean() > 0.95
     far = cv2.dilate(disc, np.ones((31, 31), np.uint8)) == 0
-    assert motion.moves[far].mean() < 0.01
+    assert motion.moves[far].mean() < 0.03  # a fifth without the gate
     uncovered = (disc > 0) & ~ahead
     assert motion.valid[uncovered].mean() < 0.5
 

@@ -114,7 +114,7 @@ def test_what_stands_is_not_fetched_and_comes_out_as_if_it_were(
     boxed, shown = to_pixels(back, trust, SIDE, SIDE), []
     assert boxed.at.shape[:2] == (24, 16)  # two pixels more, of which its coarse part is made
 
-    monkeypatch.setattr("pipeline.picture_filter._moving", lambda back: (slice(None), slice(None)))
+    monkeypatch.setattr("pipeline.picture_filter._bounds", lambda moves: (slice(None), slice(None)))
     for found in (boxed, to_pixels(back, trust, SIDE, SIDE)):
         steady = PictureFilter()
         steady(texture(seed=1), found, 1.0, "ink")

@@ -117,6 +117,10 @@ def parser() -> argparse.ArgumentParser:
     consistency.add_argument(
         "--features", type=Path, help="folder with a network's weights: adds perceptual figures"
     )
+    consistency.add_argument(
+        "--clip", type=Path, help="folder of a CLIP model: how well the result agrees with --prompt"
+    )
+    consistency.add_argument("--prompt", help="what the result shows")
     bench = commands.add_parser("bench", help="measure on this machine, as JSON")
     _add_bench(bench.add_subparsers(dest="subject", required=True))
     top = commands.add_parser("top", help="show the sessions of a running server")
@@ -200,6 +204,8 @@ def _run(command: str, given: dict[str, Any]) -> int:
             given["baseline"],
             given["plot"],
             given["features"],
+            given["clip"],
+            given["prompt"],
         )
     if command == "bench" and given.pop("subject") == "latency":
         from server.asking import Asking

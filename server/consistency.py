@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
+from pipeline.errors import ConfigError
 from pipeline.metrics import Consistency, Motion, flicker, motion_between, sharpness, warp_error
 from pipeline.results import Image
 from server.plots import draw_frames, load_pyplot
@@ -19,11 +20,13 @@ from streams.sources.file import FileSource
 
 if TYPE_CHECKING:
     from pipeline.features import Features
+    from pipeline.text_agreement import TextAgreement
 
 _SIDE = 256  # pixels of both videos' longer side: motion is found there, and strokes still show
 # blur and freezing look steady, too: from where on a steadier result is no win (design decision)
 LEAST_SHARPNESS = 0.9  # of the baseline's
 MOTION = (0.85, 1.15)  # times the baseline's
+LEAST_AGREEMENT = -0.5  # points less than the baseline's
 _REMEMBERED = 8  # pairs of frames whose motion is known: more than one frame asks for
 _SEEN = 5  # of so many frames the network compares one with the baseline's: it takes seconds
 
@@ -35,25 +38,32 @@ def consistency(
     baseline: Path | None,
     plot: Path | None,
     features: Path | None = None,
+    clip: Path | None = None,
+    prompt: str | None = None,
 ) -> int:
     """Print the figures. Raises SourceError, also for videos of different lengths.
 
     `baseline` is the same film without what makes it steady, to see by what the steadiness was
     bought. `plot` is where to draw the figures of every frame as PNG. `features` is the folder with
     the weights of the network that sees (see load_features, and what it raises); without it there
-    are no perceptual figures.
+    are no perceptual figures. `clip` is the folder of a CLIP model, which says how well the film
+    agrees with `prompt` (see load_text_agreement).
     """
+    if (clip is None) != (prompt is None):
+        raise ConfigError("consistency: give --clip and --prompt together")
     if plot is not None:
         load_pyplot()  # what is missing is said before minutes of measuring
         if not plot.absolute().parent.is_dir():
             raise SinkError(f"{plot}: there is no such folder")
     films = {"result": stylized} | ({} if baseline is None else {"baseline": baseline})
     network = None if features is None else _load_features(features)
+    reader = None if clip is None or prompt is None else _load_text_agreement(clip, prompt)
     motion = _RecentMotion()
     found = {
         name: Consistency(motion, None if network is None else network.distance) for name in films
     }
     textures: list[float] = []
+    agreements: dict[str, list[float]] = {name: [] for name in films}
     drawn = () if plot is None else ("input", *films)
     series = {name: _Series(motion) for name in drawn}
     for given, *others in _frames([source, *films.values()]):
@@ -62,8 +72,13 @@ def consistency(
             one.add(given, shown[name])
         for name, each in series.items():
             each.add(given, shown[name])
-        if network is not None and baseline is not None and found["result"].frames % _SEEN == 1:
+        if found["result"].frames % _SEEN != 1:
+            continue
+        if network is not None and baseline is not None:
             textures.append(network.textures_apart(shown["result"], shown["baseline"]))
+        if reader is not None:
+            for name, seen in agreements.items():
+                seen.append(reader.of(shown[name]))
     if not found["result"].frames:
         raise SourceError(f"{source}: there is no frame in it")
     figures: dict[str, Any] = {"frames": found["result"].frames, **found["result"].figures()}
@@ -71,6 +86,9 @@ def consistency(
         figures |= beside(found["result"].figures(), found["baseline"].figures())
     if textures:
         figures["textures_from_baseline"] = round(sum(textures) / len(textures), 4)
+    if reader is not None:
+        means = {name: sum(seen) / len(seen) for name, seen in agreements.items()}
+        figures |= agreement(means, figures.get("flags", []))
     if as_json:
         print(json.dumps(figures, indent=2))
     else:
@@ -86,6 +104,28 @@ def _load_features(cache: Path) -> "Features":
     from pipeline.features import load_features  # with torch, which takes seconds
 
     return load_features(cache)
+
+
+def _load_text_agreement(folder: Path, prompt: str) -> "TextAgreement":
+    from pipeline.text_agreement import load_text_agreement  # with torch, too
+
+    return load_text_agreement(folder, prompt)
+
+
+def agreement(means: dict[str, float], flags: list[str]) -> dict[str, Any]:
+    """Say how well films agree with the prompt, in points of 100, and flag what says less of it.
+
+    text_agreement                  of the result
+    text_agreement_over_baseline    how much more that is than the baseline's, if there is one
+    """
+    found: dict[str, Any] = {"text_agreement": round(means["result"], 3)}
+    if "baseline" in means:
+        more = round(means["result"] - means["baseline"], 3)
+        if more < LEAST_AGREEMENT:
+            said = f"says less of the prompt than the baseline: {more} points"
+            flags = [*flags, f"{said}, under {LEAST_AGREEMENT}"]
+        found |= {"text_agreement_over_baseline": more, "flags": flags}
+    return found
 
 
 def beside(found: dict[str, float], baseline: dict[str, float]) -> dict[str, Any]:

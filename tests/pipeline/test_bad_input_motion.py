@@ -112,8 +112,8 @@ class Broken:
         return found
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_motion_that_is_no_number_is_a_cut_where_it_is_most_and_lost_where_it_is_some(
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e6])
+def test_motion_that_is_no_number_or_huge_is_a_cut_where_it_is_most_and_lost_where_it_is_some(
     bench: Bench, value: float
 ) -> None:
     engine, _ = bench.engine()

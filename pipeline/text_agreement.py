@@ -27,8 +27,8 @@ def load_text_agreement(folder: Path, text: str) -> "TextAgreement":
     if not (folder / "config.json").is_file():
         raise ModelError(f"clip {folder}: there is no config.json in it; give a folder of CLIP's")
     try:
-        model = CLIPModel.from_pretrained(folder, local_files_only=True, use_safetensors=True)
-        tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
+        model = CLIPModel.from_pretrained(folder, local_files_only=True, use_safetensors=True)  # nosec B615 - local
+        tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True)  # nosec B615 - local
     except (OSError, ValueError, TypeError) as error:
         raise ModelError(f"clip {folder}: {error}") from error
     return TextAgreement(model.eval(), tokenizer, text)

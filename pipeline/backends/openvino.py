@@ -197,8 +197,10 @@ def _convert_one(
     with torch.inference_mode(), warnings.catch_warnings():
         # tracing notes each size that it takes as fixed
         warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
+        # traced here: OpenVINO would let torch run and trace it all once more to check itself
+        traced = torch.jit.trace(network, inputs, check_trace=False, strict=False)  # type: ignore[no-untyped-call]  # torch has no types here
         model = openvino.convert_model(
-            network, example_input=inputs, input=[openvino.PartialShape(s) for s in shapes]
+            traced, example_input=inputs, input=[openvino.PartialShape(s) for s in shapes]
         )
     partial = target.with_suffix(f".{os.getpid()}.xml")  # two processes may convert at once
     openvino.save_model(model, partial, compress_to_fp16=True)

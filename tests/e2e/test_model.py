@@ -116,7 +116,7 @@ async def test_the_size_changes_without_a_gap_and_takes_the_shape_of_the_camera(
 
     await page.reload()  # the choice is kept
     await page.wait_for_function(
-        "() => document.querySelector('[data-testid=video-out]').videoWidth === 512", timeout=150_000
+        "() => document.querySelector('[data-testid=video-out]').videoWidth === 512", timeout=90_000
     )
     await expect(page.get_by_test_id("size")).to_have_value("384")
 

@@ -95,13 +95,13 @@ async def test_the_size_changes_without_a_gap_and_takes_the_shape_of_the_camera(
 ) -> None:
     await go_live(page, server, "a pencil drawing")
     await page.evaluate(_WATCH)
-    await page.wait_for_function("() => window.shown.length > 20", timeout=150_000)
+    await page.wait_for_function("() => window.shown.length > 20", timeout=60_000)
     calm = longest(await page.evaluate("() => window.shown"))  # the machine's own gaps
 
     await page.get_by_test_id("shape").select_option("source")
-    await page.wait_for_function("() => window.shown.at(-1)?.[1] === 352", timeout=150_000)
+    await page.wait_for_function("() => window.shown.at(-1)?.[1] === 352", timeout=60_000)
     await page.get_by_test_id("size").select_option("384")
-    await page.wait_for_function("() => window.shown.at(-1)?.[1] === 512", timeout=150_000)
+    await page.wait_for_function("() => window.shown.at(-1)?.[1] === 512", timeout=60_000)
 
     shown = await page.evaluate("() => window.shown")
     sizes = list(dict.fromkeys((width, height) for _, width, height in shown))
@@ -116,7 +116,7 @@ async def test_the_size_changes_without_a_gap_and_takes_the_shape_of_the_camera(
 
     await page.reload()  # the choice is kept
     await page.wait_for_function(
-        "() => document.querySelector('[data-testid=video-out]').videoWidth === 512", timeout=90_000
+        "() => document.querySelector('[data-testid=video-out]').videoWidth === 512", timeout=60_000
     )
     await expect(page.get_by_test_id("size")).to_have_value("384")
 

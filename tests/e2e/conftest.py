@@ -4,7 +4,7 @@ Each test has a browser context of its own, and finds a server without sessions.
 """
 
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -77,17 +77,26 @@ def light_product(tmp_path_factory: pytest.TempPathFactory, films: Path) -> Iter
 
 
 @pytest.fixture
-def server(product: Server) -> Server:
+def server(product: Server) -> Iterator[Server]:
     """Give the product without sessions: for `test_model.py`, and what runs for long."""
-    end_sessions(product)
-    return product
+    with alone(product):
+        yield product
 
 
 @pytest.fixture
-def light(light_product: Server) -> Server:
+def light(light_product: Server) -> Iterator[Server]:
     """Give the light server without sessions: for what is the page's and the server's alone."""
-    end_sessions(light_product)
-    return light_product
+    with alone(light_product):
+        yield light_product
+
+
+@contextmanager
+def alone(server: Server) -> Iterator[None]:
+    """Begin without sessions; print what the server says meanwhile: shown if the test fails."""
+    end_sessions(server)
+    before = len(server.lines)
+    yield
+    print(*server.lines[before:], sep="\n")
 
 
 def end_sessions(server: Server) -> None:

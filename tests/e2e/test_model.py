@@ -101,7 +101,8 @@ async def test_the_size_changes_without_a_gap_and_takes_the_shape_of_the_camera(
     await page.get_by_test_id("shape").select_option("source")
     await page.wait_for_function("() => window.shown.at(-1)?.[1] === 352", timeout=60_000)
     await page.get_by_test_id("size").select_option("384")
-    await page.wait_for_function("() => window.shown.at(-1)?.[1] === 512", timeout=60_000)
+    # of a model that was never this large files are made first: 8 s on two free cores
+    await page.wait_for_function("() => window.shown.at(-1)?.[1] === 512", timeout=100_000)
 
     shown = await page.evaluate("() => window.shown")
     sizes = list(dict.fromkeys((width, height) for _, width, height in shown))

@@ -6,17 +6,19 @@ import numpy as np
 import pytest
 import torch
 
+from pipeline.backends import conversion
 from pipeline.backends.simulated import Clock, Device
 from pipeline.config import EngineConfig
 from pipeline.deflicker import RAMP
 from pipeline.engine import Engine, build_engine
-from pipeline.errors import ConfigError, NoRoom
+from pipeline.errors import ConfigError, ModelError, NoRoom
 from pipeline.models import vram
 from pipeline.models.folder import open_folder
 from pipeline.params import StyleParams
 from tests.pipeline.conftest import FAMILIES, Bench, drain, levels_apart, picture
 
 WIDE, TALL = (96, 64), (64, 96)
+LARGE = (128, 128)  # self-attention looks at every other token
 STYLE = StyleParams(prompt="ink", steps=2)
 
 
@@ -170,3 +172,30 @@ def test_openvino_serves_another_size_from_the_same_files(bench: Bench, converte
     expected = one(eager, 0, WIDE)
     assert np.abs(shown.astype(float) - expected).mean() <= 2
     assert sorted(path.name for path in converted.rglob("*.xml")) == files
+
+
+def test_files_that_only_a_larger_size_wants_are_made_in_another_process(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = build_engine(bench.config("embedded", backend="openvino", cache=tmp_path))
+    monkeypatch.delattr(conversion, "convert")  # here it would hold Python's lock for seconds
+    engine.open("ann")
+    engine.prepare_size("ann", LARGE)
+    shown = one(engine, 0, LARGE)
+
+    assert len(list(tmp_path.rglob("denoiser.xml"))) == 2
+    eager, _ = bench.engine("embedded")
+    eager.open("ann")
+    eager.prepare_size("ann", LARGE)
+    assert np.abs(shown.astype(float) - one(eager, 0, LARGE)).mean() <= 2
+
+
+def test_a_size_whose_files_cannot_be_made_is_refused_and_the_old_one_stays(
+    bench: Bench, converted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = build_engine(bench.config("embedded", backend="openvino", cache=converted))
+    engine.open("ann")
+    monkeypatch.setattr("sys.executable", "/bin/false")
+    with pytest.raises(ModelError, match=r"could not be converted for 192x192: .* ended with 1"):
+        engine.prepare_size("ann", (192, 192))
+    assert one(engine, 0, (64, 64)).shape == (64, 64, 3)

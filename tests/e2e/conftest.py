@@ -3,6 +3,7 @@
 Each test has a browser context of its own, and finds a server without sessions.
 """
 
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
@@ -96,7 +97,7 @@ def alone(server: Server) -> Iterator[None]:
     end_sessions(server)
     before = len(server.lines)
     yield
-    print(*server.lines[before:], sep="\n")
+    sys.stdout.write("\n".join(server.lines[before:]))
 
 
 def end_sessions(server: Server) -> None:

@@ -84,6 +84,13 @@ def parser() -> argparse.ArgumentParser:
         "without, in the server's: one process to debug",
     )
     stylize = commands.add_parser("stylize", help="restyle a video file")
+    for each in (serve, stylize):
+        each.add_argument(
+            "--warped-noise",
+            action=argparse.BooleanOptionalAction,
+            help="let styles ask for noise that the picture carries (default); without, such "
+            "styles are refused and none of it runs",
+        )
     stylize.add_argument("input", type=Path)
     stylize.add_argument("output", type=Path)
     _add(stylize, _STYLE + _ENGINE)

@@ -139,7 +139,7 @@ def _media(settings: Settings) -> tuple[MediaProcesses, OpenRoom]:
 
 async def _hear_osc(here: Context, osc: socket) -> asyncio.DatagramTransport:
     loop = asyncio.get_running_loop()
-    make = partial(Osc, here.sessions, here.osc)
+    make = partial(Osc, here.sessions, here.osc, here.settings)
     transport, _ = await loop.create_datagram_endpoint(make, sock=osc)
     return transport
 

@@ -26,7 +26,9 @@ from server.schema.channel import (
 )
 from server.schema.sessions import Matte
 from server.schema.style import Style, StylePatch
+from server.settings import Settings
 from server.sizing import Sizing
+from server.style_limits import check_limits
 from streams.errors import EngineAway
 from streams.frame import SessionId
 from streams.room import Room
@@ -45,28 +47,29 @@ class Control:
         style: Style,
         size: Size,
         worker: Worker,
-        messages_per_second: int,
+        settings: Settings,
     ) -> None:
         self.sizing = Sizing(session, size, worker)
         self.style = style  # in force
         self.hint: str | None = None  # what a user should know of its prompt
         self.matte: Matte = "none"
-        self._session, self._worker = session, worker
+        self._session, self._worker, self._settings = session, worker, settings
         self._wanted = style
         self._waiting: list[asyncio.Future[tuple[Style, int]]] = []
         self._applying: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._allowance = _Allowance(messages_per_second)
+        self._allowance = _Allowance(settings.messages_per_second)
         self._refusals = Refusals()  # its own: a page that floods takes no line from another
         self._closed = False
 
     async def change(self, patch: StylePatch) -> tuple[Style, int]:
         """Change the style; give what is in force then, and from which input frame on.
 
-        Raises ApiError 404 when the session ends meanwhile.
+        Raises ApiError 404 when the session ends meanwhile, and 422 for what is left out here.
         """
         if self._closed:
             raise session_ended()
+        check_limits(patch, self._settings)
         self._wanted = patch.apply(self._wanted)
         done: asyncio.Future[tuple[Style, int]] = asyncio.get_running_loop().create_future()
         self._waiting.append(done)
@@ -116,6 +119,9 @@ class Control:
     async def _acknowledge(self, seq: int, patch: StylePatch, room: Room) -> None:
         try:
             style, frame = await self.change(patch)
+        except ApiError as error:
+            self._refuse(room, seq, error.code, error.detail)
+            return
         except Exception:  # noqa: BLE001  # it stands in the log
             detail = "the style could not be changed; the log has more"
             self._refuse(room, seq, "internal", detail)

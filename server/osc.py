@@ -16,6 +16,8 @@ from server.errors import ApiError
 from server.schema.style import StylePatch
 from server.session import Session
 from server.sessions import Sessions
+from server.settings import Settings
+from server.style_limits import check_limits
 
 logger = logging.getLogger(__name__)
 Argument = float | int | str | bool
@@ -47,8 +49,8 @@ def bind(port: int) -> socket.socket | None:
 class Osc(asyncio.DatagramProtocol):
     """Takes packets; the newest value of each style field wins, and nothing queues up."""
 
-    def __init__(self, sessions: Sessions, counts: Counter[str]) -> None:
-        self._sessions, self._counts = sessions, counts
+    def __init__(self, sessions: Sessions, counts: Counter[str], settings: Settings) -> None:
+        self._sessions, self._counts, self._settings = sessions, counts, settings
         self._wanted: dict[str, dict[str, Argument]] = {}  # by session
         self._applying: asyncio.Task[None] | None = None
 
@@ -57,9 +59,10 @@ class Osc(asyncio.DatagramProtocol):
         try:
             for address, arguments in parse_packet(data):
                 session, patch = style_change(address, arguments)
+                check_limits(StylePatch.model_validate(patch), self._settings)
                 self._wanted.setdefault(session, {}).update(patch)
                 self._counts["used"] += 1
-        except OscError as error:
+        except (OscError, ApiError) as error:
             self._counts["ignored"] += 1
             logger.debug("an OSC packet was ignored: %s", error)
         if self._wanted and self._applying is None:

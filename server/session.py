@@ -57,7 +57,7 @@ class Session:
         self.stats = SessionStats()
         engine = worker.ready.result()  # nobody is let in before
         size = (engine.width, engine.height)
-        self.control = Control(self.id, style, size, worker, settings.messages_per_second)
+        self.control = Control(self.id, style, size, worker, settings)
         self.gone = asyncio.Event()  # the connection ended by itself
         self._settings, self._worker = settings, worker
         self._left = False

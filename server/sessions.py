@@ -21,6 +21,7 @@ from server.schema.sessions import Matte
 from server.schema.style import Style, StylePatch
 from server.session import Reason, Session
 from server.settings import Settings
+from server.style_limits import check_limits
 from streams.frame import SessionId
 from streams.room import OpenRoom
 from streams.sources.place import Place
@@ -136,6 +137,7 @@ class Sessions:
         `identity` is who it is.
         Raises ApiError, MalformedOffer, OfferRefused; nothing stays open then.
         """
+        check_limits(patch, self._settings)
         if resume is not None:
             self._give_up(resume)
         way = self._admit(address)
@@ -167,7 +169,7 @@ class Sessions:
         place: Place,
         loop: bool,
         begin: float,
-        style: Style,
+        patch: StylePatch,
         address: str,
         identity: Identity | None = None,
     ) -> Session:
@@ -175,10 +177,12 @@ class Sessions:
 
         Raises ApiError, SourceError; nothing stays open then.
         """
+        check_limits(patch, self._settings)
         way = self._admit(address)
         self._joins.begin(address)
         if way is not None:
             self.end(way, "idle")
+        style = patch.apply(Style())
         session = self._make(style, address, sends=False, identity=identity)
         async with self._begun(session, style):
             await session.open_source(place, loop, begin)

@@ -70,6 +70,7 @@ class Settings(BaseSettings):
     max_rows: int = 8
     compile_mode: CompileMode = "auto"
     precision: Precision = "auto"
+    warped_noise: bool = True  # without, no style may ask for it (style_limits.py)
     osc: int = Field(default=0, ge=0, le=65535)  # UDP port on loopback; 0: none
     engine_process: bool = True  # of its own: `serve` outlives its crashes and hangs
     media_processes: int = Field(default=0, ge=0, le=64)  # for connections; 0: in the server's own

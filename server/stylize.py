@@ -11,9 +11,10 @@ from tqdm import tqdm
 from pipeline.cores import available_cores
 from pipeline.engine import build_engine
 from pipeline.patch_blending import Blending
-from server.errors import describe
+from server.errors import ApiError, describe
 from server.schema.style import Style, StylePatch
-from server.settings import SettingsError, load_settings
+from server.settings import Settings, SettingsError, load_settings
+from server.style_limits import check_limits
 from streams.errors import SinkError
 from streams.offline import stylize_file
 from streams.sources.file import FileSource
@@ -26,8 +27,9 @@ def stylize(given: dict[str, object]) -> int:
     source_path, output = Path(str(given.pop("input"))), Path(str(given.pop("output")))
     force = given.pop("force")
     blending = _blending(str(given.pop("quality")), given.pop("blending"), given.pop("window"))
-    style = _style({key: given.pop(key) for key in _STYLE if key in given})
+    wanted = {key: given.pop(key) for key in _STYLE if key in given}
     settings = load_settings(**given)
+    style = _style(wanted, settings)
     if output.exists() and not force:
         raise SinkError(f"{output}: exists already; give --force to overwrite it")
     if output.exists() and source_path.exists() and output.samefile(source_path):
@@ -74,9 +76,12 @@ def _blending(quality: str, mode: object, window: object) -> Blending | None:
     return Blending(mode or "balanced", window if isinstance(window, int) else 2)  # type: ignore[arg-type]
 
 
-def _style(given: dict[str, object]) -> Style:
+def _style(given: dict[str, object], settings: Settings) -> Style:
     try:
         patch = StylePatch(**{k: v for k, v in given.items() if v is not None})  # type: ignore[arg-type]  # checked by it
+        check_limits(patch, settings)
     except ValidationError as error:
         raise SettingsError(describe(error.errors())) from error
+    except ApiError as error:
+        raise SettingsError(error.detail) from error
     return patch.apply(Style())

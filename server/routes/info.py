@@ -13,6 +13,7 @@ from server.loading import engine_of
 from server.routes.context import Here, OwnerOnly
 from server.schema.service import Code, Info, Preset, Token
 from server.schema.style import Style
+from server.style_limits import noises
 from server.turn import ice_servers
 from server.version import VERSION
 
@@ -36,6 +37,7 @@ async def info(here: Here) -> Info:
         presets=await asyncio.to_thread(_presets, engine),
         reference=engine.reference is not None,
         defaults=Style(),
+        noises=list(noises(here.settings)),
         ice_servers=ice_servers(here.settings),
         loop_lag_p99_ms=max(here.loop_lag.p99_ms(), here.media.lag_p99_ms()),
     )

@@ -9,7 +9,6 @@ from server.errors import ApiError
 from server.routes.context import Here, Owned, OwnerOnly
 from server.schema.sessions import SessionMade
 from server.schema.sources import Source, SourceOffer, SourcePatch, SourceState
-from server.schema.style import Style
 from server.session_source import SessionSource
 from server.sources import allowed
 
@@ -36,14 +35,13 @@ async def open_source(
 ) -> SessionMade:
     """Make a session of a file, an image, an address or a device that the settings allow."""
     place = allowed(here.settings, offer)
-    style = offer.style.apply(Style())
     session = await here.sessions.create_from(
-        place, offer.loop, offer.begin, style, address(request), here.identity(offer.name)
+        place, offer.loop, offer.begin, offer.style, address(request), here.identity(offer.name)
     )
     response.headers["Location"] = f"/api/sessions/{session.id}"
     return SessionMade(
         id=session.id, name=session.name, token=session.token,
-        viewer_token=session.viewer_token, style=style, hint=session.control.hint,
+        viewer_token=session.viewer_token, style=session.control.style, hint=session.control.hint,
     )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from pydantic import Field
 
+from pipeline.params import Noise
 from server.schema.message import Message
 from server.schema.sessions import IceServer
 from server.schema.style import Style
@@ -31,6 +32,7 @@ class Info(Message):
     presets: list[Preset]
     reference: bool  # the model reads reference pictures: POST /api/reference
     defaults: Style
+    noises: list[Noise]  # that a style may ask for
     ice_servers: list[IceServer]
     loop_lag_p99_ms: float  # of the server's event loop, last minute
 

@@ -158,7 +158,9 @@ async def message(data: bytes, on: Ground) -> None:
 
     session = SessionId("fuzz")
     on.served.worker.open(session, Style().params(), lambda restyled: None)
-    control = Control(session, Style(), (64, 64), on.served.worker, 1000)
+    control = Control(
+        session, Style(), (64, 64), on.served.worker, Settings(messages_per_second=1000)
+    )
     control.receive(data.decode("utf-8", "replace"), Listener())  # type: ignore[arg-type]  # a part
     await asyncio.gather(*control._tasks)
     on.served.worker.close_session(session)

@@ -184,7 +184,7 @@ async def test_a_session_that_ends_under_a_change_leaves_the_others_their_knobs(
 
     async with serve(Slow) as served:
         sessions = served.app.state.context.sessions
-        osc = Osc(sessions, Counter())
+        osc = Osc(sessions, Counter(), Settings())
         leaves, stays = Browser(), Browser()
         await leaves.connect(served.http)
         await stays.connect(served.http)

@@ -645,6 +645,8 @@ export interface components {
             loop_lag_p99_ms: number;
             /** Model */
             model: string;
+            /** Noises */
+            noises: ("fixed" | "warped" | "fresh")[];
             /** Presets */
             presets: components["schemas"]["Preset"][];
             /** Reference */

@@ -18,7 +18,7 @@ const SEEDS = 2 ** 31;
 const SIMILAR = 0.98; // cosine similarity, once it is switched on; the default of StreamDiffusion
 
 export function StylePanel({ store, info }: { store: StyleStore; info: Info | null }) {
-  const { style, pending, frame, hint, problem, defaults } = useSyncExternalStore(store.subscribe, store.get);
+  const { style, pending, frame, hint, problem, defaults, noises } = useSyncExternalStore(store.subscribe, store.get);
   const back = (key: keyof Style): (() => void) | undefined =>
     style[key] === defaults[key] ? undefined : () => store.resetOne(key);
   const likeness = defaults.similarity_filter || SIMILAR;
@@ -189,6 +189,7 @@ export function StylePanel({ store, info }: { store: StyleStore; info: Info | nu
           <Choice
             label={STRINGS.noise}
             names={STRINGS.noises}
+            of={noises}
             value={style.noise}
             testId="noise"
             onReset={back("noise")}

@@ -4,6 +4,8 @@ import type { Info } from "@/api/client";
 
 import { DEFAULTS, StyleStore } from "./style-store";
 
+const NOISES: Info["noises"] = ["fixed", "warped", "fresh"];
+
 describe("StyleStore", () => {
   beforeEach(() => localStorage.clear());
 
@@ -75,7 +77,7 @@ describe("StyleStore", () => {
 
   it("begins a first visit with Comic, else with the first preset, and never over a choice", () => {
     const presets = ["Pencil", "Comic"].map((name) => ({ name, prompt: name.toLowerCase(), examples: [], thumbnail: null }));
-    const info = (some: Info["presets"]): Info => ({ defaults: DEFAULTS, presets: some }) as Info;
+    const info = (some: Info["presets"]): Info => ({ defaults: DEFAULTS, presets: some, noises: NOISES }) as Info;
     const first = new StyleStore();
     first.useDefaults(info(presets));
     expect(first.values().prompt).toBe("comic");
@@ -96,6 +98,21 @@ describe("StyleStore", () => {
     const later = new StyleStore();
     later.useDefaults(info(presets));
     expect(later.values().prompt).toBe("");
+  });
+
+  it("asks for no noise that the server leaves out, whether it was kept or comes from a look", () => {
+    const info = { defaults: DEFAULTS, presets: [] as Info["presets"], noises: ["fixed", "fresh"] } as Info;
+    new StyleStore().change({ noise: "warped", strength: 0.3 });
+    const store = new StyleStore();
+    const sent: object[] = [];
+    store.connected((_, patch) => sent.push(patch) > 0);
+    store.useDefaults(info);
+    expect(sent.at(-1)).toEqual({ noise: "fixed" });
+    store.change({ noise: "warped", steps: 2 });
+    expect(sent.at(-1)).toEqual({ noise: "fixed", steps: 2 });
+    expect(store.values()).toMatchObject({ noise: "fixed", strength: 0.3, steps: 2 });
+    store.change({ noise: "fresh" });
+    expect(store.values().noise).toBe("fresh");
   });
 
   it("keeps values over a reload, but not bypass", () => {
@@ -128,7 +145,7 @@ describe("StyleStore", () => {
 
   it("puts one value back to the server's default and leaves the others", () => {
     const store = new StyleStore();
-    store.useDefaults({ defaults: { ...DEFAULTS, strength: 0.7 }, presets: [] as Info["presets"] } as Info);
+    store.useDefaults({ defaults: { ...DEFAULTS, strength: 0.7 }, presets: [] as Info["presets"], noises: NOISES } as Info);
     store.change({ strength: 0.1, steps: 3 });
     store.resetOne("strength");
     expect(store.values()).toEqual({ ...DEFAULTS, strength: 0.7, steps: 3 });

@@ -39,6 +39,8 @@ export interface StyleState {
   problem: string | null;
   /** What the server takes for a value that nobody chose. */
   defaults: Style;
+  /** The kinds of noise that the server offers. */
+  noises: readonly Style["noise"][];
 }
 
 /** What was asked and what the picture shows; kept over reloads. Knows nothing of React. */
@@ -52,14 +54,19 @@ export class StyleStore extends Store<StyleState> {
   private untouched = localStorage.getItem(KEPT) === null; // a first visit, nobody chose anything yet
 
   constructor() {
-    super({ style: recall(), pending: false, frame: null, hint: null, problem: null, defaults: DEFAULTS });
+    super({
+      style: recall(), pending: false, frame: null, hint: null, problem: null, defaults: DEFAULTS,
+      noises: ["fixed", "warped", "fresh"],
+    });
   }
 
   readonly values = (): Style => this.view.style;
 
   useDefaults(info: Info): void {
-    this.set({ defaults: info.defaults });
+    this.set({ defaults: info.defaults, noises: info.noises });
     if (this.untouched) this.begin(info);
+    const { noise } = this.view.style;
+    if (!info.noises.includes(noise)) this.change({ noise });
   }
 
   /** Somebody chooses: nothing is chosen for them any more. */
@@ -67,8 +74,9 @@ export class StyleStore extends Store<StyleState> {
     this.untouched = false;
   };
 
-  change(patch: StylePatch): void {
+  change(wanted: StylePatch): void {
     this.touch();
+    const patch = this.offered(wanted);
     const style = { ...this.view.style, ...patch } as Style;
     if (this.gathered) {
       Object.assign(this.gathered, patch);
@@ -133,6 +141,12 @@ export class StyleStore extends Store<StyleState> {
   private begin({ presets }: Info): void {
     const preset = presets.find(({ name }) => name === FIRST) ?? presets[0];
     if (preset) this.change({ prompt: preset.prompt });
+  }
+
+  /** Looks, links and what was kept may ask for noise that the operator left out. */
+  private offered(patch: StylePatch): StylePatch {
+    const { noises, defaults } = this.view;
+    return !patch.noise || noises.includes(patch.noise) ? patch : { ...patch, noise: defaults.noise };
   }
 
   private post(patch: StylePatch): boolean {

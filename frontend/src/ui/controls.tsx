@@ -142,6 +142,8 @@ interface ChoiceProps<Name extends string> extends Resettable {
   label: string;
   /** What each is called, in the order in which they stand. */
   names: Readonly<Record<Name, string>>;
+  /** Those that there are; all of them unless said. */
+  of?: readonly Name[];
   value: Name;
   testId: string;
   onChange: (value: Name) => void;
@@ -150,6 +152,7 @@ interface ChoiceProps<Name extends string> extends Resettable {
 /** One of a few, by name. */
 export function Choice<Name extends string>(props: ChoiceProps<Name>) {
   const { label, names, value, testId, onChange, onReset } = props;
+  const { of = Object.keys(names) as Name[] } = props;
   return (
     <Field label={label} testId={testId} onReset={onReset}>
       {(id) => (
@@ -160,9 +163,9 @@ export function Choice<Name extends string>(props: ChoiceProps<Name>) {
           value={value}
           onChange={(event) => onChange(event.target.value as Name)}
         >
-          {Object.entries<string>(names).map(([name, text]) => (
+          {of.map((name) => (
             <option key={name} value={name}>
-              {text}
+              {names[name]}
             </option>
           ))}
         </select>

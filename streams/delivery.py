@@ -1,6 +1,7 @@
 """Frames on their way out, in a thread of its own: the engine's next call runs meanwhile."""
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -47,6 +48,7 @@ class Delivery:
 
     def __init__(self) -> None:
         self.failures = 0  # frames that the engine could not do and that passed through
+        self._counting = threading.Lock()  # they pass through in two threads
         self._recipients: dict[SessionId, Recipient] = {}  # replaced whole on each change
         self._thread = ThreadPoolExecutor(1, "delivery")
         self._last: Future[None] | None = None  # the batch on its way
@@ -78,7 +80,8 @@ class Delivery:
 
     def pass_through(self, recipient: Recipient, frame: Frame, paired: bool) -> None:
         """Give a frame that the engine cannot do; at once, in the thread that asks."""
-        self.failures += 1
+        with self._counting:
+            self.failures += 1
         self._give(recipient, untouched(frame, paired))
 
     def _deliver(self, batch: Sequence[tuple[Admitted, Result | None]]) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from pipeline.params import StyleParams
 from pipeline.results import EngineResult
+from streams.delivery import Delivery, Recipient
 from streams.frame import Restyled
 from streams.worker import Worker
 from tests.streams.fakes import FakeEngine
@@ -173,6 +174,29 @@ def test_a_frame_that_passes_through_does_not_overtake_the_one_before_it() -> No
         gate.let.set()
         until(lambda: len(gate.taken) == 2)
     assert gate.taken == [0, 1]
+
+
+def test_frames_that_pass_through_in_two_threads_are_all_counted() -> None:
+    class Slow(int):
+        """A number that lets other threads go on while something is added to it."""
+
+        def __add__(self, other: int) -> "Slow":
+            time.sleep(0.02)
+            return Slow(int(self) + other)
+
+    delivery = Delivery()
+    delivery.failures = Slow(0)
+    recipient = Recipient(ANN, lambda _: None)
+    threads = [
+        threading.Thread(target=delivery.pass_through, args=(recipient, frame(n), False))
+        for n in range(4)
+    ]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    delivery.end()
+    assert delivery.failures == 4
 
 
 def test_what_is_on_its_way_when_the_worker_closes_arrives_before_it_has_closed() -> None:

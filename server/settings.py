@@ -17,6 +17,7 @@ from pipeline.config import (
     Precision,
     ScheduleName,
 )
+from server.cross_origin import parse_origin
 from server.logs import LogFormat
 from server.schema.sessions import IceServer
 from server.stream_targets import parse_target
@@ -135,6 +136,11 @@ class Settings(BaseSettings):
         for each in value:
             parse_target(each)
         return value
+
+    @field_validator("origins")
+    @classmethod
+    def _are_origins(cls, value: list[str]) -> list[str]:
+        return [parse_origin(each) for each in value]
 
     @field_validator("turn_urls")
     @classmethod

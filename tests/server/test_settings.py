@@ -38,6 +38,36 @@ def test_the_environment_is_read_and_options_win(monkeypatch: pytest.MonkeyPatch
     assert {"one.example", "two.example", "localhost"} <= load_settings().allowed_hosts
 
 
+@pytest.mark.parametrize(
+    ("written", "sent"),
+    [
+        ("https://Player.Example/", "https://player.example"),
+        ("HTTPS://player.example:443", "https://player.example"),
+        ("http://player.example:443/", "http://player.example:443"),
+        ("http://[2001:DB8::80]:80", "http://[2001:db8::80]"),
+        ("http://[2001:db8::80]", "http://[2001:db8::80]"),
+        ("chrome-extension://abcdef", "chrome-extension://abcdef"),
+    ],
+)
+def test_an_origin_is_known_however_it_is_written(written: str, sent: str) -> None:
+    assert load_settings(origins=f"{written}, https://other.example").origins == [
+        sent, "https://other.example",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "player.example", "*", "null", "https://", "https://player.example/page",
+        "https://player.example?x", "https://me@player.example", "https://pläyer.example",
+        "https://player.example:port", "https://[::1",
+    ],
+)  # fmt: skip
+def test_what_no_browser_sends_as_an_origin_is_refused_at_the_start(written: str) -> None:
+    with pytest.raises(SettingsError, match=r"origins: '.*': give scheme://host"):
+        load_settings(origins=written)
+
+
 def test_a_proxy_that_does_tls_opens_other_addresses() -> None:
     assert load_settings(host="0.0.0.0", trusted_proxies="10.0.0.1").host == "0.0.0.0"
 

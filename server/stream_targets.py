@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 _PORTS = {"rtmp": 1935, "rtmps": 443, "srt": None}  # SRT has no usual one
 _LONGEST = 1000  # characters
@@ -61,7 +61,7 @@ def parse_target(url: str, key: str = "") -> Target:
         # a query could turn the caller into a listener; what is needed of it has its own fields
         raise TargetError("srt:// wants host and port, nothing more: stream id apart from it")
     path = tuple(part for part in parts.path.split("/") if part)
-    if any(part in (".", "..") for part in path):
+    if any(part in (".", "..") for part in unquote(parts.path).split("/")):
         raise TargetError("no . or .. in the path")
     return Target(parts.scheme, host, port, path, whole)
 

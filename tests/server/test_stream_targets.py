@@ -47,7 +47,9 @@ def test_all_else_is_not(url: str) -> None:
         "rtmp://127.0.0.1/live listen=1", "rtmp://127.0.0.1/live\nkey", "rtmp://127.0.0.1/lïve",
         "rtmp://me:secret@127.0.0.1/live", "rtmp://127.0.0.1:99999/live", "rtmp://[::1/live",
         "srt://127.0.0.1", "srt://127.0.0.1:9?mode=listener", "srt://127.0.0.1:9/secret",
-        "rtmp://127.0.0.1/live/../admin", "rtmp://127.0.0.1/live#secret", "rtmp://h/" + "a" * 1000,
+        "rtmp://127.0.0.1/live/../admin", "rtmp://127.0.0.1/live/%2e%2e/admin",
+        "rtmp://127.0.0.1/live/.%2E/admin", "rtmp://127.0.0.1/live/x%2f..%2f..%2fadmin",
+        "rtmp://127.0.0.1/live#secret", "rtmp://h/" + "a" * 1000,
     ],
 )  # fmt: skip
 def test_what_is_no_address_is_refused_without_quoting_it(url: str) -> None:

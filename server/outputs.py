@@ -46,6 +46,7 @@ class Outputs:
     def __init__(self, settings: Settings, hub: Hub, sound: LipSync, totals: OutputTotals) -> None:
         self._settings, self._hub, self._sound, self._totals = settings, hub, sound, totals
         self._open: dict[str, _Open] = {}
+        self._ending = 0  # they still write what waits, and have their places until then
         self._closed = False
 
     def states(self) -> list[OutputState]:
@@ -66,7 +67,7 @@ class Outputs:
         if self._closed:
             raise ApiError("not_found", "no such session")
         most = self._settings.outputs
-        if len(self._open) >= most:
+        if len(self._open) + self._ending >= most:
             raise ApiError("full", f"all {most} outputs of this session are taken: end one first")
         its = plan(wanted, size, self._settings)
         id = secrets.token_urlsafe(8)
@@ -84,8 +85,12 @@ class Outputs:
             raise ApiError("not_found", "no such output")
         self._hub.remove(ending.output.put)
         self._sound.remove(ending.output.hear)
-        await aside(ending.output.close)
-        self._totals.end(id)
+        self._ending += 1
+        try:
+            await aside(ending.output.close)
+        finally:
+            self._ending -= 1
+            self._totals.end(id)
         return ending.state()
 
     async def close(self) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import io
 import signal
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from tests.streams.slow_network import slow_network
 from tests.streams.test_live_stream import KEY, ffmpeg, silent_server
 from tests.streams.test_output import Memory
 from tests.streams.test_recording import frames_of
-from tests.streams.waiting import PATIENCE
+from tests.streams.waiting import PATIENCE, eventually
 
 
 async def reaches(served: Served, path: str, **wanted: object) -> dict[str, Any]:
@@ -108,6 +109,37 @@ async def test_several_record_at_once_up_to_the_limit(serve: Serve, tmp_path: Pa
         await asyncio.gather(*served.app.state.context.sessions._closing)
         for path in (tmp_path / "films").iterdir():
             assert frames_of(path)
+        await browser.close()
+
+
+async def test_an_output_that_ends_has_its_place_until_it_has_written_what_waits(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    going, writes = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        writes.set()
+        assert going.wait(PATIENCE)
+
+    monkeypatch.setattr("server.output_kinds.VirtualCamera", lambda *_: Memory(hold))
+    monkeypatch.setattr("server.output_kinds.virtual_camera_missing", lambda: None)
+    async with serve(outputs=1) as served:
+        browser = Browser()
+        outputs = (await browser.connect(served.http)).headers["location"] + "/outputs"
+        begun = await served.http.post(outputs, json={"kind": "virtual_camera"})
+        await eventually(writes.is_set)
+        ending = asyncio.create_task(served.http.delete(begun.headers["location"]))
+
+        async def none_is_listed() -> bool:
+            return not (await served.http.get(outputs)).json()["outputs"]
+
+        await eventually(none_is_listed)
+        early = await served.http.post(outputs, json={"kind": "virtual_camera"})
+        assert (early.status_code, early.json()["code"]) == (503, "full")
+        going.set()
+        assert (await ending).json()["state"] == "ended"
+        later = await served.http.post(outputs, json={"kind": "virtual_camera"})
+        assert later.status_code == 201
         await browser.close()
 
 

@@ -21,6 +21,7 @@ from pipeline.models.folder import open_folder
 from pipeline.results import EngineInfo
 from server.app import create_app
 from server.connections import Connection
+from server.listener import Listener
 from server.logs import set_up
 from server.osc import bind
 from server.sessions import Sessions
@@ -156,10 +157,10 @@ def _end_within(seconds: float, status: int) -> None:
     watchdog.start()
 
 
-def _listen(settings: Settings) -> socket.socket:
-    # asyncio sends small answers at once (TCP_NODELAY) only where the protocol is named: without,
-    # each waited 40 ms for the other side's acknowledgement
-    listener = socket.socket(settings.family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+def _listen(settings: Settings) -> Listener:
+    # behind a proxy all come from its address
+    most = None if settings.trusted_proxies else settings.connections_per_address
+    listener = Listener(settings.family, most)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((settings.host, settings.port))

@@ -2,18 +2,23 @@
 
 import asyncio
 import json
+import socket
+import ssl
 import statistics
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from uvicorn.server import ServerState
 
 from server.connections import Connection
+from server.listener import _TOLD, Listener
 from server.serve import _uvicorn_config
 from server.settings import Settings
 from tests.server.client import Browser
 from tests.server.conftest import TOKEN, Serve, Served
+from tests.server.test_tls import write_certificate
 from tests.streams.waiting import PATIENCE, eventually
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -27,17 +32,21 @@ class Port:
     def __init__(self, served: Served, port: int) -> None:
         self.served, self._port = served, port
 
-    async def connect(self) -> Streams:
-        return await asyncio.open_connection("127.0.0.1", self._port)
+    async def connect(self, tls: ssl.SSLContext | None = None) -> Streams:
+        return await asyncio.open_connection("127.0.0.1", self._port, ssl=tls)
 
 
 @asynccontextmanager
-async def listening(serve: Serve, **values: object) -> AsyncIterator[Port]:
+async def listening(
+    serve: Serve, tls: ssl.SSLContext | None = None, **values: object
+) -> AsyncIterator[Port]:
     async with serve(**values) as served:
         settings = Settings(token=TOKEN, **values)  # type: ignore[arg-type]  # tests
         config, state = _uvicorn_config(served.app, settings), ServerState()
+        listener = Listener(socket.AF_INET, settings.connections_per_address)
+        listener.bind(("127.0.0.1", 0))
         server = await asyncio.get_running_loop().create_server(
-            lambda: Connection(config, state, {}, settings=settings), "127.0.0.1", 0
+            lambda: Connection(config, state, {}, settings=settings), sock=listener, ssl=tls
         )
         try:
             yield Port(served, server.sockets[0].getsockname()[1])
@@ -143,9 +152,30 @@ async def test_an_address_has_so_many_connections_and_no_more(serve: Serve) -> N
             other.close()
 
 
-async def answered(port: Port) -> bool:
+async def test_handshakes_that_never_end_are_connections_of_an_address_too(
+    serve: Serve, tmp_path: Path
+) -> None:
+    certificate, key = write_certificate(tmp_path)
+    own = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    own.load_cert_chain(certificate, key)
+    trusting = ssl.create_default_context(cafile=certificate)
+    async with listening(serve, own, connections_per_address=2) as port:
+        silent = [await port.connect() for _ in range(2 + _TOLD)]
+        await asyncio.sleep(0.1)  # they are accepted
+        assert not await answered(port, trusting)
+        assert not any(reader.at_eof() for reader, _ in silent)
+        silent.pop()[1].close()
+        await eventually(lambda: answered(port, trusting))
+        for _, writer in silent:
+            writer.close()
+
+
+async def answered(port: Port, tls: ssl.SSLContext | None = None) -> bool:
     """Say whether one more connection gets an answer."""
-    reader, writer = await port.connect()
+    try:
+        reader, writer = await port.connect(tls)
+    except ConnectionError:  # it was cut
+        return False
     try:
         writer.write(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
         return (await reader.read()).startswith(b"HTTP/1.1 200")

@@ -40,6 +40,7 @@ class Motion:
 
     flow: Flow  # from this frame's grid to the other frame
     valid: NDArray[np.bool_]  # [h, w]
+    found: "Motion | None" = None  # as the search found it, in the noise of bare walls, too
 
     @property
     def moves(self) -> NDArray[np.bool_]:
@@ -72,7 +73,8 @@ def _stilled(found: Motion, other: Grey, grey: Grey) -> Motion:
     motion = FrameMotion(found.flow, found.flow, found.valid, residual, is_cut=False)
     flow = stilled(motion, other, grey, noise, window=WINDOW).backward
     change = cv2.blur(cv2.absdiff(grey, other).astype(np.float32), (WINDOW, WINDOW))
-    return Motion(flow, found.valid | ((flow == 0).all(-1) & (change <= NOISE_CHANGES * noise)))
+    stands_well = (flow == 0).all(-1) & (change <= NOISE_CHANGES * noise)
+    return Motion(flow, found.valid | stands_well, found)
 
 
 def warp_error(image: Picture, earlier: Picture, motion: Motion) -> float:
@@ -111,7 +113,7 @@ def sharpness(image: Picture) -> float:
 
 
 class Consistency:
-    """Compares a stylized video with its input, frame by frame; keeps no more than 30 of each."""
+    """Compares a stylized video with its input, frame by frame; keeps no more than 31 of each."""
 
     LAGS = (1, 5, 30)
 
@@ -127,6 +129,7 @@ class Consistency:
         self._motion, self._distance = motion, distance
         self._inputs: deque[Image] = deque(maxlen=max(self.LAGS) + 1)
         self._outputs: deque[Image] = deque(maxlen=max(self.LAGS) + 1)
+        self._first: tuple[Image, Image] | None = None
         self._errors: dict[str, list[float]] = {}
         self.frames = 0
 
@@ -138,6 +141,7 @@ class Consistency:
         for lag in self.LAGS:
             if len(self._inputs) > lag:
                 self._look_back(lag)
+        self._look_far_back(source, stylized)
         if len(self._inputs) > 2:
             self._look_around()
         self._note("sharpness", sharpness(stylized))
@@ -146,7 +150,10 @@ class Consistency:
         """Give the means; errors in grey levels, energies and ratios as they are.
 
         warp_error_1, _5, _30   E_warp of the output at a distance of so many frames
+        warp_error_first        the same of each frame and the first one: how far the film drifts
+        warp_error_1_found      the same by the motion as it was found, also in noise
         …_input                 the same of the input: what the method itself finds
+        warp_error_ratio        of the energies E_warp at a distance of one frame, output to input
         flicker, flicker_input  what a frame shows and neither neighbour does, as energy × 1e4
         flicker_still           the same where the input stands still over the three frames
         tof                     mean difference of the output's motion from the input's, in pixels
@@ -169,6 +176,9 @@ class Consistency:
         for name in ("motion", "moving"):
             if f"{name}_input" in means:
                 found[f"{name}_ratio"] = means[f"{name}_output"] / max(means[f"{name}_input"], 1e-6)
+        if "warp_error_1" in means:
+            floor = max(means["warp_error_1_input"], 1e-12)
+            found["warp_error_ratio"] = means["warp_error_1"] / floor
         # sharpness is of the order of 1e-4
         return {n: round(value, 8 if n == "sharpness" else 4) for n, value in found.items()}
 
@@ -180,6 +190,9 @@ class Consistency:
         self._note(f"warp_error_{lag}_input", warp_error(source, before, motion))
         if lag == 1:
             self._look_closely(motion)
+            if motion.found is not None:
+                self._note("warp_error_1_found", warp_error(shown, shown_before, motion.found))
+                self._note("warp_error_1_found_input", warp_error(source, before, motion.found))
             own = motion_between(shown, shown_before)
             self._note("tof", float(np.abs(own.flow - motion.flow).sum(-1).mean()))
             for name, flow in (("motion_output", own.flow), ("motion_input", motion.flow)):
@@ -187,6 +200,14 @@ class Consistency:
             moves = motion.moves
             for name, flow in (("moving_output", own.flow), ("moving_input", motion.flow)):
                 self._note(name, float(np.linalg.norm(flow, axis=-1)[moves].sum() / moves.size))
+
+    def _look_far_back(self, source: Image, shown: Image) -> None:
+        if self._first is None:
+            self._first = source, shown
+            return
+        motion = self._motion(source, self._first[0])
+        self._note("warp_error_first", warp_error(shown, self._first[1], motion))
+        self._note("warp_error_first_input", warp_error(source, self._first[0], motion))
 
     def _look_closely(self, motion: Motion) -> None:
         """Note how far the newest frame is from the one before, moved along, to a network."""

@@ -91,6 +91,8 @@ COLUMNS = {
     "warp_error_1": "warp error, 1 frame",
     "warp_error_5": "5 frames",
     "warp_error_30": "30 frames",
+    "warp_error_first": "the first frame",
+    "warp_error_1_found": "1 frame, motion as found",
     "flicker": "flicker × 10⁴",
     "flicker_still": "flicker, still parts",
     "still": "live meter",
@@ -372,6 +374,11 @@ def words(facts: dict[str, Any]) -> str:
         line(FRESH, "."),
         line(REPEATING, ": what it repeats is wrong by the motion in between."),
         line(EVERYTHING, f" without that filter; sharpness ratios {ratios(EVERYTHING)}."),
+        f"- **By the motion as it was found**, in the noise of bare walls, too: at "
+        f"{PARTS[DEFAULT].deflicker:g} {both(DEFAULT, 'warp_error_1_found')}, at "
+        f"{facts['deflicker']:g} {both(STEADY, 'warp_error_1_found')}, with all "
+        f"{both(EVERYTHING, 'warp_error_1_found')}, of one frozen picture "
+        f"{both(FROZEN, 'warp_error_1_found')}.",
         bank_words(calm),
         style_words(facts),
         guard_words(facts),

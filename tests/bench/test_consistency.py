@@ -6,6 +6,7 @@ from tests.bench.consistency import (
     BANKS,
     BASELINE,
     EVERYTHING,
+    FROZEN,
     PARTS,
     add_ratios,
     guard_words,
@@ -18,13 +19,14 @@ from tests.bench.consistency import (
 
 SAME = {
     "sharpness": 4e-4, "warp_error_1": 2.0, "warp_error_1_input": 1.0, "flicker": 0.5,
+    "warp_error_1_found": 2.0,
     "flicker_still": 0.1, "motion_ratio": 0.5, "moving_ratio": 0.8, "sharpness_ratio": 1.0,
     "unet_ms": 30.0, "repeated_frames": 0.0, "style": 2.0, "style_ratio": 1.0,
 }  # fmt: skip
 
 
 def facts(moving: float = 0.1, **everything: float) -> dict[str, object]:
-    parts = {name: dict(SAME) for name in (*PARTS, *BANKS)}
+    parts = {name: dict(SAME) for name in (*PARTS, *BANKS, FROZEN)}
     parts[EVERYTHING] |= everything
     return {
         "deflicker": 1.0, "moving": {"calm": moving, "lively": moving},

@@ -203,3 +203,30 @@ def test_remembered_motion_gives_the_same_figures() -> None:
             each.add(frame, 255 - frame)
 
     assert plain.figures() == first.figures() == second.figures()
+
+
+def test_a_film_that_drifts_away_from_its_first_picture_shows_that() -> None:
+    still, found, drifting = textured(96, 96), Consistency(), Consistency()
+    for number in range(12):
+        found.add(still, still)
+        drifting.add(still, cv2.add(still, (2 * number, 0, 0, 0)))
+
+    assert found.figures()["warp_error_first"] == 0
+    figures = drifting.figures()
+    assert figures["warp_error_1"] == pytest.approx(2 / 3**0.5, rel=0.1)
+    # the root of the mean of 1 .. 11 squared, in one colour of three
+    assert figures["warp_error_first"] == pytest.approx(2 * 46**0.5 / 3**0.5, rel=0.1)
+
+
+def test_the_error_by_motion_found_in_noise_stands_beside() -> None:
+    random, found = np.random.default_rng(0), Consistency()
+    painted = textured(128, 128)
+    for _ in range(4):
+        noise = random.normal(128, 2, (128, 128, 1)).clip(0, 255)
+        found.add(np.repeat(np.rint(noise).astype(np.uint8), 3, axis=2), painted)
+
+    figures = found.figures()
+    assert figures["warp_error_1"] < 1  # it stands, as nearly all of the wall does
+    assert figures["warp_error_1_found"] > 5 * figures["warp_error_1"]
+    energies = [figures[name] ** 2 for name in ("warp_error_1", "warp_error_1_input")]
+    assert figures["warp_error_ratio"] == pytest.approx(energies[0] / energies[1], abs=0.01)

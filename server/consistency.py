@@ -2,7 +2,7 @@
 
 import json
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from itertools import zip_longest
 from pathlib import Path
@@ -52,52 +52,35 @@ def consistency(
     if (clip is None) != (prompt is None):
         raise ConfigError("consistency: give --clip and --prompt together")
     if plot is not None:
-        load_pyplot()  # what is missing is said before minutes of measuring
-        if not plot.absolute().parent.is_dir():
-            raise SinkError(f"{plot}: there is no such folder")
+        _check_plot(plot)
     films = {"result": stylized} | ({} if baseline is None else {"baseline": baseline})
     network = None if features is None else _load_features(features)
     reader = None if clip is None or prompt is None else _load_text_agreement(clip, prompt)
-    motion = _RecentMotion()
-    found = {
-        name: Consistency(motion, None if network is None else network.distance) for name in films
-    }
-    textures: list[float] = []
-    agreements: dict[str, list[float]] = {name: [] for name in films}
-    drawn = () if plot is None else ("input", *films)
-    series = {name: _Series(motion) for name in drawn}
+    measured = _Films(tuple(films), network, reader, drawn=plot is not None)
     for given, *others in _frames([source, *films.values()]):
-        shown = {"input": given} | dict(zip(films, others, strict=True))
-        for name, one in found.items():
-            one.add(given, shown[name])
-        for name, each in series.items():
-            each.add(given, shown[name])
-        if found["result"].frames % _SEEN != 1:
-            continue
-        if network is not None and baseline is not None:
-            textures.append(network.textures_apart(shown["result"], shown["baseline"]))
-        if reader is not None:
-            for name, seen in agreements.items():
-                seen.append(reader.of(shown[name]))
-    if not found["result"].frames:
+        measured.add({"input": given} | dict(zip(films, others, strict=True)))
+    if not measured.frames:
         raise SourceError(f"{source}: there is no frame in it")
-    figures: dict[str, Any] = {"frames": found["result"].frames, **found["result"].figures()}
-    if baseline is not None:
-        figures |= beside(found["result"].figures(), found["baseline"].figures())
-    if textures:
-        figures["textures_from_baseline"] = round(sum(textures) / len(textures), 4)
-    if reader is not None:
-        means = {name: sum(seen) / len(seen) for name, seen in agreements.items()}
-        figures |= agreement(means, figures.get("flags", []))
+    _print(measured.figures(), as_json)
+    if plot is not None:
+        draw_frames(measured.by_frame(), plot)
+    return 0
+
+
+def _check_plot(plot: Path) -> None:
+    """Say what is missing before minutes of measuring. Raises SinkError, and what plots raise."""
+    load_pyplot()
+    if not plot.absolute().parent.is_dir():
+        raise SinkError(f"{plot}: there is no such folder")
+
+
+def _print(figures: dict[str, Any], as_json: bool) -> None:
     if as_json:
         print(json.dumps(figures, indent=2))
-    else:
-        for name, value in figures.items():
-            said = "; ".join(value) or "none" if isinstance(value, list) else value
-            print(f"{name:<22}{said}")
-    if plot is not None:
-        draw_frames({name: one.figures for name, one in series.items()}, plot)
-    return 0
+        return
+    for name, value in figures.items():
+        said = "; ".join(value) or "none" if isinstance(value, list) else value
+        print(f"{name:<22}{said}")
 
 
 def _load_features(cache: Path) -> "Features":
@@ -178,6 +161,68 @@ def _frames(paths: list[Path]) -> Iterator[list[Image]]:
 def _size(width: int, height: int) -> tuple[int, int]:
     scale = min(1.0, _SIDE / max(width, height))
     return tuple(max(2, 2 * round(side * scale / 2)) for side in (width, height))  # type: ignore[return-value]  # two
+
+
+class _Films:
+    """What is measured of films of one input: the result, and the baseline if there is one."""
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        network: "Features | None",
+        reader: "TextAgreement | None",
+        drawn: bool,
+    ) -> None:
+        motion = _RecentMotion()
+        distance = None if network is None else network.distance
+        self._films = {name: Consistency(motion, distance) for name in names}
+        self._series = {name: _Series(motion) for name in ("input", *names) if drawn}
+        self._network, self._reader = network, reader
+        self._textures: list[float] = []  # how far the result's are from the baseline's
+        self._agreements: dict[str, list[float]] = {name: [] for name in names}
+
+    @property
+    def frames(self) -> int:
+        """Count those that were taken."""
+        return self._films["result"].frames
+
+    def add(self, shown: dict[str, Image]) -> None:
+        """Take the next frame of the input and of each film, by name."""
+        for name, film in self._films.items():
+            film.add(shown["input"], shown[name])
+        for name, series in self._series.items():
+            series.add(shown["input"], shown[name])
+        if self.frames % _SEEN == 1:
+            self._look_at(shown)
+
+    def figures(self) -> dict[str, Any]:
+        """Give all figures by name."""
+        found = self._films["result"].figures()
+        figures: dict[str, Any] = {"frames": self.frames, **found}
+        if "baseline" in self._films:
+            figures |= beside(found, self._films["baseline"].figures())
+        if self._textures:
+            figures["textures_from_baseline"] = round(_mean(self._textures), 4)
+        if self._reader is not None:
+            means = {name: _mean(seen) for name, seen in self._agreements.items()}
+            figures |= agreement(means, figures.get("flags", []))
+        return figures
+
+    def by_frame(self) -> dict[str, dict[str, list[float]]]:
+        """Give the figures of every frame, of the input and of each film."""
+        return {name: series.figures for name, series in self._series.items()}
+
+    def _look_at(self, shown: dict[str, Image]) -> None:
+        if self._network is not None and "baseline" in shown:
+            apart = self._network.textures_apart(shown["result"], shown["baseline"])
+            self._textures.append(apart)
+        if self._reader is not None:
+            for name, seen in self._agreements.items():
+                seen.append(self._reader.of(shown[name]))
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
 
 
 class _RecentMotion:

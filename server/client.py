@@ -29,6 +29,7 @@ from aiortc import (
     RTCSessionDescription,
 )
 from aiortc.mediastreams import MediaStreamError
+from av.frame import Frame
 from numpy.typing import NDArray
 
 from streams.convert import to_picture
@@ -189,14 +190,20 @@ class Client:
         self._reading = asyncio.create_task(self._read(track))
 
     async def _read(self, track: MediaStreamTrack) -> None:
-        while True:
-            try:
-                picture = await track.recv()
-            except MediaStreamError:
-                self._received.close()
-                return
+        async for picture in received(track):
             assert isinstance(picture, av.VideoFrame)
             self._received.put(picture)
+        self._received.close()
+
+
+async def received(track: MediaStreamTrack) -> "AsyncIterator[Frame | av.Packet[Any]]":
+    """Give what a track brings as it comes, until it ends."""
+    while True:
+        try:
+            item = await track.recv()
+        except MediaStreamError:
+            return
+        yield item
 
 
 class _Sent(MediaStreamTrack):

@@ -23,8 +23,8 @@ from typing import Any
 
 import httpx
 from aiortc import MediaStreamTrack
-from aiortc.mediastreams import MediaStreamError
 
+from server.client import received
 from streams.aiortc_patches import TransportSettings, install
 from tests.bench.__main__ import machine
 from tests.bench.outputs import BITS, FPS, SIZE, marked, note_numbers, number_of, receiver
@@ -102,11 +102,7 @@ class Numbered(Player):
         self._reading = asyncio.create_task(self._read(track))
 
     async def _read(self, track: MediaStreamTrack) -> None:
-        while True:
-            try:
-                picture = await track.recv()
-            except MediaStreamError:
-                return
+        async for picture in received(track):
             now = time.monotonic()
             grey = picture.to_ndarray(format="gray")  # type: ignore[union-attr]  # of video
             if grey.shape == (SIZE, SIZE):

@@ -15,8 +15,8 @@ from aiortc import (
     RTCSessionDescription,
     VideoStreamTrack,
 )
-from aiortc.mediastreams import MediaStreamError
 
+from server.client import received
 from tests.streams.waiting import PATIENCE, discard
 
 
@@ -41,11 +41,7 @@ class Camera(VideoStreamTrack):
 
 async def collect(track: MediaStreamTrack, pictures: "asyncio.Queue[av.VideoFrame]") -> None:
     """Read a remote track to its end."""
-    while True:
-        try:
-            picture = await track.recv()
-        except MediaStreamError:
-            return
+    async for picture in received(track):
         assert isinstance(picture, av.VideoFrame)
         pictures.put_nowait(picture)
 

@@ -12,8 +12,8 @@ import numpy as np
 from aiortc import MediaStreamTrack, VideoStreamTrack
 from aiortc.codecs.opus import OpusDecoder
 from aiortc.jitterbuffer import JitterFrame
-from aiortc.mediastreams import MediaStreamError
 
+from server.client import received
 from tests.server.client import Browser
 from tests.server.players import Player
 from tests.streams.clicks import EVERY, Voice, beginnings, flash, marked
@@ -90,11 +90,7 @@ class Noted:
 
     async def note(self, track: MediaStreamTrack) -> None:
         decoder = OpusDecoder()
-        while True:
-            try:
-                item = await track.recv()
-            except MediaStreamError:
-                return
+        async for item in received(track):
             now = time.monotonic()
             if isinstance(item, av.VideoFrame):
                 self.seen.append((now, float(item.to_ndarray(format="rgb24").mean())))

@@ -1,11 +1,16 @@
-"""The style's controls: what the page sets is in force on the server, and a reset undoes it."""
+"""The style's controls: what the page sets is in force on the server, and a reset undoes it.
+
+And where a style comes from: the first visit, the cards, a reference picture.
+"""
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.async_api import Page, Route, expect
 
+from pipeline.embedded import WEIGHTS
 from tests.e2e.conftest import SHARED, go_live, type_prompt, until_sessions
 from tests.e2e.serving import Server
 from tests.streams.waiting import eventually
@@ -340,3 +345,58 @@ async def test_a_seed_may_be_emptied_and_typed_anew(page: Page, server: Server) 
     await expect(page.get_by_test_id("prompt")).to_have_attribute("aria-busy", "false")
     (session,) = server.api("GET", "/api/sessions")["sessions"]
     assert session["style"]["seed"] == 77
+
+
+async def test_a_first_visit_begins_with_a_style_and_an_empty_box_says_what_it_means(
+    page: Page, server: Server
+) -> None:
+    await page.goto(server.url)
+    await expect(page.get_by_text("stays on this computer")).to_be_visible()
+    await expect(page.get_by_test_id("prompt")).to_have_value("an old comic book")
+    await expect(page.get_by_test_id("preset-Comic")).to_have_attribute("aria-pressed", "true")
+    await type_prompt(page, "")
+    await expect(page.get_by_test_id("prompt-hint")).to_have_text(
+        "No prompt: the picture comes back as it is."
+    )
+    await page.reload()  # emptied on purpose, so it stays
+    await expect(page.get_by_role("group", name="Styles")).to_be_visible()
+    await expect(page.get_by_test_id("prompt")).to_have_value("")
+
+
+_NAMES = """() => [...document.querySelectorAll('[data-testid^=preset-]')].map((button) => {
+  const text = button.querySelector('span');
+  const range = document.createRange();
+  range.selectNodeContents(text);
+  const [written, card] = [range, button].map((each) => each.getBoundingClientRect());
+  return [text.textContent, Math.min(written.left - card.left, card.right - written.right)];
+})"""
+
+
+async def test_no_name_of_a_style_touches_the_edge_of_its_card(page: Page, server: Server) -> None:
+    await page.goto(server.url)
+    await page.get_by_test_id("all-presets").click()
+    for width in (360, 1024, 1280, 1920):
+        await page.set_viewport_size({"width": width, "height": 800})
+        margins = await page.evaluate(_NAMES)
+        assert len(margins) > 30
+        assert [name for name, margin in margins if margin < 3] == []
+
+
+_NEON = WEIGHTS / "thumbnails" / "neon.webp"
+
+
+async def test_a_reference_picture_becomes_the_prompt(
+    page: Page, server: Server, tmp_path: Path
+) -> None:
+    await page.goto(server.url)
+    file, said = page.get_by_test_id("reference-file"), page.get_by_test_id("reference-said")
+
+    await file.set_input_files(_NEON)
+    await expect(page.get_by_test_id("prompt")).to_have_value("neon lights at night")
+    await expect(page.get_by_test_id("reference").locator("img")).to_be_visible()
+
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"no picture")
+    await file.set_input_files(broken)
+    await expect(said).to_contain_text("no picture")
+    await expect(page.get_by_test_id("prompt")).to_have_value("neon lights at night")

@@ -135,6 +135,10 @@ class Control:
             self._refuse(room, message.seq, code_of(error), str(error))
         except ApiError as error:
             self._refuse(room, message.seq, error.code, error.detail)
+        except Exception:
+            logger.exception("session %s: a size could not be prepared", self._session)
+            detail = "the size could not be changed; the log has more"
+            self._refuse(room, message.seq, "internal", detail)
         else:
             _send(room, Resized(seq=message.seq, frame=frame, width=width, height=height))
 

@@ -20,6 +20,7 @@ class Sizing:
         self.size = size  # in force
         self._session, self._worker = session, worker
         self._wanted = size
+        self._refused: dict[Size, Exception] = {}  # until all who wait are told
         self._one = asyncio.Lock()
         self._waiting = 0
         self._next = 0.0  # when another one may begin
@@ -38,27 +39,36 @@ class Sizing:
             return await self._change(size)
         finally:
             self._waiting -= 1
+            if not self._waiting:
+                self._refused.clear()
 
     async def _change(self, size: Size) -> tuple[Size, int]:
         self._wanted = size
+        self._refused.pop(size, None)  # it is tried again
         async with self._one:
             while self.size != self._wanted:
                 await asyncio.sleep(max(0.0, self._next - time.monotonic()))
                 if self._closed:
                     break
-                size = self._wanted
-                self._next = time.monotonic() + _APART
-                try:
-                    await aside(self._worker.prepare_size, self._session, size)
-                except BaseException:
-                    if size == self._wanted:
-                        self._wanted = self.size
-                    raise
-                if size == self._wanted:  # no newer one came meanwhile
-                    self.size = size
+                await self._prepare(self._wanted)
             if self._closed:
                 raise session_ended()
+            if size in self._refused:
+                raise self._refused[size]
             return self.size, self._worker.resize(self._session, self.size)
+
+    async def _prepare(self, size: Size) -> None:
+        """Make the newest size ready; whoever asked for it is told if that fails, nobody else."""
+        self._next = time.monotonic() + _APART
+        try:
+            await aside(self._worker.prepare_size, self._session, size)
+        except Exception as error:  # noqa: BLE001  # whoever asked for it raises it
+            self._refused[size] = error
+            if size == self._wanted:
+                self._wanted = self.size
+        else:
+            if size == self._wanted:  # no newer one came meanwhile
+                self.size = size
 
     def close(self) -> None:
         """Let what is made ready still come too late: the session has ended."""

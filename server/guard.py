@@ -113,7 +113,7 @@ class Guard:
             parts = urlsplit(origin)
         except ValueError:  # an open bracket
             return False
-        return parts.scheme in ("http", "https") and parts.netloc == host
+        return parts.scheme in ("http", "https") and parts.netloc.lower() == host.lower()
 
 
 def _kept_for(path: str, status: int) -> bytes:

@@ -53,6 +53,18 @@ async def test_only_own_and_listed_origins_may_write(
 
 
 @pytest.mark.parametrize(
+    ("origin", "status"), [("http://desk.example", 401), ("http://evil.example", 403)]
+)
+async def test_a_host_and_its_origin_are_the_same_in_capitals_too(
+    origin: str, status: int, serve: Serve
+) -> None:
+    async with serve(hosts=["desk.example"]) as served:
+        headers = {"Host": "Desk.Example", "Origin": origin}
+        answer = await served.http.post("/api/token", json={"code": "wrong"}, headers=headers)
+        assert answer.status_code == status  # the code is wrong, but it was looked at
+
+
+@pytest.mark.parametrize(
     ("host", "status"),
     [("127.0.0.1:8000", 200), ("localhost", 200), ("[::1]:8000", 200), ("evil.example", 400),
      ("127.0.0.1.evil.example", 400), ("", 400), ("LocalHost:8000", 200), ("studio.example", 200)],

@@ -48,10 +48,10 @@ class EngineConfig:
             raise ConfigError(f"feature_fusion {self.feature_fusion}: give feature_bank, too")
         if self.feature_anchor and not self.feature_bank:
             raise ConfigError("feature_anchor: give feature_bank, too")
-        if self.feature_bank and self.backend not in ("auto", "eager"):
+        if self.feature_bank and self.backend not in ("auto", "eager", "graphs"):
             raise ConfigError(
                 f"feature_bank {self.feature_bank}: backend {self.backend} runs one compiled "
-                "program that keeps no features; give backend eager, or feature_bank 0"
+                "program that keeps no features; give backend eager or graphs, or feature_bank 0"
             )
         if self.precision == "fp8" and self.backend in ("openvino", "tensorrt"):
             raise ConfigError(

@@ -45,7 +45,7 @@ def choose_backend(config: EngineConfig) -> str:
     if config.backend == "graphs" and device != "cuda":
         raise BackendUnavailable("backend graphs needs an NVIDIA GPU: set device cuda on one")
     if config.backend == "auto":
-        # a feature bank needs eager; and so does a GPU, until graphs have run on one
+        # on a CPU a feature bank needs eager; a GPU has eager until graphs have run on one
         return "openvino" if device == "cpu" and not config.feature_bank else "eager"
     return config.backend
 

@@ -11,7 +11,7 @@ from pipeline.backends.float8 import settle_precision
 from pipeline.backends.times import Times
 from pipeline.backends.transfer import send
 from pipeline.config import EngineConfig
-from pipeline.feature_bank import FeatureBank
+from pipeline.feature_bank import BankedDenoiser, FeatureBank, Shelves, make_bank
 from pipeline.models.folder import ModelFolder
 from pipeline.models.loader import load_autoencoder, load_denoiser
 
@@ -40,13 +40,8 @@ class EagerNetworks:
         self._text, self._times = denoiser.text, Times(denoiser.time, self.device)
         self.bank: FeatureBank | None = None
         if config.feature_bank:
-            self.bank = FeatureBank(
-                self._denoiser.unet,
-                config.feature_bank,
-                config.feature_fusion,
-                anchored=config.feature_anchor,
-            )
-            self.bank.inject()
+            self.bank = make_bank(denoiser.unet, config)
+            self._banked = BankedDenoiser(denoiser, self.bank)
 
     def sized(self, width: int, height: int) -> "EagerNetworks":
         """Give itself: modules take any size. SDXL goes on being told the first one."""
@@ -72,7 +67,16 @@ class EagerNetworks:
         prompts: Float[Tensor, "b s k"],
     ) -> Float[Tensor, "b c y x"]:
         """See Networks."""
-        predicted: Tensor = self._denoiser(rows, self._times(timesteps), prompts)
+        values = (rows, self._times(timesteps), prompts)
+        if self.bank is not None:
+            return self.bank.in_turns(self._look_back, *values)
+        predicted: Tensor = self._denoiser(*values)
+        return predicted
+
+    def _look_back(self, shelves: Shelves, *values: Tensor) -> Float[Tensor, "b c y x"]:
+        predicted: Tensor
+        predicted, features = self._banked(*values, *shelves.gather())
+        shelves.keep(features)
         return predicted
 
     @torch.inference_mode()

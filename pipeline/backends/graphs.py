@@ -21,6 +21,7 @@ from pipeline.backends.float8 import settle_precision
 from pipeline.backends.pinned import PinnedNetworks
 from pipeline.backends.times import Times
 from pipeline.config import EngineConfig
+from pipeline.feature_bank import BankedDenoiser, FeatureBank, Shelves, make_bank
 from pipeline.models.folder import ModelFolder
 from pipeline.models.loader import load_autoencoder, load_denoiser
 
@@ -34,6 +35,7 @@ class GraphNetworks(PinnedNetworks):
     """
 
     name = "graphs"
+    bank: FeatureBank | None = None
 
     @torch.inference_mode()
     def __init__(
@@ -43,12 +45,12 @@ class GraphNetworks(PinnedNetworks):
 
         self.device = torch.device(choose_device(config))
         progress(f"loading {folder.name}")
-        denoiser = load_denoiser(folder, config.width, config.height)
-        dtype, own = DTYPES[self.device.type], autoencoder_dtype(folder, self.device)
+        denoiser = load_denoiser(folder, config.width, config.height, not config.feature_bank)
+        dtype, own_dtype = DTYPES[self.device.type], autoencoder_dtype(folder, self.device)
         channels_last(denoiser, self.device, dtype)
         self.precision = settle_precision(denoiser, folder, config, progress)
         encoder, decoder = (
-            channels_last(half, self.device, own) for half in load_autoencoder(folder)
+            channels_last(half, self.device, own_dtype) for half in load_autoencoder(folder)
         )
         self._text, self._times = denoiser.text, Times(denoiser.time, self.device)
         height, width = config.height // folder.downscale, config.width // folder.downscale
@@ -58,21 +60,52 @@ class GraphNetworks(PinnedNetworks):
         pool = torch.cuda.graph_pool_handle()
         stream = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]  # torch's own gap
 
-        def capture(network: nn.Module, *shapes: tuple[int, ...], kind: Any = dtype) -> Any:
-            inputs = tuple(torch.zeros(s, dtype=kind, device=self.device) for s in shapes)
+        def zeros(*shape: int, kind: torch.dtype = dtype) -> Tensor:
+            return torch.zeros(shape, dtype=kind, device=self.device)
+
+        def capture(network: nn.Module, *inputs: Tensor) -> Graph:
             return Graph(network, inputs, stream, pool)
 
-        self._denoisers = denoisers = dict[int, Graph]()
-        self._denoiser = lambda rows, *more: denoisers[bucket(len(rows))](rows, *more)
         time = self._times([0.0]).shape[1:]
-        prompt = self.condition(torch.zeros(1, *folder.words_shape, device=self.device)).shape[1:]
-        for size in buckets(config.max_rows):  # the largest first: the others fit into its memory
+        prompt = self.condition(zeros(1, *folder.words_shape)).shape[1:]
+
+        def inputs(size: int) -> tuple[Tensor, ...]:
+            rows = zeros(size, folder.unet.config["in_channels"], height, width)
+            return rows, zeros(size, *time), zeros(size, *prompt)
+
+        sizes = buckets(config.max_rows)  # the largest first: the others fit into its memory
+        network: nn.Module = denoiser
+        looks_back: tuple[Tensor, ...] = ()
+        if config.feature_bank:
+            self.bank = make_bank(denoiser.unet, config)
+            network = BankedDenoiser(denoiser, self.bank)
+            _, features = network(*inputs(1))
+            # all sizes read at one place: what is there is written anew for each call
+            past = zeros(sizes[0], self.bank.places, features.shape[1])
+            looks_back = (past, zeros(sizes[0], self.bank.places + 1))
+        self._denoisers: dict[int, Graph] = {}
+        for size in sizes:
             progress(f"capturing the UNet of {folder.name} for {size} rows")
-            rows = (size, folder.unet.config["in_channels"], height, width)
-            denoisers[size] = capture(denoiser, rows, (size, *time), (size, *prompt))
+            own = (held[:size] for held in looks_back)
+            self._denoisers[size] = capture(network, *inputs(size), *own)
         progress(f"capturing the autoencoder of {folder.name}")
-        self._encoder = capture(encoder, picture, kind=torch.uint8)
-        self._decoder = capture(decoder, latent, kind=own)
+        self._encoder = capture(encoder, zeros(*picture, kind=torch.uint8))
+        self._decoder = capture(decoder, zeros(*latent, kind=own_dtype))
+
+    def _denoiser(self, *values: Tensor) -> Tensor:
+        """Replay for each row's prediction; see PinnedNetworks."""
+        if self.bank is not None:
+            return self.bank.in_turns(self._look_back, *values)
+        return self._denoisers[bucket(len(values[0]))](*values)
+
+    def _look_back(self, shelves: Shelves, *values: Tensor) -> Tensor:
+        count = len(values[0])
+        graph = self._denoisers[bucket(count)]
+        shelves.copy_to(*graph.inputs[len(values) :])
+        predicted, features = graph.replay(*values)
+        shelves.keep(features)
+        lasting: Tensor = predicted[:count].clone()
+        return lasting
 
 
 class Graph:
@@ -91,13 +124,20 @@ class Graph:
         current.wait_stream(stream)
         self._graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self._graph, pool=pool, stream=stream):
-            self._output: Tensor = network(*inputs)
+            self._output = network(*inputs)
 
     def __call__(self, *values: Tensor) -> Tensor:
-        """Run on these rows; those that fill the batch up keep what they held last."""
-        count = len(values[0])
-        for held, value in zip(self.inputs, values, strict=True):
-            held[:count].copy_(value, non_blocking=True)  # the graph reads this address
+        """Give what a network of one result makes of these rows."""
+        output: Tensor = self.replay(*values)
+        return output[: len(values[0])].clone()
+
+    def replay(self, *values: Tensor) -> Any:
+        """Run on these rows; give the whole batch's results, which hold until another graph runs.
+
+        Rows that fill the batch up, and inputs for which no value is given, keep what they held.
+        Graphs share memory: the next one, whichever it is, may write over these results.
+        """
+        for held, value in zip(self.inputs, values, strict=False):
+            held[: len(value)].copy_(value, non_blocking=True)  # the graph reads this address
         self._graph.replay()
-        # graphs share memory: the next one, whichever it is, may write over this output
-        return self._output[:count].clone()
+        return self._output

@@ -329,10 +329,10 @@ def test_graphs_show_frames_as_eager_does(bench: Bench) -> None:
     assert levels_apart(one, other) <= 4
 
 
-def live(engine: Engine) -> list[EngineResult]:
+def live(engine: Engine, steps: int = 2) -> list[EngineResult]:
     """Five frames of two people with all that looks back on; one changes the prompt on the way."""
     style = StyleParams(
-        prompt="ink", negative_prompt="oil", strength=0.6, steps=2, guidance_scale=1.4,
+        prompt="ink", negative_prompt="oil", strength=0.6, steps=steps, guidance_scale=1.4,
         noise="warped", deflicker=0.6, travel=0.1,
     )  # fmt: skip
     results: list[EngineResult] = []

@@ -410,6 +410,17 @@ describe("Live", () => {
     expect(refusedStyle).toHaveBeenCalledTimes(2);
   });
 
+  it("goes back to the server's own size also after a larger one was refused", async () => {
+    const own = { width: 256, height: 256 };
+    const live = await goLive();
+    live.resize({ width: 384, height: 384 }, own);
+    last().hear({ type: "resized", seq: 1_000_000_001, frame: 1, width: 384, height: 384 });
+    live.resize({ width: 1024, height: 1024 }, own);
+    last().hear({ type: "error", seq: 1_000_000_002, code: "no_room", detail: "no room", id: "1a2b3c4d" });
+    live.resize(own, own);
+    expect(last().control.sent.at(-1)).toContain('"width":256');
+  });
+
   it("sends a picture with its matte once the server knows of it, also after a lost connection", async () => {
     const live = await goLive();
     const paired = { stop: () => undefined } as unknown as MediaStreamTrack;

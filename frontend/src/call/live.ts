@@ -247,7 +247,7 @@ export class Live extends Store<LiveState> {
     } else if (message.type === "matte") {
       this.matteWish.answered(message.seq);
     } else if (message.type === "error" && this.sizeWish.isNewest(message.seq)) {
-      this.sizeWish.drop();
+      this.sizeWish.drop(this.view.size);
       this.set({ resizing: false, sizeProblem: `${message.detail} (${message.id})` });
     } else if (message.type === "error") {
       const { seq, code, detail } = message;

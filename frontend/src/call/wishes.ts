@@ -34,8 +34,9 @@ export class SizeWish {
     return seq === this.seq;
   }
 
-  drop(): void {
-    this.wanted = null;
+  /** It is not to be had: what is in force stays what is wanted. */
+  drop(inForce: Size | null): void {
+    this.wanted = inForce;
   }
 }
 

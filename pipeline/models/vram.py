@@ -16,6 +16,7 @@ from pipeline.backends.buckets import DTYPES, autoencoder_dtype, buckets
 from pipeline.backends.float8 import gain
 from pipeline.config import EngineConfig
 from pipeline.errors import ConfigError, NoRoom
+from pipeline.models.bank_memory import bank_in_calls, session_bank
 from pipeline.models.folder import ModelFolder, Part
 from pipeline.models.headers import read_header
 from pipeline.models.loader import outline_denoiser
@@ -184,6 +185,7 @@ def _activations(folder: ModelFolder, config: EngineConfig, device: torch.device
     """Count the bytes of the largest call, with the prompts that stand side by side for it."""
     size = DTYPES[device.type].itemsize
     denoising = size * (_unet(folder, config) + _prompts_in_calls(config) * _prompt(folder))
+    denoising += size * bank_in_calls(folder, config, config.backend in _FIXED_ADDRESSES)
     decoding = autoencoder_dtype(folder, device).itemsize * _autoencoder(folder, config)
     work_space = _LIBRARIES if device.type == "cuda" else 0
     return max(denoising, decoding) + work_space
@@ -259,7 +261,8 @@ def _session(folder: ModelFolder, config: EngineConfig, device: torch.device) ->
     fields += MOST_STEPS * _FINER**2 * (3 + 2 * CHILDREN)
     in_flight = 4 * MOST_STEPS  # source, noise, latent and reference of each frame
     prompts = _PROMPTS * DTYPES[device.type].itemsize * _prompt(folder)
-    return _FLOAT * (fields + in_flight + 2) * latents + prompts
+    bank = DTYPES[device.type].itemsize * session_bank(folder, config, MOST_STEPS)
+    return _FLOAT * (fields + in_flight + 2) * latents + prompts + bank
 
 
 def _prompt(folder: ModelFolder) -> int:

@@ -14,7 +14,9 @@ from pipeline.backends.graphs import GraphNetworks
 from pipeline.config import EngineConfig
 from pipeline.engine import build_engine
 from pipeline.errors import ConfigError
+from pipeline.feature_bank import Row
 from pipeline.models import vram
+from pipeline.models.bank_memory import session_bank
 from pipeline.models.folder import open_folder
 from pipeline.models.loader import load_autoencoder, load_denoiser
 from pipeline.models.static_text import StaticTextEncoder
@@ -116,6 +118,33 @@ def test_activations_are_estimated_above_what_is_allocated(bench: Bench, family:
     assert real <= estimated <= 3 * real
 
 
+@pytest.mark.parametrize("fusion", [0.0, 0.75])
+@pytest.mark.parametrize("family", ["sd15", "sdxl", "embedded"])
+def test_a_bank_keeps_to_the_byte_what_is_counted_and_no_call_of_it_takes_more(
+    bench: Bench, family: str, fusion: float
+) -> None:
+    config = bench.config(
+        family, max_rows=4, feature_bank=3, feature_anchor=True, feature_fusion=fusion
+    )
+    folder = open_folder(config)
+    networks = EagerNetworks(folder, config, lambda message: None)
+    assert networks.bank is not None
+
+    with networks.bank.rows([Row(name, 0, 0, "ink") for name in "abc"] * 2):  # two turns
+        shape = 6, folder.unet.config["in_channels"], 8, 8
+        text = networks.condition(torch.randn(1, *folder.words_shape))
+        networks.denoise(torch.randn(shape), [500.0] * 6, torch.cat([text] * 6))
+    assert networks.bank.size == 4 * 3 * session_bank(folder, config, 1) / 2
+
+    with networks.bank.rows([Row(name, 0, 0, "ink") for name in "abcd"]):  # one is empty
+        real = peak(networks, 4, shape[1], folder.words_shape)
+    estimated = vram.estimate(folder, config, CPU)
+    assert real <= estimated.activations <= 3 * real
+    without = vram.estimate(folder, bench.config(family, max_rows=4), CPU)
+    kept = estimated.session - without.session
+    assert kept == 4 * session_bank(folder, config, 8)  # of every step that may be
+
+
 def held(value: object, seen: set[int]) -> int:
     """Bytes of all tensors that an object leads to."""
     if id(value) in seen:
@@ -204,6 +233,23 @@ def test_prompts_of_every_batch_size_are_counted_where_each_has_its_own(
     )
 
     assert sum(inputs) <= graphs - plain <= 2 * sum(inputs)
+
+
+def test_what_graphs_look_back_at_is_counted(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    stand_in(monkeypatch)
+    config = bench.config("sd15", max_rows=9, feature_bank=2)  # filled up to twelve rows
+    folder = open_folder(config)
+    graphs = GraphNetworks(folder, replace(config, backend="graphs"), lambda message: None)
+    past = {graph.inputs[3].untyped_storage().data_ptr() for graph in graphs._denoisers.values()}
+    held = graphs._denoisers[12].inputs[3].nbytes
+
+    with_bank, without = (
+        vram.estimate(folder, replace(config, backend="graphs", feature_bank=count), CPU)
+        for count in (2, 0)
+    )
+
+    assert len(past) == 1
+    assert held < with_bank.activations - without.activations < 4 * held
 
 
 def test_what_is_left_decides_how_many_sessions_fit(bench: Bench) -> None:

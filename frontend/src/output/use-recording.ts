@@ -42,8 +42,11 @@ export function useRecording(
       own.current = made;
       recorder.current = record(made.stream, type, (file) => {
         made.close();
-        own.current = null;
-        setSince(null);
+        // else another has begun meanwhile
+        if (own.current === made) {
+          own.current = null;
+          setSince(null);
+        }
         if (file.size > 0) download(file, fileName(file.type, new Date()));
         else setProblem(STRINGS.nothingRecorded);
       });

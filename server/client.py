@@ -169,9 +169,13 @@ class Client:
 
     async def _ask(self, patience: float, **message: object) -> dict[str, Any]:
         self._asked += 1
-        answer = self._answers[self._asked] = asyncio.get_running_loop().create_future()
-        self._control.send(json.dumps(message | {"seq": self._asked}))
-        return await asyncio.wait_for(answer, patience)
+        seq = self._asked
+        answer = self._answers[seq] = asyncio.get_running_loop().create_future()
+        try:
+            self._control.send(json.dumps(message | {"seq": seq}))
+            return await asyncio.wait_for(answer, patience)
+        finally:
+            self._answers.pop(seq, None)  # one that did not come is waited for no longer
 
     def _on_message(self, text: str) -> None:
         message = json.loads(text)

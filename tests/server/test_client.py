@@ -13,11 +13,13 @@ import httpx
 import numpy as np
 import pytest
 
+from pipeline.params import StyleParams
 from server.client import Client, Refused
 from streams.errors import SourceError
 from streams.sinks.recorder import Recorder
 from tests.server.conftest import TOKEN, Serve, Served
 from tests.server.players import listening
+from tests.streams.fakes import FakeEngine
 from tests.streams.pictures import frame
 from tests.streams.waiting import PATIENCE
 
@@ -63,6 +65,24 @@ async def test_what_the_server_refuses_is_said_in_its_words(served: Served) -> N
     async with client_of(served) as restyle:
         with pytest.raises(Refused, match="strength"):
             await restyle.connect(strength=2)
+
+
+async def test_an_answer_that_comes_too_late_is_waited_for_no_longer(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Slow(FakeEngine):
+        def prepare(self, params: StyleParams) -> str | None:
+            time.sleep(0.5 if params.prompt == "slow" else 0)
+            return None
+
+    async with serve(Slow) as served, client_of(served) as restyle:
+        await restyle.connect()
+        with monkeypatch.context() as patience:
+            patience.setattr("server.client._PATIENCE", 0.05)
+            with pytest.raises(TimeoutError):
+                await restyle.change(prompt="slow")
+        assert not restyle._answers
+        assert (await restyle.change(steps=2))["style"]["prompt"] == "slow"
 
 
 async def test_a_bad_change_is_refused_and_the_session_goes_on(served: Served) -> None:

@@ -14,7 +14,7 @@ Sources: Burgert et al. 2025, arXiv:2501.08331, Algorithm 1 (the warp and why it
 weights that also undo uneven splits; persistent children and anchoring are this project's.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 import torch
@@ -27,6 +27,7 @@ from pipeline.backward_warp import Flow
 from pipeline.noise_graph import Graph, cleaned, composed, connect, sample
 
 Gated = Callable[[Flow, Flow], tuple[Flow, Flow]]  # motion ahead and back, in part set to zero
+Seed = tuple[int, ...]  # numbers below 2**32; all of them count
 
 ANCHOR_FRAMES = 30  # then the newest noise becomes the anchor
 CHILDREN = 6  # stored for each pixel; where more are needed, the anchor is moved before
@@ -34,21 +35,57 @@ _MOST_UNKNOWN = 0.25  # share of pixels with noise of their own, from which the 
 
 
 class NoiseWarp:
-    """The noise of one session. Deterministic by its seed and the flows."""
+    """The noise of one session: a field of some channels for each seed, side by side.
+
+    The fields share the motion and nothing else. Deterministic by the seeds and the flows.
+    """
 
     def __init__(
-        self, channels: int, height: int, width: int, factor: int, seed: int, device: torch.device
+        self,
+        seeds: Sequence[Seed],
+        channels: int,
+        height: int,
+        width: int,
+        factor: int,
+        device: torch.device,
     ) -> None:
         self.factor = factor
         self._height, self._width = height * factor, width * factor
+        self._pixels = self._height * self._width
         self._channels, self._device = channels, device
-        self._generator = torch.Generator().manual_seed(seed)
+        self._generators = {seed: _generator(seed) for seed in seeds}
+        self._noise: Float[Tensor, "pixels c"]
+        self._field: Float[Tensor, "sources c"]  # all that a graph may copy
+        self._children: Float[Tensor, "children c"]
         self.cut()
 
     def cut(self) -> None:
         """Begin anew, as after a scene cut."""
-        self._noise = self._draw(1)
+        self._noise = self._draw(self._pixels, self._generators.values())
         self._set_anchor(self._noise)
+
+    def carry(self, seeds: Sequence[Seed]) -> None:
+        """Go on with the fields of these seeds, each given once, in this order.
+
+        Those that are there stay as they are. A new one begins at the anchor; the next frame's
+        motion leads it from there to where the others are.
+        """
+        before = self._generators
+        if list(seeds) == list(before):
+            return
+        added = {seed: _generator(seed) for seed in seeds if seed not in before}
+        noise = self._draw(self._pixels, added.values())
+        children, field = self._begun(noise, added.values())
+        places = [[*before, *added].index(seed) for seed in seeds]
+
+        def joined(own: Tensor, new: Tensor) -> Tensor:
+            columns = [part for t in (own, new) for part in torch.split(t, self._channels, 1)]
+            return torch.cat([columns[place] for place in places], 1)
+
+        self._children = joined(self._children, children)
+        self._field = joined(self._field, field)
+        self._noise = joined(self._noise, noise)
+        self._generators = {seed: (before | added)[seed] for seed in seeds}
 
     def advance(
         self, forward: Flow, backward: Flow, gate: Gated, last_gate: Gated | None = None
@@ -77,25 +114,33 @@ class NoiseWarp:
         """Say how many frames ago the anchor's was: 0 if the newest frame has become it."""
         return self._frames
 
-    def latents(self) -> Float[Tensor, "c y x"]:
+    def latents(self) -> Float[Tensor, "seeds c y x"]:
         """Give the noise of the newest frame on the latent grid: white, variance 1."""
-        field = self._noise.T.reshape(1, self._channels, self._height, self._width)
-        return functional.avg_pool2d(field, self.factor)[0] * self.factor
+        fields = self._noise.T.reshape(-1, self._channels, self._height, self._width)
+        return functional.avg_pool2d(fields, self.factor) * self.factor
 
     def _set_anchor(self, noise: Float[Tensor, "pixels c"]) -> None:
         self._frames = 0
         self._ahead = self._back = np.zeros((self._height, self._width, 2), np.float32)
         self._children = self._field = noise[:0]  # they are large: gone before new ones are drawn
-        pixels = len(noise)
-        self._children, holes = self._draw(CHILDREN + 1).tensor_split([CHILDREN * pixels])
-        # as a graph counts: the anchor, what fills holes, and nothing
-        self._field = torch.cat([noise, holes, torch.zeros_like(noise[:1])])
+        self._children, self._field = self._begun(noise, self._generators.values())
 
-    def _draw(self, count: int) -> Float[Tensor, "pixels_of_all c"]:
-        """Draw fields, one below the other."""
+    def _begun(
+        self, noise: Float[Tensor, "pixels c"], generators: Collection[torch.Generator]
+    ) -> tuple[Float[Tensor, "children c"], Float[Tensor, "sources c"]]:
+        """Draw what begins at an anchor: what each point may split into, and what fills holes."""
+        drawn = self._draw((CHILDREN + 1) * self._pixels, generators)
+        children, holes = drawn.tensor_split([CHILDREN * self._pixels])
+        # as a graph counts: the anchor, what fills holes, and nothing
+        return children, torch.cat([noise, holes, torch.zeros_like(noise[:1])])
+
+    def _draw(self, rows: int, generators: Collection[torch.Generator]) -> Float[Tensor, "rows c"]:
+        """Draw noise for each seed, side by side."""
         # on the CPU, so that a seed means the same on every device
-        shape = (count * self._height * self._width, self._channels)
-        return send(torch.randn(shape, generator=self._generator), self._device)
+        drawn = torch.empty(rows, len(generators), self._channels)
+        for number, generator in enumerate(generators):
+            drawn[:, number] = torch.randn(rows, self._channels, generator=generator)
+        return send(drawn.flatten(1), self._device)
 
     def _followed(self, forward: Flow, backward: Flow, gate: Gated) -> Graph:
         """Add one frame's motion to that since the anchor; give where that leads."""
@@ -118,7 +163,7 @@ class NoiseWarp:
         value = self._field.index_select(0, source)
         if split:
             drawn = self._drawn(child, graph.child)
-            total = value.new_zeros(graph.parents, self._channels).index_add_(0, parent, drawn)
+            total = drawn.new_zeros(graph.parents, drawn.shape[1]).index_add_(0, parent, drawn)
             count = degree[:, None]
             value[:split] *= count.rsqrt()
             value[:split] += drawn - total.index_select(0, parent) / count
@@ -130,9 +175,9 @@ class NoiseWarp:
         beyond = np.flatnonzero(child >= CHILDREN)
         if len(beyond):
             # one frame that magnifies so much is a cut in all but name: nothing need persist
-            fresh = torch.randn((len(beyond), self._channels), generator=self._generator)
+            fresh = self._draw(len(beyond), self._generators.values())
             (rows,) = self._sent(beyond.astype(np.int32))
-            drawn.index_copy_(0, rows.long(), send(fresh, self._device))
+            drawn.index_copy_(0, rows.long(), fresh)
         return drawn
 
     def _sent(self, *values: Shaped[np.ndarray, "_"]) -> list[Tensor]:
@@ -152,3 +197,8 @@ class NoiseWarp:
         length = np.hypot(error[..., 0], error[..., 1])
         length = length[np.isfinite(length)]
         return bool(len(length)) and float(length.mean()) > self.factor
+
+
+def _generator(seed: Seed) -> torch.Generator:
+    """Mix the numbers of a seed: of one that is longer than 32 bits PyTorch takes the last 32."""
+    return torch.Generator().manual_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))

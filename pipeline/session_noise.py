@@ -1,6 +1,7 @@
 """One session's noise: fixed on the screen, carried along by the picture, or new in every frame."""
 
 import math
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -43,9 +44,9 @@ class SessionNoise:
 
         `motion` is that from the last admitted frame, `flow` what follows the input.
         """
-        if self._carried is None or not self._carried.fits(params):
+        if self._carried is None:
             self._carried = CarriedNoise(params, self._shape, self._device, self._factor)
-        carried, share = self._carried.follow(flow, motion), params.noise_warp
+        carried, share = self._carried.follow(params, flow, motion), params.noise_warp
         if share == 1:
             return carried
         # both are white and independent, so the root of the squares keeps the variance
@@ -59,19 +60,11 @@ class SessionNoise:
         return send(drawn, self._device)
 
     def _turned(self, params: StyleParams) -> Pack:
-        """Give the fields of the seed, turned towards those of the other one.
-
-        Both are independent, so cos and sin of one angle keep the variance at every point between
-        (spherical interpolation).
-        """
-        if not params.seed_blend:
-            return self._fields(params.seed, params)
+        """Give the fixed fields of the seed, turned towards those of the other one."""
         blend = (params.seed, params.blend_seed, params.seed_blend)
         if self._blended is None or self._blended[0] != blend:
-            angle = params.seed_blend * math.pi / 2
-            one = self._fields(params.seed, params)
-            other = self._fields(params.blend_seed, params)
-            self._blended = (blend, math.cos(angle) * one + math.sin(angle) * other)
+            packs = [self._fields(seed, params) for seed in seeds_of(params)]
+            self._blended = (blend, turned(params.seed_blend, packs))
         return self._blended[1]
 
     def _fields(self, seed: int, params: StyleParams) -> Pack:
@@ -85,29 +78,44 @@ class SessionNoise:
         return self._drawn[seed]
 
 
+def seeds_of(params: StyleParams) -> list[int]:
+    """Give the seeds whose fields are in use: one, or two between which the noise is turned."""
+    if params.seed_blend == 0 or params.seed == params.blend_seed:
+        return [params.seed]
+    return [params.blend_seed] if params.seed_blend == 1 else [params.seed, params.blend_seed]
+
+
+def turned(blend: float, packs: Sequence[Pack]) -> Pack:
+    """Turn the fields of one seed towards those of another; those of one alone stay as they are.
+
+    Both are independent, so cos and sin of one angle keep the variance at every point between
+    (spherical interpolation).
+    """
+    if len(packs) == 1:
+        return packs[0]
+    angle = blend * math.pi / 2
+    return math.cos(angle) * packs[0] + math.sin(angle) * packs[1]
+
+
 class CarriedNoise:
-    """Noise that follows the input picture, for one seed and one number of steps."""
+    """Noise that follows the input picture: a field for each step of each seed in use.
+
+    All take one way, so a change of seeds, of their blend or of `steps` keeps those in use.
+    """
 
     def __init__(
         self, params: StyleParams, shape: tuple[int, int, int], device: torch.device, factor: int
     ) -> None:
         channels, height, width = shape
-        self._made_for = (params.seed, params.steps)
-        self._steps = params.steps
         self._height, self._width = height * factor, width * factor
-        # apart from the fixed field of the same seed, with which it may be mixed
-        seed = params.seed + (1 << 32)
-        self._warp = NoiseWarp(params.steps * channels, height, width, factor, seed, device)
+        self._warp = NoiseWarp(_fields_of(params), channels, height, width, factor, device)
         # pictures on the grid of the noise: the anchor's, and that of the last admitted frame
         self._anchor: Float32[np.ndarray, "h w"] | None = None
         self._last: Float32[np.ndarray, "h w"] | None = None
 
-    def fits(self, params: StyleParams) -> bool:
-        """Say whether it can go on under these values."""
-        return self._made_for == (params.seed, params.steps)
-
-    def follow(self, flow: InputFlow, motion: FrameMotion | None) -> Pack:
+    def follow(self, params: StyleParams, flow: InputFlow, motion: FrameMotion | None) -> Pack:
         """Move on to a frame and give its noise."""
+        self._warp.carry(_fields_of(params))
         current = self._working(flow.grey)
         if motion is not None and self._anchor is not None and self._last is not None:
             if motion.is_cut:
@@ -124,10 +132,14 @@ class CarriedNoise:
         if self._anchor is None or self._warp.age == 0:
             self._anchor = current
         self._last = current
-        latents = self._warp.latents()
-        return latents.reshape(self._steps, -1, *latents.shape[1:])
+        return turned(params.seed_blend, torch.split(self._warp.latents(), params.steps))
 
     def _working(self, grey: UInt8[np.ndarray, "h w"] | None) -> Float32[np.ndarray, "y x"]:
         assert grey is not None
         working = cv2.resize(grey, (self._width, self._height), interpolation=cv2.INTER_AREA)
         return np.asarray(working, np.float32)
+
+
+def _fields_of(params: StyleParams) -> list[tuple[int, int]]:
+    """Name the fields in use, those of one seed after another."""
+    return [(seed, step) for seed in seeds_of(params) for step in range(params.steps)]

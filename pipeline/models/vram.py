@@ -257,8 +257,9 @@ def _session(folder: ModelFolder, config: EngineConfig, device: torch.device) ->
     """Count the bytes of one session with every feature on."""
     latents = folder.latent_channels * _latents(folder, config)
     fields = 3 * MOST_STEPS  # of the seed, of the other seed, turned between them
-    # the anchor, the newest noise, what fills holes, each point's children (drawn, then stacked)
-    fields += MOST_STEPS * _FINER**2 * (3 + 2 * CHILDREN)
+    # of both seeds: the anchor, the newest noise, what fills holes, each point's children; the
+    # other seed's come beside the first one's before all are joined
+    fields += 2 * MOST_STEPS * _FINER**2 * (4 + 2 * CHILDREN)
     in_flight = 4 * MOST_STEPS  # source, noise, latent and reference of each frame
     prompts = _PROMPTS * DTYPES[device.type].itemsize * _prompt(folder)
     bank = DTYPES[device.type].itemsize * session_bank(folder, config, MOST_STEPS)

@@ -105,8 +105,8 @@ class Engine:
 
         Gives a sentence for the user when the prompt means nothing to the model.
         """
-        self._prompts.get(params.prompt)
-        self._prompts.get(params.negative_prompt)
+        self._prompts.prepare(params.prompt)
+        self._prompts.prepare(params.negative_prompt)
         return self._prompts.hint(params.prompt)
 
     def prepare_size(self, session: str, size: Size) -> None:

@@ -5,6 +5,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from weakref import WeakValueDictionary
 
 from jaxtyping import Float
 from torch import Tensor
@@ -12,9 +13,10 @@ from torch import Tensor
 # share of "none of them" from which on a prompt means nothing: single words that the embedded model
 # knows reach 0.54
 _UNKNOWN = 0.6
-_KEPT = 256  # prompts
+KEPT_TEXTS = 256  # the words of so many, and at most so many prompts
 _AT_ONCE = 16  # texts in one call; the largest encoder keeps 13 MB of layers for each
-# bytes; a prompt takes 8 MB with SD-Turbo in fp32 and 26 MB with SDXL in fp16
+# bytes of prompts that may be asked for again, beside those that somebody holds; a prompt takes
+# 8 MB with SD-Turbo in fp32 and 26 MB with SDXL in fp16
 KEPT_BYTES = 512 << 20
 _HEAVIEST = 1e6  # beyond the range of floats shares would be no numbers
 _WEIGHT = re.compile(r"^(?P<text>.*?)\s*:\s*(?P<weight>\d*\.?\d+)\s*$", re.DOTALL)
@@ -49,18 +51,12 @@ def parse_blend(prompt: str) -> list[tuple[str, float]]:
     return [(text, weight / total) for text, weight in counted] or [("", 1.0)]
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """A prompt that was encoded."""
-
-    words: Float[Tensor, "1 t d"]
-    conditioned: Float[Tensor, "1 s k"]  # what the denoiser takes
-
-
 class Prompts:
     """Remembers what texts encode to. Any thread may ask; a text is encoded once.
 
-    `condition` makes of words what the denoiser takes (Networks.condition).
+    What somebody still holds, as sessions hold their prompts, is never made again. Of the others
+    the newest are kept, up to a bound. `condition` makes of words what the denoiser takes
+    (Networks.condition).
     """
 
     def __init__(
@@ -71,44 +67,58 @@ class Prompts:
         room: int = KEPT_BYTES,
     ) -> None:
         self._encoder, self._styles, self._condition = encoder, styles, condition
-        self._kept: OrderedDict[str, Kept] = OrderedDict()
+        self._newest: OrderedDict[str, Tensor] = OrderedDict()  # the last one last
+        self._alive: WeakValueDictionary[str, Tensor] = WeakValueDictionary()  # these, others' too
         self._words: OrderedDict[str, Tensor] = OrderedDict()  # of single texts; while encoding
         self._room = room
         self._lock = threading.Lock()  # of what is kept; held for a look only
         self._encoding = threading.Lock()  # tokenizers are not safe to share
 
-    def get(self, prompt: str) -> Float[Tensor, "1 s k"]:
-        """Give a prompt as the denoiser takes it; encodes it first if need be.
+    def prepare(self, prompt: str) -> None:
+        """Encode a prompt if need be, and keep it as the newest until a frame takes it.
 
         That may take a second with CLIP.
         """
-        return self._get(prompt).conditioned
+        self._keep(_key(prompt), self.get(prompt))
 
-    def _get(self, prompt: str) -> Kept:
-        key = " ".join(prompt.split())
-        kept = self._look_up(key)
-        if kept is not None:
-            return kept  # never waits for another text's encoding
+    def get(self, prompt: str) -> Float[Tensor, "1 s k"]:
+        """Give a prompt as the denoiser takes it; encodes it first if nobody has `prepare`d it.
+
+        It does not become the newest: what sessions hold and ask for with every frame would push
+        out what was prepared for the next one.
+        """
+        key = _key(prompt)
+        found = self._look_up(key)
+        if found is not None:
+            return found  # never waits for another text's encoding
         with self._encoding:
-            kept = self._look_up(key)
-            if kept is not None:
-                return kept  # another thread was first
-            kept = self._encode(key)
-            with self._lock:
-                self._kept[key] = kept
-                # all are of one size; the newest stays in any case
-                most = min(_KEPT, max(1, self._room // kept.conditioned.nbytes))
-                while len(self._kept) > most:
-                    self._kept.popitem(last=False)
-            return kept
+            found = self._look_up(key)
+            if found is not None:
+                return found  # another thread was first
+            made = self._encode(key)
+            self._keep(key, made)
+            return made
 
-    def _encode(self, prompt: str) -> Kept:
+    def _keep(self, key: str, made: Float[Tensor, "1 s k"]) -> None:
+        with self._lock:
+            self._alive[key] = self._newest[key] = made
+            self._newest.move_to_end(key)
+            # all are of one size; the newest stays in any case
+            most = min(KEPT_TEXTS, max(1, self._room // made.nbytes))
+            while len(self._newest) > most:
+                self._newest.popitem(last=False)
+
+    def _look_up(self, key: str) -> Float[Tensor, "1 s k"] | None:
+        with self._lock:
+            return self._alive.get(key)
+
+    def _encode(self, prompt: str) -> Float[Tensor, "1 s k"]:
         """Blend texts by their shares."""
         parts = parse_blend(prompt)
         known = self._texts([text for text, _ in parts])
         words = sum(share * known[text] for text, share in parts)
         assert isinstance(words, Tensor)  # a blend has at least one text
-        return Kept(words, self._condition(words))
+        return self._condition(words)
 
     def _texts(self, texts: list[str]) -> dict[str, Float[Tensor, "1 t d"]]:
         """Give the words of each text, new ones many in a call.
@@ -124,23 +134,25 @@ class Prompts:
             some = new[start : start + _AT_ONCE]
             known |= zip(some, self._encoder.encode(some).unsqueeze(1), strict=True)
         self._words |= {text: known[text] for text in new}
-        while len(self._words) > _KEPT:
+        while len(self._words) > KEPT_TEXTS:
             self._words.popitem(last=False)
         return known
 
     def hint(self, prompt: str) -> str | None:
         """Say so when a prompt means nothing to the model, and which style is the closest."""
-        if self._encoder.judge is None:
+        judge = self._encoder.judge
+        if judge is None:
             return None
-        for text, _ in parse_blend(prompt):
-            shares = self._encoder.judge(self._get(text).words) if text else [0.0]
+        texts = [text for text, _ in parse_blend(prompt) if text]
+        with self._encoding:
+            known = self._texts(texts)
+        for text in texts:
+            shares = judge(known[text])
             if len(shares) == len(self._styles) + 1 and shares[-1] > _UNKNOWN:
                 closest = max(range(len(self._styles)), key=shares.__getitem__)
                 return f"nothing I know in {text!r}: closest is {self._styles[closest]}"
         return None
 
-    def _look_up(self, key: str) -> Kept | None:
-        with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-            return self._kept.get(key)
+
+def _key(prompt: str) -> str:
+    return " ".join(prompt.split())

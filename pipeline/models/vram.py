@@ -6,6 +6,7 @@ in. Activations and what a session keeps are estimates from the configs, on the 
 """
 
 import contextlib
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ from pipeline.models.folder import ModelFolder, Part
 from pipeline.models.headers import read_header
 from pipeline.models.loader import outline_denoiser
 from pipeline.noise_warp import CHILDREN
-from pipeline.prompts import KEPT_BYTES
+from pipeline.prompts import KEPT_BYTES, KEPT_TEXTS
 from pipeline.session_noise import MOST_STEPS
 
 _FLOAT = 4  # bytes: session state and text encoders are fp32 on every device
@@ -59,7 +60,9 @@ def estimate(folder: ModelFolder, config: EngineConfig, device: torch.device | s
     """Estimate an engine's memory. Raises ModelError for a damaged file."""
     device = torch.device(device)
     weights, trial = _weights(folder, config, device)
+    # beside those that sessions hold, which count as theirs
     prompts = max(KEPT_BYTES, DTYPES[device.type].itemsize * _prompt(folder))
+    prompts += _FLOAT * KEPT_TEXTS * math.prod(folder.words_shape)
     activations = _activations(folder, config, device)
     return Memory(weights, trial, activations, prompts, _session(folder, config, device))
 

@@ -752,6 +752,35 @@ def test_prepared_prompts_are_not_encoded_again(bench: Bench) -> None:
     assert texts == ["ink", "oil"]
 
 
+def test_prompts_in_use_are_made_once_however_many_they_are_and_go_with_their_sessions(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A frame never waits for somebody's text because the bound is smaller than what is in use."""
+    engine, networks = bench.engine()
+    made: list[Tensor] = []
+    condition = networks.condition
+    monkeypatch.setattr(
+        engine._prompts, "_condition", lambda words: (made.append(words), condition(words))[1]
+    )
+    monkeypatch.setattr(engine._prompts, "_room", 1)  # byte: one prompt stays beside those in use
+    styles = {
+        name: replace(INK, prompt=name, negative_prompt=f"no {name}", deflicker=0.0)
+        for name in ("ann", "ben")
+    }
+    rounds = [[(name, n, picture(n), params) for name, params in styles.items()] for n in range(4)]
+    for name in styles:
+        engine.open(name)
+    play(engine, rounds[0])
+    assert len(made) == 4
+
+    play(engine, [frame for frames in rounds[1:] for frame in frames])
+    assert len(made) == 4
+
+    for name in styles:
+        engine.close(name)
+    assert len(engine._prompts._alive) == 1
+
+
 def test_a_frame_of_the_wrong_size_is_refused_and_harms_nobody(bench: Bench) -> None:
     engine, _ = bench.engine()
     engine.open("ann")

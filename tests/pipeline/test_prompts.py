@@ -1,4 +1,5 @@
 import threading
+import weakref
 from collections.abc import Sequence
 
 import pytest
@@ -84,11 +85,53 @@ def test_what_is_remembered_is_bounded_in_bytes_and_the_newest_stays() -> None:
     size = encode(["a"]).numel() * 4
     prompts = Prompts(TextEncoder(encode), condition=condition, room=2 * size)
     for text in ("a", "bb", "a", "ccc", "a", "bb"):  # "bb" had to go for "ccc"
+        prompts.prepare(text)
         torch.testing.assert_close(prompts.get(text), 2 * encode([text]))
     assert made == [1, 2, 3, 2]
 
     narrow = Prompts(TextEncoder(encode), room=1)
     assert narrow.get("a") is narrow.get("a")
+
+
+def counted(room: int) -> tuple[Prompts, list[float]]:
+    """Prompts with room for so many, and what is made of words, by the letters of their texts."""
+    made: list[float] = []
+
+    def condition(words: torch.Tensor) -> torch.Tensor:
+        made.append(float(words.max()))
+        return words * 2
+
+    size = encode(["a"]).numel() * 4
+    return Prompts(TextEncoder(encode), condition=condition, room=room * size), made
+
+
+def test_what_somebody_holds_is_never_made_again_and_goes_with_them() -> None:
+    """Twelve people with a prompt and a negative of their own, and room for nineteen."""
+    prompts, made = counted(room=19)
+    texts = ["a" * (1 + n) for n in range(24)]
+    held = {text: prompts.get(text) for text in texts}
+    for _ in range(3):
+        assert all(prompts.get(text) is held[text] for text in texts)
+    assert len(made) == 24
+
+    gone = [weakref.ref(held.pop(text)) for text in texts]
+    assert sum(each() is not None for each in gone) == len(prompts._newest) == 19
+    assert len(prompts._alive) == 19
+
+
+def test_what_is_prepared_stays_for_the_next_frame_whatever_others_ask_for_meanwhile() -> None:
+    prompts, made = counted(room=3)
+    held = [prompts.get("a" * (1 + n)) for n in range(6)]
+    prompts.prepare("o" * 10)
+    for _ in range(2):
+        for each in held:
+            assert prompts.get("a" * int(each.max() / 2)) is each
+        prompts.prepare("p" * 11)  # by somebody else
+    del held
+
+    prompts.get("o" * 10)
+
+    assert made == [1, 2, 3, 4, 5, 6, 10, 11]
 
 
 def test_a_text_is_encoded_once_however_many_ask() -> None:

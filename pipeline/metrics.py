@@ -106,6 +106,11 @@ def _bytes(image: Picture) -> Image:
     return np.asarray(np.rint(255 * np.clip(image, 0, 1)), np.uint8)
 
 
+def _change(image: Picture, earlier: Picture) -> float:
+    """Give the mean difference of two pictures in grey levels, nothing moved along."""
+    return float(255 * np.abs(_unit(image) - _unit(earlier)).mean())
+
+
 def sharpness(image: Picture) -> float:
     """Give the variance of the Laplacian of a picture's brightness: blur lowers it."""
     grey = cv2.cvtColor(_bytes(image), cv2.COLOR_RGB2GRAY).astype(np.float32) / np.float32(255)
@@ -160,6 +165,7 @@ class Consistency:
         motion_ratio            mean motion of the output over that of the input: a frozen output
                                 has less, a boiling one more
         moving_ratio            the same where the input surely moves
+        change, change_input    mean difference from one frame to the next, in grey levels
         sharpness               variance of the Laplacian: to compare with the unsmoothed output
         perceptual_error_1      with a distance, of every fifth pair: how far a frame is from the
                                 one before, moved along; what is not valid is black. And …_input
@@ -186,6 +192,9 @@ class Consistency:
         source, before = self._inputs[-1], self._inputs[-1 - lag]
         shown, shown_before = self._outputs[-1], self._outputs[-1 - lag]
         motion = self._motion(source, before)
+        if lag == 1:
+            self._note("change", _change(shown, shown_before))
+            self._note("change_input", _change(source, before))
         self._note(f"warp_error_{lag}", warp_error(shown, shown_before, motion))
         self._note(f"warp_error_{lag}_input", warp_error(source, before, motion))
         if lag == 1:

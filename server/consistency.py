@@ -26,6 +26,7 @@ _SIDE = 256  # pixels of both videos' longer side: motion is found there, and st
 # blur and freezing look steady, too: from where on a steadier result is no win (design decision)
 LEAST_SHARPNESS = 0.9  # of the baseline's
 MOTION = (0.85, 1.15)  # times the baseline's
+LEAST_CHANGE = 0.05  # times the input's, from one frame to the next
 LEAST_AGREEMENT = -0.5  # points less than the baseline's
 _REMEMBERED = 8  # pairs of frames whose motion is known: more than one frame asks for
 _SEEN = 5  # of so many frames the network compares one with the baseline's: it takes seconds
@@ -124,7 +125,7 @@ def beside(found: dict[str, float], baseline: dict[str, float]) -> dict[str, Any
     """
     sharp = _ratio(found, baseline, "sharpness")
     motion, moving = (_ratio(found, baseline, f"{name}_ratio") for name in ("motion", "moving"))
-    flags = []
+    flags = frozen(found)
     if sharp is not None and sharp < LEAST_SHARPNESS:
         flags.append(f"softer than the baseline: sharpness {sharp:.3f}, under {LEAST_SHARPNESS}")
     if moving is not None and moving < MOTION[0]:
@@ -135,6 +136,16 @@ def beside(found: dict[str, float], baseline: dict[str, float]) -> dict[str, Any
         "sharpness_to_baseline": sharp, "motion_to_baseline": motion,
         "moving_to_baseline": moving, "flags": flags,
     }  # fmt: skip
+
+
+def frozen(found: dict[str, float]) -> list[str]:
+    """Flag a film that shows nearly one picture while its input changes, be it only by noise."""
+    change, given = found.get("change", 0.0), found.get("change_input", 0.0)
+    if change >= LEAST_CHANGE * given:
+        return []
+    return [
+        f"frozen: changes {change / given:.3f} times as much as the input, under {LEAST_CHANGE}"
+    ]
 
 
 def _ratio(found: dict[str, float], baseline: dict[str, float], name: str) -> float | None:
@@ -198,14 +209,14 @@ class _Films:
     def figures(self) -> dict[str, Any]:
         """Give all figures by name."""
         found = self._films["result"].figures()
-        figures: dict[str, Any] = {"frames": self.frames, **found}
+        figures: dict[str, Any] = {"frames": self.frames, **found, "flags": frozen(found)}
         if "baseline" in self._films:
             figures |= beside(found, self._films["baseline"].figures())
         if self._textures:
             figures["textures_from_baseline"] = round(_mean(self._textures), 4)
         if self._reader is not None:
             means = {name: _mean(seen) for name, seen in self._agreements.items()}
-            figures |= agreement(means, figures.get("flags", []))
+            figures |= agreement(means, figures["flags"])
         return figures
 
     def by_frame(self) -> dict[str, dict[str, list[float]]]:

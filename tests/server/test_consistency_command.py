@@ -63,6 +63,18 @@ def test_a_film_that_is_steady_by_blur_or_by_freezing_is_flagged(
     assert "moves less" in str(measured(capsys, clip, frozen, "--baseline", clip)["flags"])
 
 
+def test_a_frozen_film_is_flagged_without_a_baseline_unless_its_input_is_frozen_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pictures = moving()
+    clip = film(tmp_path / "clip.mp4", pictures)
+    frozen = film(tmp_path / "frozen.mp4", pictures[:1] * len(pictures))
+
+    assert "frozen: changes 0.0" in str(measured(capsys, clip, frozen)["flags"])
+    assert measured(capsys, clip, clip)["flags"] == []
+    assert measured(capsys, frozen, frozen)["flags"] == []
+
+
 def test_a_film_that_boils_is_flagged_and_one_that_steadies_bare_walls_is_not() -> None:
     baseline = {"sharpness": 4e-4, "motion_ratio": 0.3, "moving_ratio": 0.9}
 

@@ -11,6 +11,7 @@ One thread submits and ticks; any thread may `prepare`.
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -187,7 +188,7 @@ class Engine:
         if state.skips(image, params, at) and state.shown is not None:
             return EngineResult(session, number, state.shown, {}, skipped=True)
         self._busy[session] = self._clock()
-        # motion needs no model and runs beside it; only noise that it carries waits for it here
+        # motion runs beside the model (see `begin`); only noise that it carries waits for it here
         followed = state.follow_aside(params, image)
         noise = state.noise_of(params, followed)
         strength = state.motion_level.strength(image, params.strength, params.motion_noise)
@@ -224,6 +225,11 @@ class Engine:
         sources = networks.encode(torch.from_numpy(images))
         for slot, source in zip(slots, torch.split(sources, 1), strict=True):
             slot.begin(source)
+        # not before: that thread would take Python's lock at each small step up to here; the UNet's
+        # one call needs none for as long as motion takes
+        for slot in slots:
+            if slot.followed is not None:
+                slot.followed.begin()
 
     def tick(self) -> list[EngineResult]:
         """Move frames one step on with one UNet call; give back those that are finished."""
@@ -307,6 +313,7 @@ class Engine:
         return results
 
 
+@lru_cache(maxsize=256)
 def _look(params: StyleParams) -> StyleParams:
     """Give what the picture is meant to look like: the values without those that only steady it."""
     return replace(params, travel=0.0, similarity_filter=0.0, deflicker=0.0, deflicker_search=False)

@@ -13,10 +13,9 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from jaxtyping import Float32, Int16, UInt8, UInt16
+from jaxtyping import Float32, UInt8
 from numpy.typing import NDArray
 
-from pipeline.backward_warp import inside, own_places, resized
 from pipeline.deflicker import MOST, Ramp
 from pipeline.flow import Box
 
@@ -34,8 +33,10 @@ class PictureMotion:
 
     trust: Float32[np.ndarray, "h w"]  # 0 .. 1
     box: Box  # all that moves lies in it
-    at: Int16[np.ndarray, "y x 2"]  # of each pixel in the box: x and y in the last frame, downwards
-    between: UInt16[np.ndarray, "y x"]  # and how far behind that, as OpenCV counts it
+    x: Float32[np.ndarray, "y x"]  # of each pixel in the box, in the last frame
+    y: Float32[np.ndarray, "y x"]
+    fine: Float32[np.ndarray, "y x"]  # 0 .. 1: how much detail a fetch from there leaves
+    coarse: Float32[np.ndarray, "y x"]  # the rest
     most: Float32[np.ndarray, "y x"]  # of the past in the blend
 
 
@@ -48,15 +49,21 @@ def to_pixels(
     """Prepare a frame's motion, in pixels of its own grid, for pictures of a size."""
     if not np.isfinite(backward).all():  # it is not trusted there
         backward = np.nan_to_num(backward, nan=0, posinf=0, neginf=0)
-    back = resized(backward, height, width)
+    rows, columns = trust.shape
+    x, y = (
+        cv2.resize(cv2.multiply(plane, scale), (width, height), interpolation=cv2.INTER_LINEAR)
+        for plane, scale in zip(cv2.split(backward), (width / columns, height / rows), strict=True)
+    )
     # resized or not, it is a copy: the part in the box is written to
     trust = cv2.resize(trust, (width, height), interpolation=cv2.INTER_LINEAR)
-    moves = np.ascontiguousarray(back).view(np.uint64)[..., 0] != 0  # two numbers at once
+    moves = (x != 0) | (y != 0)
     box = _bounds(moves)
-    at = back[box] + own_places(height, width)[box]
-    trust[box] *= inside(at, height, width)
+    x = x[box] + np.arange(width, dtype=np.float32)[box[1]]
+    y = y[box] + np.arange(height, dtype=np.float32)[box[0], None]
+    trust[box] *= (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
+    fine = _KEPT.take(cv2.convertMaps(x, y, cv2.CV_16SC2)[1])
     most = np.where(moves[box], np.float32(_MOVED), np.float32(1))
-    return PictureMotion(trust, box, *cv2.convertMaps(at, None, cv2.CV_16SC2), most)
+    return PictureMotion(trust, box, x, y, fine, 1 - fine, most)
 
 
 def _bounds(moves: NDArray[np.bool_]) -> Box:
@@ -104,27 +111,26 @@ class PictureFilter:
         past, self._past = self._past, now
         if past is None or motion is None or past.shape != now.shape:
             return picture
-        cv2.add(now, _correction(now, past, motion, MOST * strength * share), dst=now)
+        _blend(now, past, motion, MOST * strength * share)
         self._ramp.advance()
-        return np.asarray(cv2.add(now, 0.0, dtype=cv2.CV_8U), np.uint8)  # rounds, and clips
+        return np.asarray(cv2.convertScaleAbs(now), np.uint8)  # rounds, and clips above
 
 
-def _correction(
+def _blend(
     now: NDArray[np.float32], past: NDArray[np.float32], motion: PictureMotion, weight: float
-) -> NDArray[np.float32]:
-    """Give what the past adds to a picture: nothing where both are equal."""
+) -> None:
+    """Blend the past into a picture in place: nothing changes where both are equal."""
     change = cv2.subtract(past, now)  # what stands needs no fetch, and loses no detail
     moving = change[motion.box]
-    fetched = cv2.remap(
-        past, motion.at, motion.between, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
+    fetched = cv2.remap(past, motion.x, motion.y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     cv2.subtract(fetched, now[motion.box], dst=moving)
-    weights = cv2.transform(cv2.multiply(change, change), _SIZE)
+    squares = cv2.multiply(change, change)
+    weights = cv2.transform(squares, _SIZE)
     cv2.multiply(weights, weights, dst=weights)
     cv2.divide(motion.trust, cv2.add(weights, 1, dst=weights), dst=weights, scale=weight)
     np.minimum(weights[motion.box], motion.most, out=weights[motion.box])
-    coarse = cv2.GaussianBlur(moving, (2 * _REACH + 1, 2 * _REACH + 1), _COARSE)
-    fine = _KEPT.take(motion.between)
-    moving[...] = cv2.blendLinear(moving, coarse, fine, 1 - fine)
+    coarse = cv2.GaussianBlur(moving, (2 * _REACH + 1, 2 * _REACH + 1), _COARSE, dst=fetched)
+    cv2.blendLinear(moving, coarse, motion.fine, motion.coarse, dst=moving)
     # merged: NumPy takes six times as long to stretch a plane over three channels itself
-    return np.asarray(cv2.multiply(change, cv2.merge([weights] * 3), dst=change), np.float32)
+    cv2.accumulateProduct(change, cv2.merge([weights] * 3, dst=squares), now)
+    np.maximum(now, 0, out=now)  # what is coarse of the past may be darker than black

@@ -1,7 +1,9 @@
 """What lives between the frames of one session."""
 
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -40,6 +42,34 @@ class Followed:
     motions: Motions | None  # where they are asked for and known
 
 
+class Following:
+    """An admitted frame's motion, found in a thread beside, after that of the frames before it."""
+
+    def __init__(self, last: "Following | None", find: Callable[[], Followed]) -> None:
+        self._last, self._find = last, find
+        self._found: Future[Followed] | None = None
+
+    def begin(self) -> None:
+        """Begin to find it, if it is not begun yet."""
+        if self._found is not None:
+            return
+        before, self._last = self._last, None  # or every frame would keep all before it
+        if before is not None:
+            before.begin()
+        self._found = ASIDE.submit(self._find_after, before._found if before else None)
+
+    def result(self, timeout: float | None = None) -> Followed:
+        """Wait for it, for so many seconds at most. Raises what finding it raised."""
+        self.begin()
+        assert self._found is not None
+        return self._found.result(timeout)
+
+    def _find_after(self, before: Future[Followed] | None) -> Followed:
+        if before is not None:  # it was begun before, so that it ends is sure
+            wait([before])
+        return self._find()
+
+
 class SessionState:
     """A session's noise, the prompts it travels between, and what it showed last."""
 
@@ -51,7 +81,7 @@ class SessionState:
         self.scenes = Scenes()
         self.motion_level = MotionLevel()
         self._flow: InputFlow | None = None
-        self._following: Future[Followed] | None = None  # of its last admitted frame
+        self._following: Following | None = None  # of its last admitted frame
         self._prompt, self._negative = Travel(), Travel()
         self._similarity = SimilarityFilter()
         self._admitted: StyleParams | None = None  # values of the last admitted frame
@@ -68,30 +98,21 @@ class SessionState:
 
     def follow_aside(
         self, params: StyleParams, image: UInt8[np.ndarray, "h w 3"]
-    ) -> Future[Followed] | None:
-        """Begin to `follow` an admitted frame in a thread beside, after those before it.
+    ) -> Following | None:
+        """Give what will `follow` an admitted frame, once it is begun or waited for.
 
         None where nothing asks for it.
         """
         if params.noise != "warped" and not params.deflicker:
             self._flow = None
             return None
-        self._following = ASIDE.submit(self._follow_after, self._following, params, image)
+        self._following = Following(self._following, partial(self.follow, params, image))
         return self._following
 
-    def noise_of(
-        self, params: StyleParams, followed: Future[Followed] | None
-    ) -> Float[Tensor, "n c y x"]:
+    def noise_of(self, params: StyleParams, followed: Following | None) -> Float[Tensor, "n c y x"]:
         """Give an admitted frame's noise; waits for the motion only where that carries it."""
         carried = followed.result().noise if followed and params.noise == "warped" else None
         return self.noise.still(params) if carried is None else carried
-
-    def _follow_after(
-        self, last: Future[Followed] | None, params: StyleParams, image: UInt8[np.ndarray, "h w 3"]
-    ) -> Followed:
-        if last is not None:  # it was begun before, so that it ends is sure
-            wait([last])
-        return self.follow(params, image)
 
     def follow(self, params: StyleParams, image: UInt8[np.ndarray, "h w 3"]) -> Followed:
         """Find the input's motion since the last admitted frame, and what it carries."""

@@ -1,7 +1,6 @@
 """What one frame in flight carries. Everything it needs is here, so live changes never touch it."""
 
 import logging
-from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,7 +11,7 @@ from pipeline.backends.protocol import Networks
 from pipeline.guidance import Guidance, needs_negative_row
 from pipeline.params import StyleParams
 from pipeline.schedule import Step
-from pipeline.session_state import Followed, Motions, SessionState
+from pipeline.session_state import Following, Motions, SessionState
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +36,7 @@ class Slot:
     deflicker: float
     search: bool  # for what the motion lost
     look: StyleParams  # what the picture is meant to look like
-    followed: Future[Followed] | None  # the input's motion, found beside the model
+    followed: Following | None  # the input's motion, found beside the model
     scene: int  # of the session: a cut begins another
     index: int = 0  # of the step that comes next
     stages_ms: dict[str, float] = field(default_factory=dict)

@@ -1,11 +1,12 @@
 """The search for what the flow lost (T3.2, T3.3, T3.6, T3.7 with the search on)."""
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from pipeline.deflicker import Deflicker, LatentMotion
+from pipeline.deflicker import Deflicker, LatentMotion, along
 from pipeline.nearest_neighbours import REACH, SHARE, fill, nearest
 
 SIDE = 16
@@ -82,7 +83,7 @@ def test_only_the_most_doubtful_cells_are_searched_for() -> None:
 
 class TestInTheFilter:
     def motion(self, trust: Tensor) -> LatentMotion:
-        return LatentMotion(torch.zeros(2, SIDE, SIDE), trust)
+        return along(np.zeros((2, SIDE, SIDE), np.float32), trust[0].numpy(), torch.device("cpu"))
 
     def test_equal_frames_pass_bit_for_bit(self) -> None:
         steady, frame, guide = Deflicker(), drawn(0, 1, 4, SIDE, SIDE), drawn(1, 1, 4, SIDE, SIDE)
@@ -108,7 +109,8 @@ class TestInTheFilter:
 
     def test_masks_of_nothing_do_no_harm(self) -> None:
         steady, scene = Deflicker(), drawn(0, 1, 4, SIDE, SIDE)
-        nowhere = LatentMotion(torch.full((2, SIDE, SIDE), torch.nan), torch.zeros(1, SIDE, SIDE))
+        unknown = np.full((2, SIDE, SIDE), np.nan, np.float32)
+        nowhere = along(unknown, np.zeros((SIDE, SIDE), np.float32), torch.device("cpu"))
         steady(scene, None, 1.0, "ink", drawn(1, 1, 4, SIDE, SIDE))
 
         shown = steady(scene + 1, nowhere, 1.0, "ink", drawn(2, 1, 4, SIDE, SIDE))

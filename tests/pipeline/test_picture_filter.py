@@ -112,7 +112,7 @@ def test_what_stands_is_not_fetched_and_comes_out_as_if_it_were(
     back, trust = np.zeros((SIDE, SIDE, 2), np.float32), np.ones((SIDE, SIDE), np.float32)
     back[20:40, 50:] = 0.4, -0.3
     boxed, shown = to_pixels(back, trust, SIDE, SIDE), []
-    assert boxed.at.shape[:2] == (24, 16)  # two pixels more, of which its coarse part is made
+    assert boxed.x.shape == (24, 16)  # two pixels more, of which its coarse part is made
 
     monkeypatch.setattr("pipeline.picture_filter._bounds", lambda moves: (slice(None), slice(None)))
     for found in (boxed, to_pixels(back, trust, SIDE, SIDE)):
@@ -137,8 +137,8 @@ def test_a_flow_of_another_size_is_scaled_with_its_values() -> None:
     back = np.ones((32, 32, 2), np.float32)
     found = to_pixels(back, np.ones((32, 32), np.float32), SIDE, SIDE)
 
-    assert found.at[0, 0, 0] == 2
-    assert not found.between.any()  # two whole pixels
+    assert found.x[0, 0] == found.y[0, 0] == 2
+    assert found.fine.all()  # two whole pixels
 
 
 def test_a_noisy_wall_stands_still_and_a_moving_thing_moves() -> None:

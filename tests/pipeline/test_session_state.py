@@ -1,5 +1,7 @@
 import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import Future
 
 import cv2
 import numpy as np
@@ -206,10 +208,41 @@ def test_a_few_threads_follow_all_sessions_each_of_them_in_order(
     ]
     for each in asked:
         assert each is not None
-        each.result(10)
+        each.result(10.0)
     for session in sessions:
         assert [number for its, number in seen if its is session] == list(range(5))
     assert len(threads) <= max(2, available_cores())
+
+
+def test_motion_is_searched_for_once_it_is_begun_and_never_before_an_older_frames(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Or it would take Python's lock from an admission, which has a dozen small steps to make."""
+    seen: list[int] = []
+
+    def follow(session: SessionState, params: StyleParams, image: np.ndarray) -> Followed:
+        seen.append(int(image[0, 0, 0]))
+        return Followed(None, None)
+
+    class AtOnce:
+        def submit(self, find: Callable[..., Followed], *args: object) -> Future[Followed]:
+            future: Future[Followed] = Future()
+            future.set_result(find(*args))
+            return future
+
+    monkeypatch.setattr(SessionState, "follow", follow)
+    monkeypatch.setattr("pipeline.session_state.ASIDE", AtOnce())
+    session, params = state(), StyleParams(deflicker=0.5)
+    asked = [session.follow_aside(params, BLACK + np.uint8(number)) for number in range(4)]
+    assert seen == []
+
+    assert asked[2] is not None
+    asked[2].begin()
+    assert seen == [0, 1, 2]
+    for each in asked:
+        assert each is not None
+        each.result(10.0)
+    assert seen == [0, 1, 2, 3]
 
 
 def test_a_frame_that_could_not_be_followed_does_not_hold_up_the_next(
@@ -225,6 +258,6 @@ def test_a_frame_that_could_not_be_followed_does_not_hold_up_the_next(
     bad, good = (session.follow_aside(params, image) for image in (BLACK + 1, BLACK))
     assert bad is not None
     assert good is not None
-    assert good.result(10) == Followed(None, None)
+    assert good.result(10.0) == Followed(None, None)
     with pytest.raises(ValueError, match="no motion"):
-        bad.result(10)
+        bad.result(10.0)

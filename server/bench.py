@@ -1,4 +1,4 @@
-"""`restyle bench engine`: what the engine costs on this machine, as JSON.
+"""`restyle bench engine`: what the engine costs on this machine, as JSON and tables.
 
 Everything but "simulated" runs the configured model here. "simulated" runs the scheduler on a
 device that is only a cost, t(B) = once + row × B: it says what the schedules promise, and nothing
@@ -9,164 +9,102 @@ import json
 import os
 import platform
 import resource
-import time
+import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pipeline.backends.simulated import Clock, Device
-from pipeline.engine import Engine, build_engine
+from pipeline.comparison.playing import Bench
+from pipeline.comparison.still import pictures
+from pipeline.engine import build_engine
 from pipeline.params import StyleParams
 from pipeline.scheduler import PERIOD
+from server.bench_arms import Length, load, measure_arms
+from server.bench_table import tables
+from server.plots import draw_arms
 from server.settings import Settings
 from streams.simulation import Camera, make_engine, simulate
 
-Image = NDArray[np.uint8]
 _FRAMES = 60
 _TICKS = 10_000
+_PLAIN = StyleParams(prompt="ink", guidance_scale=1.0, deflicker=0.0)
 
 
-def bench_engine(settings: Settings, say: Callable[[str], None]) -> int:
-    """Measure and print."""
+def bench_engine(settings: Settings, say: Callable[[str], None], plots: Path | None = None) -> int:
+    """Measure and print: JSON, and tables on stderr; draw where a folder for PNG files is given."""
     engine = build_engine(settings.engine(), say)
-    images = _noisy_pictures(engine, 16)
+    info = engine.info
+    bench = Bench(engine.networks, engine.config, pictures(info.width, info.height, 0))
     figures: dict[str, Any] = {
         "machine": {
             "cpu": platform.processor() or platform.machine(),
             "cores": os.cpu_count(),
-            "device": engine.info.device,
-            "backend": engine.info.backend,
-            "precision": engine.info.precision,
+            "device": info.device,
+            "backend": info.backend,
+            "precision": info.precision,
+            "load_before": load(),
         },
-        "model": engine.info.model,
-        "size": f"{engine.info.width}x{engine.info.height}",
+        "model": info.model,
+        "size": f"{info.width}x{info.height}",
     }
     for name, measure in (
-        ("steps", _steps), ("guidance", _guidance), ("overhead_ms", _overhead),
-        ("sessions", _sessions), ("noise_and_deflicker", _temporal), ("similarity", _similarity),
+        ("steps", _steps), ("overhead_ms", _overhead), ("sessions", _sessions),
+        ("noise_and_deflicker", _temporal),
     ):  # fmt: skip
         say(name.replace("_", " "))
-        figures[name] = measure(engine, images)
+        figures[name] = measure(bench)
+    missing: dict[str, str] = {}
+    figures |= measure_arms(bench, _PLAIN, Length(), missing, say)
+    figures["missing"] = missing
     say("simulated")
     figures["simulated"] = _simulated()
+    figures["machine"]["load_after"] = load()
     print(json.dumps(figures, indent=2))
+    print(tables(figures), file=sys.stderr)
+    if plots is not None:
+        title = f"{info.model}, {figures['size']}, {info.backend} on {info.device}"
+        say(f"drew {draw_arms(figures, plots, title)}")
     return 0
 
 
-def _noisy_pictures(engine: Engine, count: int) -> list[Image]:
-    """Make pictures as a camera does: one scene, other sensor noise; zeros would run faster."""
-    random = np.random.default_rng(0)
-    height, width = engine.info.height, engine.info.width
-    y, x = np.mgrid[:height, :width] / max(height, width)
-    scene = 128 + 80 * np.sin(9 * x[..., None] + np.arange(3)) * np.cos(7 * y[..., None])
-    noisy = (scene + random.normal(0, 2, scene.shape) for _ in range(count))
-    return [np.clip(picture, 0, 255).astype(np.uint8) for picture in noisy]
-
-
-def _play(
-    engine: Engine, images: list[Image], styles: dict[str, StyleParams], frames: int = _FRAMES
-) -> tuple[float, dict[str, float], int]:
-    """Run frames of sessions as fast as they go; give seconds, milliseconds by stage, skipped."""
-    for session in styles:
-        engine.open(session)
-    stages: Counter[str] = Counter()
-    sent = dict.fromkeys(styles, 0)
-    done = skipped = 0
-    began = time.perf_counter()
-    while done < frames * len(styles):
-        for session, style in styles.items():
-            number = sent[session]
-            if number < frames and engine.wants(session, style.steps):
-                engine.submit(session, number, images[number % len(images)], style)
-                sent[session] += 1
-        for result in engine.tick():
-            done += 1
-            skipped += result.skipped
-            stages.update(result.stages_ms)
-    seconds = time.perf_counter() - began
-    for session in styles:
-        engine.close(session)
-    return seconds, {name: round(ms / max(done, 1), 2) for name, ms in stages.items()}, skipped
-
-
-def _steps(engine: Engine, images: list[Image]) -> dict[str, Any]:
+def _steps(bench: Bench) -> dict[str, Any]:
     found = {}
     for steps in (1, 2, 4):
-        style = StyleParams(prompt="ink", steps=steps, guidance_scale=1.0, deflicker=0.0)
-        seconds, stages, _ = _play(engine, images, {"a": style})
-        found[str(steps)] = {"fps": round(_FRAMES / seconds, 1), "ms": stages}
+        played = bench.play({"a": replace(_PLAIN, steps=steps)}, _FRAMES)
+        found[str(steps)] = {"fps": round(played.fps, 1), "ms": played.stages_ms}
     return found
 
 
-def _guidance(engine: Engine, images: list[Image]) -> dict[str, float]:
-    two = StyleParams(prompt="ink", steps=2, guidance_scale=1.5, deflicker=0.0)
-    styles = {
-        "none": replace(two, guidance_scale=1.0),
-        "self": two,
-        "initialize": replace(two, negative_prompt="neon"),
-        "full": replace(two, negative_prompt="neon", guidance="full"),
-    }
-    return {
-        name: round(_FRAMES / _play(engine, images, {"a": style})[0], 1)
-        for name, style in styles.items()
-    }
-
-
-def _overhead(engine: Engine, images: list[Image]) -> float:
+def _overhead(bench: Bench) -> float:
     """Give the milliseconds of a frame that are neither encoding, denoising nor decoding."""
-    seconds, stages, _ = _play(engine, images, {"a": StyleParams(prompt="ink")}, 200)
-    return round(1000 * seconds / 200 - sum(stages.values()), 3)
+    played = bench.play({"a": StyleParams(prompt="ink")}, 200)
+    return round(1000 * played.seconds / played.frames - sum(played.stages_ms.values()), 3)
 
 
-def _sessions(engine: Engine, images: list[Image]) -> dict[str, Any]:
+def _sessions(bench: Bench) -> dict[str, Any]:
     """Let several people, each with a prompt of their own, share the engine."""
     prompts = ("ink", "neon", "oil painting", "pencil", "comic", "night", "clay", "gold")
     found = {}
     for count in (1, 2, 4, 8):
         styles = {f"s{i}": StyleParams(prompt=prompts[i]) for i in range(count)}
-        seconds, _, _ = _play(engine, images, styles, 30)
-        found[str(count)] = {"fps_together": round(30 * count / seconds, 1)}
+        found[str(count)] = {"fps_together": round(bench.play(styles, 30).fps, 1)}
     return found
 
 
-def _temporal(engine: Engine, images: list[Image]) -> dict[str, float]:
+def _temporal(bench: Bench) -> dict[str, float]:
     styles = {
         "off": StyleParams(prompt="ink", deflicker=0.0),
         "deflicker": StyleParams(prompt="ink"),
         "warped noise": StyleParams(prompt="ink", noise="warped", deflicker=0.0),
         "both": StyleParams(prompt="ink", noise="warped"),
     }
-    return {
-        name: round(1000 * _play(engine, images, {"a": style})[0] / _FRAMES, 2)
-        for name, style in styles.items()
-    }
-
-
-def _similarity(engine: Engine, images: list[Image]) -> dict[str, float]:
-    """Restyle a still scene with sensor noise of two grey levels."""
-    style = StyleParams(prompt="ink")
-    plain, _, _ = _play(engine, images, {"a": style}, 200)
-    filtered = StyleParams(prompt="ink", similarity_filter=0.98)
-    saved, _, skipped = _play(engine, images, {"a": filtered}, 200)
-    return {
-        "skipped": round(skipped / 200, 3),
-        "time_saved": round(1 - saved / plain, 3),
-        "ms_per_skipped_frame": round(_skip_ms(images), 3),
-    }
-
-
-def _skip_ms(images: list[Image]) -> float:
-    from pipeline.similarity import SimilarityFilter
-
-    similar = SimilarityFilter()
-    began = time.perf_counter()
-    for number in range(200):
-        similar.skips(images[number % len(images)], 0.98)
-    return 1000 * (time.perf_counter() - began) / 200
+    played = {name: bench.play({"a": style}, _FRAMES) for name, style in styles.items()}
+    return {name: each.ms(each.seconds) for name, each in played.items()}
 
 
 def _simulated() -> dict[str, Any]:

@@ -10,9 +10,7 @@ import platform
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -23,14 +21,19 @@ import numpy as np
 from pipeline.backends import choose_device
 from pipeline.comparison import arms, ceilings, measuring, power
 from pipeline.comparison.arms import Arm, Image
+from pipeline.comparison.autoencoders import write_kl_vae
+from pipeline.comparison.playing import Bench
 from pipeline.comparison.subject import Subject, write_subject
 from pipeline.config import BackendName, Precision
 from pipeline.engine import Engine
 from pipeline.errors import ConfigError
 from pipeline.scheduler import PERIOD
-from server.plots import draw
+from server.bench_arms import Length, load, measure_arms
+from server.bench_schedules import live
+from server.bench_table import tables
+from server.plots import draw, draw_arms
 from server.settings import Settings
-from streams.simulation import Camera, WallTime, simulate
+from streams.simulation import Camera
 
 Progress = Callable[[str], None]
 _SWEEP = {"cuda": (1, 2, 4, 8, 12, 16), "cpu": (1, 2, 4)}  # sessions
@@ -40,6 +43,8 @@ _LIVE_S = {"cuda": 10.0, "cpu": 3.0}  # seconds that they send
 _SWEEP_WARM_UPS = 2  # more, before time is taken: state, kernels and numbers of rows are new to it
 _ON_GPU: tuple[BackendName, ...] = ("eager", "graphs")
 _ON_CPU: tuple[BackendName, ...] = ("eager", "openvino")
+_LENGTH = Length()  # of what is measured of one engine alone
+_KL_VAE = "kl_vae"  # the subfolder of what SD came with, beside the tiny autoencoder in "vae"
 _ROWS = (1, 8)  # of a UNet call that is measured by itself
 
 
@@ -69,14 +74,17 @@ def bench_compare(settings: Settings, wanted: Comparison, say: Progress) -> int:
     with tempfile.TemporaryDirectory() as scratch:
         say(f"writing {architecture} with random weights")
         write_subject(architecture, Path(scratch))
+        write_kl_vae(Path(scratch) / _KL_VAE, small=architecture == "mini")
         subject = Subject(
             Path(scratch), config.width, config.height, wanted.steps, arms.torch_device(device)
         )
         figures = _measure(subject, wanted, Path(scratch) / "cache", say)
     figures = {"architecture": architecture} | figures
     print(json.dumps(figures, indent=2))
+    print(tables(figures), file=sys.stderr)
     if wanted.plots is not None:
-        for path in draw(figures, wanted.plots):
+        title = f"{architecture}, {figures['size']}, {figures.get('arms_of')}"
+        for path in (*draw(figures, wanted.plots), draw_arms(figures, wanted.plots, title)):
             say(f"drew {path}")
     return 0
 
@@ -116,6 +124,7 @@ def _measure(subject: Subject, wanted: Comparison, cache: Path, say: Progress) -
         "sessions": sessions,
         "live": _of_each(engines, "live", lambda engine: _live(subject, engine), missing),
         "power": _power(subject, made, missing),
+        **_arms_of_one(subject, engines, wanted.rounds, missing, say),
         "missing": missing,
         "peak_memory_bytes": memory,
     }
@@ -174,12 +183,31 @@ def _arms(
         name = f"restyle {backends[-1]} fp8"
         made[name] = partial(restyle, name, backends[-1], "fp8")
     made["diffusers"] = lambda: arms.auto_pipeline(subject)
+    made[f"diffusers {_KL_VAE}"] = lambda: arms.auto_pipeline(subject, _KL_VAE)  # as it is shipped
     source = wanted.streamdiffusion
     if source is not None:
         made["streamdiffusion"] = lambda: arms.stream_diffusion(subject, source)
         if wanted.compiled:
             made["streamdiffusion compiled"] = lambda: arms.stream_diffusion(subject, source, True)
     return made
+
+
+def _arms_of_one(
+    subject: Subject,
+    engines: dict[str, Engine],
+    rounds: int,
+    missing: dict[str, str],
+    say: Progress,
+) -> dict[str, Any]:
+    """Measure schedules, guidance, autoencoders and the similarity filter on the fastest engine
+    there should be; nothing where there is none.
+    """
+    if not (exact := [name for name, engine in engines.items() if not name.endswith("fp8")]):
+        return {}
+    engine = engines[exact[-1]]
+    bench = Bench(engine.networks, engine.config, _pictures(subject, 16))
+    length = replace(_LENGTH, frames=min(rounds, _LENGTH.frames))
+    return {"arms_of": exact[-1]} | measure_arms(bench, subject.style, length, missing, say)
 
 
 def _ratios(taken: dict[str, list[float]]) -> dict[str, dict[str, float]]:
@@ -227,6 +255,7 @@ def _shares(
         "share_of_ceiling": {
             name: round(flops / (float(np.median(times)) / 1000) / rate, 4)
             for name, times in taken.items()
+            if not name.endswith(_KL_VAE)  # whose arithmetic is another
         },
         "share_of_ceiling_together": {
             name: {
@@ -321,23 +350,8 @@ def _live(subject: Subject, engine: Engine) -> dict[str, float]:
         Camera(f"p{i}", first=i * PERIOD / _PEOPLE, style=replace(subject.style, prompt=f"ink {i}"))
         for i in range(_PEOPLE)
     ]
-    for camera in cameras:
-        engine.prepare(camera.style)
     seconds = _LIVE_S[subject.device.type]
-    images = _pictures(subject, 16)
-    began = time.monotonic()
-    served = simulate(engine, WallTime(), cameras, seconds, images=images)
-    for camera in cameras:
-        engine.close(camera.name)
-    settled = [frame for frame in served if frame.arrived > began + seconds / 4]
-    ages = [1000 * (frame.finished - frame.arrived) for frame in settled]
-    counts = Counter(frame.session for frame in settled)
-    return {
-        "people": _PEOPLE,
-        "fps_each": round(min(counts[c.name] for c in cameras) / (0.75 * seconds), 1),
-        "p50_ms": round(float(np.percentile(ages, 50)), 2),
-        "p99_ms": round(float(np.percentile(ages, 99)), 2),
-    }
+    return {"people": _PEOPLE} | live(engine, _pictures(subject, 16), cameras, seconds)
 
 
 def _pictures(subject: Subject, count: int) -> list[Image]:
@@ -354,6 +368,4 @@ def _machine(subject: Subject) -> dict[str, Any]:
         "device": arms.device_name(subject.device),
         "python": sys.version.split()[0],
     }
-    with suppress(OSError):  # not on every system
-        found["load"] = [round(value, 2) for value in os.getloadavg()]
-    return found | arms.versions()
+    return found | {"load": load()} | arms.versions()

@@ -1,4 +1,4 @@
-"""Figures as pictures: of a comparison, and of a film frame by frame."""
+"""Figures as pictures: of what the engine costs, and of a film frame by frame."""
 
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,8 @@ _SERIES = {
     "flicker": ("flicker × 10⁴", 1),
     "sharpness": ("sharpness: variance of the Laplacian", 0),
 }
+_HALVES = ("encode", "decode")  # of an autoencoder
+_WAYS = ("off", "on")  # of the similarity filter
 
 
 def load_pyplot() -> Any:  # the module of matplotlib that draws, which has no types
@@ -85,3 +87,74 @@ def draw(figures: dict[str, Any], to: Path) -> list[Path]:
         drawing.savefig(path, dpi=120)
         pyplot.close(drawing)
     return paths
+
+
+def draw_arms(figures: dict[str, Any], to: Path, title: str) -> Path:
+    """Write what guidance, schedules, autoencoders and the similarity filter cost as a PNG file.
+
+    One that is not there is called not measured. Raises BackendUnavailable without matplotlib.
+    """
+    pyplot = load_pyplot()
+    to.mkdir(parents=True, exist_ok=True)
+    figure, places = pyplot.subplots(2, 2, figsize=(9, 6.5), layout="constrained")
+    figure.suptitle(title, fontsize="medium")
+    arms = {
+        "guidance": _draw_guidance, "schedules": _draw_schedules,
+        "autoencoders": _draw_autoencoders, "similarity": _draw_similarity,
+    }  # fmt: skip
+    for axes, (name, draw_arm) in zip(places.flat, arms.items(), strict=True):
+        axes.set_title(name, fontsize="medium")
+        axes.spines[["top", "right"]].set_visible(False)
+        if name in figures:
+            draw_arm(axes, figures[name])
+            axes.set_ylim(0, 1.3 * axes.get_ylim()[1])  # room for a legend
+        else:
+            axes.set_axis_off()
+            axes.text(0.5, 0.5, "not measured", ha="center", va="center")
+    path = to / "arms.png"
+    figure.savefig(path, dpi=120)
+    pyplot.close(figure)
+    return path
+
+
+def _draw_guidance(axes: Any, kinds: dict[str, Any]) -> None:
+    bars = axes.bar(list(kinds), [1000 / kind["fps"] for kind in kinds.values()])
+    axes.bar_label(bars, [f"{kind['unet_rows_per_frame']:g} rows" for kind in kinds.values()])
+    axes.set_ylabel("ms a frame")
+
+
+def _draw_schedules(axes: Any, schedules: dict[str, Any]) -> None:
+    for name, found in schedules.items():
+        if name != "beside":
+            axes.scatter(found["age_p50_ms"], found["fps_of_1"], label=name, s=60)
+    axes.set(xlabel="age of a camera's pictures, p50, ms", ylabel="frames a second, one session")
+    axes.set_xlim(left=0)
+    axes.set_ylim(bottom=0)
+    axes.legend(fontsize="small", loc="lower left")
+
+
+def _draw_autoencoders(axes: Any, found: dict[str, Any]) -> None:
+    names = list(found)
+    halves = {part: [each[f"{part}_ms"] for each in found.values()] for part in _HALVES}
+    rest = [each["ms_per_frame"] for each in found.values()]
+    bottom = [0.0] * len(names)
+    for part, values in halves.items():
+        axes.bar(names, values, bottom=bottom, label=part)
+        bottom = [below + value for below, value in zip(bottom, values, strict=True)]
+    others = [max(0.0, whole - below) for whole, below in zip(rest, bottom, strict=True)]
+    axes.bar(names, others, bottom=bottom, label="everything else")
+    axes.set_ylabel("ms a frame")
+    axes.legend(fontsize="small")
+
+
+def _draw_similarity(axes: Any, found: dict[str, Any]) -> None:
+    scenes = [name for name in found if isinstance(found[name], dict)]
+    figure, what = "processor_ms_per_frame", "ms of processor time a frame"
+    if all("joules_per_frame" in found[scene][way] for scene in scenes for way in _WAYS):
+        figure, what = "joules_per_frame", "joules a frame"
+    for place, way in enumerate(_WAYS):
+        values = [found[scene][way][figure] for scene in scenes]
+        axes.bar([i + 0.4 * place for i in range(len(scenes))], values, 0.4, label=f"filter {way}")
+    axes.set_xticks([i + 0.2 for i in range(len(scenes))], scenes)
+    axes.set_ylabel(what)
+    axes.legend(fontsize="small", loc="upper right")

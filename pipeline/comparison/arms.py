@@ -61,11 +61,11 @@ def restyle(
     return run, engine
 
 
-def auto_pipeline(subject: Subject) -> Arm:
-    """Give diffusers' own image-to-image pipeline, with the same autoencoder."""
+def auto_pipeline(subject: Subject, autoencoder: str = "vae") -> Arm:
+    """Give diffusers' own image-to-image pipeline, with the same autoencoder or with another."""
     from diffusers import AutoPipelineForImage2Image
 
-    pipeline = AutoPipelineForImage2Image.from_pipe(_stable_diffusion(subject))
+    pipeline = AutoPipelineForImage2Image.from_pipe(_stable_diffusion(subject, autoencoder))
     pipeline.set_progress_bar_config(disable=True)
     words = subject.words()
 
@@ -127,11 +127,11 @@ def _find(source: Path) -> Any:  # a class without types
     return StreamDiffusion
 
 
-def _stable_diffusion(subject: Subject) -> Any:  # diffusers has no types
+def _stable_diffusion(subject: Subject, autoencoder: str = "vae") -> Any:  # it has no types
     from diffusers import DDIMScheduler, StableDiffusionPipeline
 
     return StableDiffusionPipeline(
-        vae=subject.network("vae"), unet=subject.network("unet"), text_encoder=None,
+        vae=subject.network(autoencoder), unet=subject.network("unet"), text_encoder=None,
         tokenizer=None, scheduler=DDIMScheduler.from_pretrained(subject.folder / "scheduler"),
         safety_checker=None, feature_extractor=None, requires_safety_checker=False,
     ).to(subject.device)  # fmt: skip

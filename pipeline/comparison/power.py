@@ -42,11 +42,15 @@ def draw_of(
         finally:
             asked.kill()
         said, _ = asked.communicate(timeout=10)
+    if (watts := settled(said)) is None:
+        return None
+    return {"watts": round(watts, 1), "joules_per_frame": round(watts * taken / frames, 3)}
+
+
+def settled(said: str) -> float | None:
+    """Give the watts that a meter's lines settled at; None where it told none."""
     watts: list[float] = []
     for line in said.split("\n"):
         with suppress(ValueError):  # [N/A]
             watts.append(float(line))
-    if not watts:
-        return None
-    typical = median(watts[len(watts) // 2 :])
-    return {"watts": round(typical, 1), "joules_per_frame": round(typical * taken / frames, 3)}
+    return median(watts[len(watts) // 2 :]) if watts else None

@@ -1,5 +1,6 @@
 """The arms of a comparison and its arithmetic, on SD-Turbo's layout at a hundredth of its size."""
 
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -15,11 +16,14 @@ from torch.overrides import TorchFunctionMode
 
 from pipeline.backends.eager import EagerNetworks
 from pipeline.comparison import arms, ceilings, measuring, power
+from pipeline.comparison.autoencoders import write_kl_vae
+from pipeline.comparison.playing import Bench
 from pipeline.comparison.subject import Subject, write_subject
 from pipeline.config import EngineConfig
 from pipeline.errors import BackendUnavailable, ConfigError
 from pipeline.models.folder import open_folder
 from pipeline.params import StyleParams
+from server.bench_arms import Length
 from tests.pipeline.conftest import picture
 
 CPU = torch.device("cpu")
@@ -133,12 +137,20 @@ def test_compiled_streamdiffusion_runs_all_three_networks_compiled(
     assert ran == {"UNet2DConditionModel", "EncoderTiny", "DecoderTiny"}
 
 
-def test_diffusers_own_pipeline_runs_the_same_networks(subject: Subject) -> None:
-    image = arms.auto_pipeline(subject)(picture())
+def test_diffusers_own_pipeline_runs_the_same_networks_and_the_kl_vae_it_is_shipped_with(
+    subject: Subject,
+) -> None:
+    write_kl_vae(subject.folder / "kl_vae", small=True)
+    try:
+        shown = [arms.auto_pipeline(subject, part)(picture()) for part in ("vae", "kl_vae")]
+    finally:
+        shutil.rmtree(subject.folder / "kl_vae")  # the other tests' folder has one autoencoder
 
-    assert image.shape == (64, 64, 3)
-    assert image.dtype == np.uint8
-    assert image.std() > 1
+    for image in shown:
+        assert image.shape == (64, 64, 3)
+        assert image.dtype == np.uint8
+        assert image.std() > 1
+    assert not np.array_equal(*shown)
 
 
 def test_a_backend_that_fell_back_is_no_arm(
@@ -236,6 +248,13 @@ def test_a_comparison_keeps_its_figures_whatever_fails(
     monkeypatch.setattr(bench_compare, "_SWEEP", {"cpu": (1, 2)})
     monkeypatch.setattr(bench_compare, "_stages", fails)
     monkeypatch.setattr(bench_compare, "_LIVE_S", {"cpu": 2.0})
+    lengths: list[int] = []
+
+    def arms_of(bench: Bench, style: StyleParams, length: Length, *_: object) -> dict[str, Any]:
+        lengths.append(length.frames)
+        return {"guidance": {"none": bench.engine.info.backend, "steps": style.steps}}
+
+    monkeypatch.setattr(bench_compare, "measure_arms", arms_of)  # test_bench_engine.py has it
     monkeypatch.setattr(measuring, "matmul_ceiling", lambda subject: 1e9)
     monkeypatch.setattr(ceilings, "copy_rate", lambda subject: 5e9)
     monkeypatch.setattr(ceilings, "unet_floor", lambda *given: float(given[-1]))
@@ -243,7 +262,8 @@ def test_a_comparison_keeps_its_figures_whatever_fails(
 
     found = bench_compare._measure(subject, wanted, tmp_path, said.append)
 
-    assert found["missing"]["diffusers"] == "RuntimeError: their own bug"
+    for name in ("diffusers", "diffusers kl_vae"):
+        assert found["missing"][name] == "RuntimeError: their own bug"
     assert "there is no src/streamdiffusion" in found["missing"]["streamdiffusion"]
     assert found["missing"]["restyle eager, stages"] == "RuntimeError: their own bug"
     assert found["ms_per_frame"].keys() == {"restyle eager"}
@@ -259,6 +279,9 @@ def test_a_comparison_keeps_its_figures_whatever_fails(
     for count, share in together.items():
         fps = found["sessions"]["restyle eager"][count]["own prompts"]["fps_together"]
         assert share == pytest.approx(flops * fps / 1e9, rel=0.05)
+    assert found["arms_of"] == "restyle eager"
+    assert found["guidance"] == {"none": "eager", "steps": 1}
+    assert lengths == [3]  # no more frames than there are rounds
     live = found["live"]["restyle eager"]
     assert live["people"] == 12
     assert 0 < live["fps_each"] <= 31

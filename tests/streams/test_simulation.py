@@ -9,10 +9,12 @@ from itertools import pairwise
 from pathlib import Path
 from time import thread_time
 
+import cv2
 import numpy as np
 import pytest
+import torch
 
-from pipeline.backends.simulated import Clock, Device
+from pipeline.backends.simulated import SIDE, Clock, Device
 from pipeline.params import StyleParams
 from pipeline.scheduler import PERIOD
 from streams.frame import SessionId
@@ -166,30 +168,42 @@ def test_the_same_cameras_give_the_same_schedule() -> None:
     assert runs[0][1].calls == runs[1][1].calls
 
 
-def engine_overhead() -> float:
-    """Give the least of 60 ticks' processor time around a model that costs none, in seconds."""
+def engine_overhead(deflicker: float) -> float:
+    """Give the median of 60 ticks' processor time around a model that costs none, in seconds.
+
+    Of the engine's own thread, and of pictures that move.
+    """
+    torch.set_num_threads(1)  # as beside a model on the CPU: others would not be counted
+    cv2.setNumThreads(1)
+    random = np.random.default_rng(0)
+    scene = cv2.resize(random.integers(0, 255, (12, 24, 3), np.uint8), (2 * SIDE, SIDE))
     engine = make_engine(Device(Clock(), 0.006, 0.0012))
-    image = np.zeros((64, 64, 3), np.uint8)
+    style = replace(PLAIN, deflicker=deflicker)
     engine.open("ann")
     spent = []
-    for number in range(60):
+    for number in range(70):
+        image = np.ascontiguousarray(scene[:, number % SIDE :][:, :SIDE])
         began = thread_time()
-        engine.submit("ann", number, image, PLAIN)
+        engine.submit("ann", number, image, style)
         engine.tick()
         spent.append(thread_time() - began)
-    return min(spent)
+    return float(np.median(spent[10:]))
 
 
 @pytest.mark.slow
-def test_the_engine_adds_less_than_two_milliseconds_to_a_tick() -> None:
+@pytest.mark.parametrize("deflicker", [0.0, StyleParams().deflicker])
+def test_the_engine_adds_less_than_two_milliseconds_to_a_tick_and_its_filters_less_than_one_more(
+    deflicker: float,
+) -> None:
     """In a process of its own: the checks of shapes in tests cost ten times as much."""
-    ask = f"from {__name__} import engine_overhead; print(engine_overhead())"
+    ask = f"from {__name__} import engine_overhead; print(engine_overhead({deflicker}))"
     ran = subprocess.run(
         [sys.executable, "-c", ask], capture_output=True, text=True, check=True,
         cwd=Path(__file__).parents[2],
     )  # fmt: skip
 
-    assert float(ran.stdout) < 0.002  # 0.00025 when this was written, on 2 cores with AVX2
+    # with the filters .0009 to .0015 at a load of 3, on 2 cores with AVX2
+    assert float(ran.stdout) < (0.003 if deflicker else 0.002)
 
 
 def test_ticks_leave_no_object_behind() -> None:

@@ -417,6 +417,8 @@ describe("Live", () => {
     last().hear({ type: "resized", seq: 1_000_000_001, frame: 1, width: 384, height: 384 });
     live.resize({ width: 1024, height: 1024 }, own);
     last().hear({ type: "error", seq: 1_000_000_002, code: "no_room", detail: "no room", id: "1a2b3c4d" });
+    live.resize({ width: 384, height: 384 }, own);
+    expect(live.get().sizeProblem).toBeNull();
     live.resize(own, own);
     expect(last().control.sent.at(-1)).toContain('"width":256');
   });

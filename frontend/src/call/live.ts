@@ -127,9 +127,8 @@ export class Live extends Store<LiveState> {
 
   /** Ask for a size, now and of every later call; the server's own needs no asking. */
   resize(size: Size, own: Size): void {
-    if (!this.sizeWish.choose(size, own)) return;
-    this.set({ sizeProblem: null });
-    this.askSize();
+    this.set({ sizeProblem: null }); // also where somebody goes back to what is in force
+    if (this.sizeWish.choose(size, own)) this.askSize();
   }
 
   unauthorised(): void {

@@ -69,6 +69,7 @@ class Denoising:
         before, slot.x = slot.x, clean
         if not slot.done:
             after = slot.steps[slot.index]
+            assert slot.noise is not None  # since `begin`
             noise = slot.noise[slot.index : slot.index + 1]
             if self._schedule.keeps_noise:
                 noise = (before - step.a * clean) / step.b

@@ -188,9 +188,10 @@ class Engine:
         if state.skips(image, params, at) and state.shown is not None:
             return EngineResult(session, number, state.shown, {}, skipped=True)
         self._busy[session] = self._clock()
-        # motion runs beside the model (see `begin`); only noise that it carries waits for it here
+        noise = state.still_noise(params)
         followed = state.follow_aside(params, image)
-        noise = state.noise_of(params, followed)
+        if followed is not None and noise is None:
+            followed.begin()  # the first step waits for it; all other motion can wait (see `begin`)
         strength = state.motion_level.strength(image, params.strength, params.motion_noise)
         steps = self._schedule.steps(strength, params.steps)
         prompt, negative = state.words(
@@ -234,12 +235,20 @@ class Engine:
     def tick(self) -> list[EngineResult]:
         """Move frames one step on with one UNet call; give back those that are finished."""
         if self._slots:
-            chosen = scheduler.pick(self._slots, self.config.max_rows)
+            chosen = scheduler.pick(self._ready(), self.config.max_rows)
             chosen.sort(key=lambda slot: slot.order)  # a session's past is blended in in order
             for networks in {id(slot.networks): slot.networks for slot in chosen}.values():
                 self._advance(networks, [s for s in chosen if s.networks is networks])
             self._slots = [slot for slot in self._slots if not slot.done]
         return self._release()
+
+    def _ready(self) -> list[Slot]:
+        """Give the frames of sessions that need not wait for noise that the picture carries.
+
+        All if there is no such session: then there is nobody whom it keeps waiting.
+        """
+        waiting = {slot.session for slot in self._slots if slot.waits}
+        return [slot for slot in self._slots if slot.session not in waiting] or self._slots
 
     def _release(self) -> list[EngineResult]:
         """Give finished frames back in order; one that overtook an older one waits for it."""

@@ -46,7 +46,8 @@ class Following:
     """An admitted frame's motion, found in a thread beside, after that of the frames before it."""
 
     def __init__(self, last: "Following | None", find: Callable[[], Followed]) -> None:
-        self._last, self._find = last, find
+        self._last = last
+        self._find: Callable[[], Followed] | None = find
         self._found: Future[Followed] | None = None
 
     def begin(self) -> None:
@@ -56,7 +57,14 @@ class Following:
         before, self._last = self._last, None  # or every frame would keep all before it
         if before is not None:
             before.begin()
-        self._found = ASIDE.submit(self._find_after, before._found if before else None)
+        find, self._find = self._find, None  # it holds the session's state, which holds this
+        assert find is not None
+        self._found = ASIDE.submit(_find_after, before._found if before else None, find)
+
+    @property
+    def done(self) -> bool:
+        """Say whether there is nothing to wait for."""
+        return self._found is not None and self._found.done()
 
     def result(self, timeout: float | None = None) -> Followed:
         """Wait for it, for so many seconds at most. Raises what finding it raised."""
@@ -64,10 +72,17 @@ class Following:
         assert self._found is not None
         return self._found.result(timeout)
 
-    def _find_after(self, before: Future[Followed] | None) -> Followed:
-        if before is not None:  # it was begun before, so that it ends is sure
-            wait([before])
-        return self._find()
+    def wait(self) -> None:
+        """Wait until it is found, or could not be."""
+        self.begin()
+        assert self._found is not None
+        wait([self._found])
+
+
+def _find_after(before: Future[Followed] | None, find: Callable[[], Followed]) -> Followed:
+    if before is not None:  # it was begun before, so that it ends is sure
+        wait([before])
+    return find()
 
 
 class SessionState:
@@ -82,6 +97,7 @@ class SessionState:
         self.motion_level = MotionLevel()
         self._flow: InputFlow | None = None
         self._following: Following | None = None  # of its last admitted frame
+        self._carries = False  # that one's noise comes with it
         self._prompt, self._negative = Travel(), Travel()
         self._similarity = SimilarityFilter()
         self._admitted: StyleParams | None = None  # values of the last admitted frame
@@ -109,10 +125,14 @@ class SessionState:
         self._following = Following(self._following, partial(self.follow, params, image))
         return self._following
 
-    def noise_of(self, params: StyleParams, followed: Following | None) -> Float[Tensor, "n c y x"]:
-        """Give an admitted frame's noise; waits for the motion only where that carries it."""
-        carried = followed.result().noise if followed and params.noise == "warped" else None
-        return self.noise.still(params) if carried is None else carried
+    def still_noise(self, params: StyleParams) -> Float[Tensor, "n c y x"] | None:
+        """Give an admitted frame's noise; None where it comes with the motion that carries it."""
+        before, self._carries = self._carries, params.noise == "warped"
+        if self._carries:
+            return None
+        if before and self._following is not None:
+            self._following.wait()  # what is let go here is in that thread's hands
+        return self.noise.still(params)
 
     def follow(self, params: StyleParams, image: UInt8[np.ndarray, "h w 3"]) -> Followed:
         """Find the input's motion since the last admitted frame, and what it carries."""

@@ -27,7 +27,8 @@ class Slot:
     order: int  # of admission, over all sessions
     deadline: float  # seconds of the engine's clock
     image: UInt8[np.ndarray, "y x 3"]  # the input
-    noise: Float[Tensor, "n c h w"]  # one field for each step
+    # one field for each step; None until `begin` where it comes with the motion
+    noise: Float[Tensor, "n c h w"] | None
     steps: tuple[Step, ...]
     prompt: Float[Tensor, "1 s k"]  # as Networks.condition gives it
     negative: Float[Tensor, "1 s k"]
@@ -49,9 +50,23 @@ class Slot:
     def begin(self, source: Float[Tensor, "1 c h w"]) -> None:
         """Take the input's latent, and put the first step's noise on it."""
         first = self.steps[0]
+        noise = self.noise = self._carried() if self.noise is None else self.noise
         self.source = self.reference = source
-        self.x = first.a * source + first.b * self.noise[:1]
+        self.x = first.a * source + first.b * noise[:1]
         self.begun = True
+
+    def _carried(self) -> Float[Tensor, "n c h w"]:
+        try:
+            noise = None if self.followed is None else self.followed.result().noise
+        except Exception:  # one session's motion must not cost the others their call
+            logger.exception("session %s: frame %d stays unmoved", self.session, self.number)
+            self.followed = noise = None
+        return self.state.noise.still(self.look) if noise is None else noise
+
+    @property
+    def waits(self) -> bool:
+        """Say whether its first step has to wait for the noise."""
+        return self.noise is None and self.followed is not None and not self.followed.done
 
     @property
     def rows(self) -> int:

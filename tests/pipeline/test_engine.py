@@ -1,4 +1,5 @@
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -902,16 +903,67 @@ def test_carried_noise_keeps_a_still_picture_still_and_fresh_noise_does_not(benc
         assert torch.equal(first, last) == stays, kind
 
 
-def test_a_mistake_in_the_flow_is_raised_where_it_is_waited_for(
+def test_a_mistake_in_the_flow_costs_a_frame_the_noise_it_carries_and_nothing_else(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine, networks = bench.engine()
+    engine.open("ann")
+    play(engine, [("ann", 0, picture(), StyleParams())])
+    fixed = networks.latents[-1]
+    monkeypatch.setattr("pipeline.flow.reduce", lambda image, side: 1 / 0)
+    engine.submit("ann", 1, picture(), StyleParams(noise="warped"))
+    (result,) = drain(engine)
+
+    assert result.number == 1
+    assert "session ann: frame 1 stays unmoved" in caplog.text
+    assert torch.equal(networks.latents[-1], fixed)
+
+
+def test_noise_that_a_picture_carries_keeps_nobody_else_waiting(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine, _ = bench.engine()
-    engine.open("ann")
-    monkeypatch.setattr("pipeline.flow.reduce", lambda image, side: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
-        engine.submit("ann", 0, picture(), StyleParams(noise="warped"))
+    engine, networks = bench.engine()
+    for session in ("ann", "ben"):
+        engine.open(session)
+    found, follow = threading.Event(), SessionState.follow
 
-    assert engine.in_flight == 0
+    def late(state: SessionState, params: StyleParams, image: Image) -> Followed:
+        assert found.wait(10)
+        return follow(state, params, image)
+
+    monkeypatch.setattr(SessionState, "follow", late)
+    engine.submit("ann", 0, picture(), StyleParams(noise="warped"), 0.0)  # due first
+    engine.submit("ben", 0, picture(1), StyleParams(deflicker=0.0), 1.0)
+    (result,) = engine.tick()
+    assert (result.session, networks.rows) == ("ben", [1])
+
+    timer = threading.Timer(0.1, found.set)  # alone, it is waited for
+    timer.start()
+    (result,) = engine.tick()
+    timer.join()
+    assert (result.session, networks.rows) == ("ann", [1, 1])
+
+
+def test_fixed_noise_beside_carried_noise_of_the_same_session_is_the_fixed_noise(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Frames of both are in flight at once, right after a change."""
+    latents, fixed = noting_latents(monkeypatch), StyleParams(steps=2, deflicker=0.0)
+    engine, _ = bench.engine(schedule="stream-batch")
+    engine.open("ann")
+    play(engine, [("ann", 0, picture(), fixed)])
+    follow = SessionState.follow
+
+    def late(state: SessionState, params: StyleParams, image: Image) -> Followed:
+        time.sleep(0.05)
+        return follow(state, params, image)
+
+    monkeypatch.setattr(SessionState, "follow", late)
+    engine.submit("ann", 1, picture(), replace(fixed, noise="warped"))
+    engine.submit("ann", 2, picture(), fixed)
+    assert [result.number for result in drain(engine)] == [1, 2]
+    assert apart(latents["ann", 2], latents["ann", 0]) < 1e-4
+    assert apart(latents["ann", 1], latents["ann", 0]) > 1e-2
 
 
 def test_a_mistake_in_the_flow_costs_a_frame_its_steadiness_and_nothing_else(

@@ -135,7 +135,11 @@ def test_a_frame_under_way_keeps_its_noise_and_each_step_takes_its_own_field(
     engine.open("ann")
     for number, image in enumerate(moving(7)):
         engine.submit("ann", number, image, CARRIED)
-        packs[number] = engine._slots[-1].noise.clone()
+        followed = engine._slots[-1].followed
+        assert followed is not None
+        carried = followed.result().noise
+        assert carried is not None
+        packs[number] = carried.clone()
         engine.tick()
         assert all(torch.equal(slot.noise, packs[slot.number]) for slot in engine._slots)
     while engine.in_flight:

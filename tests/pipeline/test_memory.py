@@ -2,6 +2,7 @@
 
 import gc
 import random
+import threading
 import tracemalloc
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from pipeline.config import EngineConfig
 from pipeline.engine import Engine
 from pipeline.models.folder import open_folder
 from pipeline.params import StyleParams
+from pipeline.session_state import ASIDE
 from tests.pipeline.conftest import drain, moving
 
 SIDE = 64
@@ -103,6 +105,11 @@ def traced() -> Iterator[None]:
 
 def in_use() -> tuple[int, int, float]:
     """Give bytes of Python and NumPy, tensors alive, and megabytes of the process."""
+    # what is under way aside holds its session
+    all_here = threading.Barrier(ASIDE._max_workers + 1)
+    for _ in range(ASIDE._max_workers):
+        ASIDE.submit(all_here.wait)
+    all_here.wait(60)
     gc.collect()
     tensors = sum(issubclass(type(thing), Tensor) for thing in gc.get_objects())
     return tracemalloc.get_traced_memory()[0], tensors, psutil.Process().memory_info().rss / 1e6

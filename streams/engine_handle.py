@@ -62,7 +62,7 @@ class Child:
             first = self._asked < _FIRST_CALLS
             self._asked += 1
             deadline = self._deadline * (_PATIENCE if first else 1)
-            answer = self._exchange(self._calls, (name, given), deadline)
+            answer = self._answered((name, given), deadline)
             self._heard = time.monotonic()
         if answer[0] == "fatal":
             raise EngineAway(f"the engine's process ended itself: {answer[1]}")
@@ -73,8 +73,7 @@ class Child:
 
         From any thread; waits as long as a call may take. Work has deadlines of its own.
         """
-        at_work = any(lock.locked() for lock in self._asking.values())
-        if at_work or time.monotonic() - self._heard < HEARTBEAT:
+        if self._at_work or time.monotonic() - self._heard < HEARTBEAT:
             return True
         if not self._one.acquire(blocking=False):
             return True
@@ -96,6 +95,20 @@ class Child:
         self._beside(self._sizes, (session, size), _SIZE)
         larger = size[0] * size[1] / (self.config.width * self.config.height)
         self._deadline = max(self._deadline, self._per_frame * larger)
+
+    @property
+    def _at_work(self) -> bool:
+        """Say whether it makes something ready beside the calls."""
+        return any(lock.locked() for lock in self._asking.values())
+
+    def _answered(self, message: Any, deadline: float) -> Any:
+        """Call; with patience beside other work, which may hold up all that a process does."""
+        at_work = self._at_work
+        self._send(self._calls, message)
+        if not arrives(self._calls, deadline) and (at_work or self._at_work):
+            deadline *= _PATIENCE
+            arrives(self._calls, deadline)
+        return self._receive(self._calls, 0.0, deadline)
 
     def _beside(self, pipe: Connection, given: tuple[Any, ...], deadline: float) -> Any:
         """Ask. An answer that came too late for whoever asked lies before the next one's."""

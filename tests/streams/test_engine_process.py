@@ -4,6 +4,7 @@ import os
 import queue
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from pipeline.config import Size
 from pipeline.errors import ConfigError, ModelError
 from pipeline.params import StyleParams
 from pipeline.results import EngineResult
@@ -25,6 +27,8 @@ from streams.worker import Worker
 from tests.streams.fakes import FakeEngine
 from tests.streams.pictures import ANN, frame, level_of
 from tests.streams.waiting import PATIENCE, discard, overslept, until
+
+SLOW = (576, 64)  # takes long to be made ready
 
 
 class Mortal(FakeEngine):
@@ -44,6 +48,11 @@ class Mortal(FakeEngine):
             if params.prompt == "load":
                 time.sleep(2.5)
         return super().tick()
+
+    def prepare_size(self, session: str, size: Size) -> None:
+        super().prepare_size(session, size)
+        if size == SLOW:
+            time.sleep(4)
 
 
 def build(progress: Progress) -> Mortal:
@@ -221,6 +230,23 @@ def test_a_size_is_made_ready_beside_the_frames_and_again_in_the_next_child() ->
             engine.tick()
         until(lambda: engine.state == "running")
         assert np.array_equal(restyled(engine), 255 - wide)
+
+
+def test_what_is_made_ready_beside_a_call_is_no_hang_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(engine_handle, "_FIRST_CALLS", 0)
+    image = np.zeros((64, 64, 3), np.uint8)
+    with started() as engine:
+        engine.open("ann")
+        engine.submit("ann", 1, image, StyleParams(prompt="load"))
+        preparing = threading.Thread(target=engine.prepare_size, args=("ben", SLOW))
+        preparing.start()
+        assert [result.number for result in engine.tick()] == [1]  # 2.5 s, of 2 allowed
+        preparing.join()
+        engine.submit("ann", 2, image, StyleParams(prompt="load"))
+        with pytest.raises(EngineAway, match=r"no answer for 2\.0 s"):
+            engine.tick()
 
 
 def test_an_answer_that_came_too_late_is_not_taken_for_the_next_one(

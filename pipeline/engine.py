@@ -243,12 +243,13 @@ class Engine:
         return self._release()
 
     def _ready(self) -> list[Slot]:
-        """Give the frames of sessions that need not wait for noise that the picture carries.
+        """Give the frames that go without those who wait for noise that their picture carries.
 
-        All if there is no such session: then there is nobody whom it keeps waiting.
+        All if all have such noise: they wait for each other, so that batches stay full.
         """
         waiting = {slot.session for slot in self._slots if slot.waits}
-        return [slot for slot in self._slots if slot.session not in waiting] or self._slots
+        ready = [slot for slot in self._slots if slot.session not in waiting]
+        return ready if any(slot.look.noise != "warped" for slot in ready) else self._slots
 
     def _release(self) -> list[EngineResult]:
         """Give finished frames back in order; one that overtook an older one waits for it."""

@@ -195,13 +195,12 @@ class Consistency:
         if lag == 1:
             self._note("change", _change(shown, shown_before))
             self._note("change_input", _change(source, before))
-        self._note(f"warp_error_{lag}", warp_error(shown, shown_before, motion))
-        self._note(f"warp_error_{lag}_input", warp_error(source, before, motion))
+        outputs, inputs = (shown, shown_before), (source, before)
+        self._note_warp(f"warp_error_{lag}", outputs, inputs, motion)
         if lag == 1:
             self._look_closely(motion)
             if motion.found is not None:
-                self._note("warp_error_1_found", warp_error(shown, shown_before, motion.found))
-                self._note("warp_error_1_found_input", warp_error(source, before, motion.found))
+                self._note_warp("warp_error_1_found", outputs, inputs, motion.found)
             own = motion_between(shown, shown_before)
             self._note("tof", float(np.abs(own.flow - motion.flow).sum(-1).mean()))
             for name, flow in (("motion_output", own.flow), ("motion_input", motion.flow)):
@@ -214,9 +213,16 @@ class Consistency:
         if self._first is None:
             self._first = source, shown
             return
-        motion = self._motion(source, self._first[0])
-        self._note("warp_error_first", warp_error(shown, self._first[1], motion))
-        self._note("warp_error_first_input", warp_error(source, self._first[0], motion))
+        first, first_shown = self._first
+        motion = self._motion(source, first)
+        self._note_warp("warp_error_first", (shown, first_shown), (source, first), motion)
+
+    def _note_warp(
+        self, name: str, outputs: tuple[Image, Image], inputs: tuple[Image, Image], motion: Motion
+    ) -> None:
+        """Note E_warp of a pair of outputs, and that of their inputs beside it."""
+        self._note(name, warp_error(*outputs, motion))
+        self._note(f"{name}_input", warp_error(*inputs, motion))
 
     def _look_closely(self, motion: Motion) -> None:
         """Note how far the newest frame is from the one before, moved along, to a network."""

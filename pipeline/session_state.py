@@ -50,16 +50,14 @@ class Following:
         self._find: Callable[[], Followed] | None = find
         self._found: Future[Followed] | None = None
 
-    def begin(self) -> None:
-        """Begin to find it, if it is not begun yet."""
-        if self._found is not None:
-            return
-        before, self._last = self._last, None  # or every frame would keep all before it
-        if before is not None:
-            before.begin()
-        find, self._find = self._find, None  # it holds the session's state, which holds this
-        assert find is not None
-        self._found = ASIDE.submit(_find_after, before._found if before else None, find)
+    def begin(self) -> Future[Followed]:
+        """Begin to find it, if it is not begun yet; give what will hold it."""
+        if self._found is None:
+            before, self._last = self._last, None  # or every frame would keep all before it
+            find, self._find = self._find, None  # it holds the session's state, which holds this
+            assert find is not None
+            self._found = ASIDE.submit(_find_after, before.begin() if before else None, find)
+        return self._found
 
     @property
     def done(self) -> bool:
@@ -68,15 +66,11 @@ class Following:
 
     def result(self, timeout: float | None = None) -> Followed:
         """Wait for it, for so many seconds at most. Raises what finding it raised."""
-        self.begin()
-        assert self._found is not None
-        return self._found.result(timeout)
+        return self.begin().result(timeout)
 
     def wait(self) -> None:
         """Wait until it is found, or could not be."""
-        self.begin()
-        assert self._found is not None
-        wait([self._found])
+        wait([self.begin()])
 
 
 def _find_after(before: Future[Followed] | None, find: Callable[[], Followed]) -> Followed:

@@ -130,6 +130,14 @@ describe("Midi", () => {
     expect(bypass.set.mock.calls).toEqual([[1], [0]]);
   });
 
+  it("changes a switch once however many values its knob sends", async () => {
+    const { access, midi, bypass } = setUp();
+    await midi.start();
+    midi.learn("bypass");
+    for (let value = 0; value < 128; value++) access.play("nano", 0xb0, 1, value);
+    expect(bypass.set.mock.calls).toEqual([[0], [1]]);
+  });
+
   it("hears a controller that is plugged in later", async () => {
     const { access, midi, strength } = setUp();
     await midi.start();

@@ -46,6 +46,7 @@ export class Midi extends Store<MidiState> {
   private readonly targets: readonly Target[];
   private readonly together: (run: () => void) => void;
   private readonly waiting = new Map<Target, number>();
+  private readonly sides = new Map<Target, 0 | 1>(); // of switches: the half where their knob is
   private timer = 0;
 
   /** `together`: runs what moves several targets, as one change of the style. */
@@ -99,14 +100,27 @@ export class Midi extends Store<MidiState> {
     if (learning !== null) {
       const others = this.bindings.get().filter(({ target }) => target !== learning);
       this.bindings.set([...others.filter((other) => !same(other, moved)), { ...moved, target: learning }]);
+      this.sides.clear();
       this.set({ learning: null });
     }
     const bound = this.bindings.get().find((binding) => same(binding, moved));
     const target = this.targets.find(({ id }) => id === bound?.target);
     if (!target) return;
-    if (target.kind === "switch") press(target, kind, value / 127);
+    if (target.kind === "switch") this.press(target, kind, value / 127);
     else if (this.timer === 0) this.move(new Map([[target, value / 127]]));
     else this.waiting.set(target, value / 127);
+  }
+
+  /** A knob that is turned sends many values on one side of its middle: the switch changes once. */
+  private press(target: Target, kind: Binding["kind"], share: number): void {
+    if (kind === "note") {
+      target.toggle?.();
+      return;
+    }
+    const side = share >= 0.5 ? 1 : 0;
+    if (this.sides.get(target) === side) return;
+    this.sides.set(target, side);
+    target.set(side);
   }
 
   /** Move now, then whatever came meanwhile. */
@@ -122,11 +136,6 @@ export class Midi extends Store<MidiState> {
       this.move(next);
     }, EVERY);
   }
-}
-
-function press(target: Target, kind: Binding["kind"], share: number): void {
-  if (kind === "note") target.toggle?.();
-  else target.set(share >= 0.5 ? 1 : 0);
 }
 
 const same = (one: Omit<Binding, "target">, other: Omit<Binding, "target">): boolean =>

@@ -18,7 +18,7 @@ interface BlendPanelProps {
 export function BlendPanel({ prompt, onCommit }: BlendPanelProps) {
   const { parts, edit, tooLong } = useBlend(prompt, onCommit);
   const shares = sharesOf(parts);
-  const change = (index: number, part: Partial<Part>, wait = 0): void =>
+  const change = (index: number, part: Partial<Part>, wait = false): void =>
     edit(parts.map((old, at) => (at === index ? { ...old, ...part } : old)), wait);
   return (
     <Fold label={TEXT.title} testId="blend">
@@ -28,9 +28,10 @@ export function BlendPanel({ prompt, onCommit }: BlendPanelProps) {
             <input
               data-testid={`blend-text-${index}`}
               aria-label={TEXT.part(index + 1)}
+              dir="auto"
               className={INPUT}
               value={text}
-              onChange={(event) => change(index, { text: event.target.value }, PAUSE)}
+              onChange={(event) => change(index, { text: event.target.value }, true)}
             />
             <Button
               look="quiet"
@@ -41,20 +42,24 @@ export function BlendPanel({ prompt, onCommit }: BlendPanelProps) {
             >
               <Icon name="cross" size={16} />
             </Button>
-            <input
-              type="range"
-              data-testid={`blend-weight-${index}`}
-              aria-label={TEXT.weight(index + 1)}
-              className="h-6 w-full accent-accent"
-              min={0}
-              max={1}
-              step={0.05}
-              value={weight}
-              onChange={(event) => change(index, { weight: Number(event.target.value) })}
-            />
-            <span data-testid={`blend-share-${index}`} className="text-right text-sm text-muted tabular-nums">
-              {Math.round((shares[index] ?? 0) * 100)} %
-            </span>
+            {parts.length > 1 && (
+              <>
+                <input
+                  type="range"
+                  data-testid={`blend-weight-${index}`}
+                  aria-label={TEXT.weight(index + 1)}
+                  className="h-6 w-full"
+                  min={0}
+                  max={1}
+                  step={0.05}
+                  value={weight}
+                  onChange={(event) => change(index, { weight: Number(event.target.value) })}
+                />
+                <span data-testid={`blend-share-${index}`} className="text-right text-sm text-muted tabular-nums">
+                  {Math.round((shares[index] ?? 0) * 100)} %
+                </span>
+              </>
+            )}
           </li>
         ))}
       </ul>
@@ -73,8 +78,8 @@ export function BlendPanel({ prompt, onCommit }: BlendPanelProps) {
 
 interface Blend {
   parts: readonly Part[];
-  /** Show parts at once and commit them after so many milliseconds. */
-  edit: (parts: readonly Part[], wait?: number) => void;
+  /** Show parts at once and commit them; where they are typed, after a pause. */
+  edit: (parts: readonly Part[], wait?: boolean) => void;
   tooLong: boolean;
 }
 
@@ -82,23 +87,32 @@ interface Blend {
 function useBlend(prompt: string, onCommit: (prompt: string) => void): Blend {
   const [parts, setParts] = useState<readonly Part[]>(() => parseBlend(prompt));
   const [known, setKnown] = useState(prompt);
-  const timer = useRef(0);
-  useEffect(() => () => window.clearTimeout(timer.current), []);
+  const [typed, setTyped] = useState<string | null>(null); // waits for a pause
   if (prompt !== known) {
-    setKnown(prompt); // chosen elsewhere
+    setKnown(prompt); // chosen elsewhere: what waits is not wanted any more
     setParts(parseBlend(prompt));
+    setTyped(null);
   }
-  const edit = (next: readonly Part[], wait = 0): void => {
+  const commit = (text: string): void => {
+    setTyped(null);
+    setKnown(text);
+    onCommit(text);
+  };
+  const committing = useRef(commit);
+  useEffect(() => {
+    committing.current = commit;
+  });
+  useEffect(() => {
+    if (typed === null) return;
+    const timer = window.setTimeout(() => committing.current(typed), PAUSE);
+    return () => window.clearTimeout(timer);
+  }, [typed]);
+  const edit = (next: readonly Part[], wait = false): void => {
     setParts(next);
-    window.clearTimeout(timer.current);
     const text = writeBlend(next);
-    if (text.length > LONGEST) return;
-    const commit = (): void => {
-      setKnown(text);
-      onCommit(text);
-    };
-    if (wait === 0) commit();
-    else timer.current = window.setTimeout(commit, wait);
+    if (text.length > LONGEST) setTyped(null);
+    else if (wait) setTyped(text);
+    else commit(text);
   };
   return { parts, edit, tooLong: writeBlend(parts).length > LONGEST };
 }

@@ -6,10 +6,11 @@ import type { StyleStore } from "@/style/style-store";
 import { Button, Fold, INPUT } from "@/ui/controls";
 import { Icon } from "@/ui/icons";
 
-import { LONGEST_LEG, type Key, type Player, type Playing, lengthOf, putKey } from "./timeline";
+import { LONGEST_LEG, type Key, type Player, type Playing, isFar, lengthOf, putKey } from "./timeline";
 
 const TEXT = STRINGS.timeline;
 const GAP = 4; // seconds after the last key, where a new one goes
+
 interface TimelinePanelProps {
   store: StyleStore;
   player: Player;
@@ -21,7 +22,7 @@ export function TimelinePanel({ store, player, timeline }: TimelinePanelProps) {
   const keys = useSyncExternalStore(timeline.subscribe, timeline.get);
   const { playing, at, loop } = usePlaying(player);
   const length = lengthOf(keys);
-  const far = keys.some((key, index) => key.at - (keys[index - 1]?.at ?? key.at) > LONGEST_LEG);
+  const far = isFar(keys);
   const add = (): void =>
     timeline.set(putKey(keys, { at: keys.length === 0 ? 0 : length + GAP, prompt: store.values().prompt }));
   return (
@@ -85,7 +86,7 @@ function Track({ keys, at, onSeek }: TrackProps) {
         type="range"
         data-testid="timeline-at"
         aria-label={TEXT.position}
-        className="h-6 w-full accent-accent"
+        className="h-6 w-full"
         min={0}
         max={length}
         step={0.1}
@@ -111,26 +112,19 @@ function KeyList({ keys, disabled, onChange }: KeyListProps) {
   return (
     <ol className="grid gap-2">
       {keys.map((key, index) => (
-        <li key={key.at} className="grid grid-cols-[4.5rem_minmax(0,1fr)_auto] gap-1.5">
-          <input
-            type="number"
-            data-testid={`key-at-${index}`}
-            aria-label={TEXT.at(index + 1)}
-            className={`${INPUT} tabular-nums`}
-            min={0}
-            step={0.5}
+        // by its place, not by its time: a row that is made anew would lose the focus
+        <li key={index} className="grid grid-cols-[4.5rem_minmax(0,1fr)_auto] gap-1.5">
+          <TimeInput
+            index={index}
+            value={key.at}
             disabled={disabled}
-            defaultValue={key.at}
-            onBlur={(event) => {
-              const at = event.target.valueAsNumber;
-              if (Number.isFinite(at) && at !== key.at) change(key, { ...key, at });
-              else event.target.value = String(key.at);
-            }}
+            onChange={(at) => change(key, { ...key, at })}
           />
           <input
             data-testid={`key-prompt-${index}`}
             aria-label={TEXT.prompt(index + 1)}
             className={INPUT}
+            dir="auto"
             maxLength={500}
             disabled={disabled}
             value={key.prompt}
@@ -148,6 +142,45 @@ function KeyList({ keys, disabled, onChange }: KeyListProps) {
         </li>
       ))}
     </ol>
+  );
+}
+
+interface TimeInputProps {
+  index: number;
+  value: number;
+  disabled: boolean;
+  onChange: (at: number) => void;
+}
+
+/** The second of a key: it counts once it is typed, since keys change places by it. */
+function TimeInput({ index, value, disabled, onChange }: TimeInputProps) {
+  const [draft, setDraft] = useState(String(value));
+  const [shown, setShown] = useState(value);
+  if (value !== shown) {
+    setShown(value); // another key has come to this place
+    setDraft(String(value));
+  }
+  const finish = (): void => {
+    const at = Number.parseFloat(draft);
+    setDraft(String(value));
+    if (Number.isFinite(at) && at !== value) onChange(at);
+  };
+  return (
+    <input
+      type="number"
+      data-testid={`key-at-${index}`}
+      aria-label={TEXT.at(index + 1)}
+      className={`${INPUT} tabular-nums`}
+      min={0}
+      step={0.5}
+      disabled={disabled}
+      value={draft}
+      onChange={(event) => setDraft(event.target.value)}
+      onBlur={finish}
+      onKeyDown={(event) => {
+        if (event.key === "Enter") finish();
+      }}
+    />
   );
 }
 

@@ -102,9 +102,12 @@ describe("Player", () => {
     expect(store.values()).toMatchObject({ prompt: "mine", travel: 2 });
   });
 
-  it("does not play a single key", () => {
+  it.each([
+    ["a single key", KEYS.slice(0, 1)],
+    ["keys that are further apart than the server travels", [...KEYS, { at: 66.1, prompt: "gold" }]],
+  ])("does not play %s", (_, keys) => {
     const { player, sent } = setUp();
-    player.play(KEYS.slice(0, 1));
+    player.play(keys);
     expect(player.get().playing).toBe(false);
     expect(sent).toEqual([]);
   });

@@ -26,6 +26,10 @@ export function putKey(keys: readonly Key[], key: Key): readonly Key[] {
 
 export const lengthOf = (keys: readonly Key[]): number => keys.at(-1)?.at ?? 0;
 
+/** Say whether two keys that follow each other are further apart than the server travels. */
+export const isFar = (keys: readonly Key[]): boolean =>
+  keys.some(({ at }, index) => at - (keys[index - 1]?.at ?? at) > LONGEST_LEG);
+
 /** The prompt at a time: between two keys, a mix of both. */
 export function promptAt(keys: readonly Key[], time: number): string {
   const after = keys.find(({ at }) => at > time);
@@ -81,9 +85,9 @@ export class Player extends Told {
     this.tell();
   }
 
-  /** Play from where it stands; from the start, if that is the end. */
+  /** Play from where it stands; from the start, if that is the end. Nothing for keys that are no way. */
   play(keys: readonly Key[]): void {
-    if (keys.length < 2 || this.playing) return;
+    if (keys.length < 2 || isFar(keys) || this.playing) return;
     this.keys = keys;
     if (!this.restoring) this.travel = this.store.values().travel;
     this.playing = true;

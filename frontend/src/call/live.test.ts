@@ -423,6 +423,37 @@ describe("Live", () => {
     expect(last().control.sent.at(-1)).toContain('"width":256');
   });
 
+  it("asks for a size again once the engine that was away is back", async () => {
+    const live = await goLive();
+    const asked = (): number => last().control.sent.filter((text) => text.includes('"type":"size"')).length;
+    const say = (engine: string): void =>
+      last().hear({ type: "stats", state: "live", stats: { age_ms: {} }, engine, outputs: [] });
+    live.resize({ width: 512, height: 512 }, { width: 256, height: 256 });
+    last().hear({ type: "error", seq: 1_000_000_001, code: "engine_away", detail: "away", id: "1a2b3c4d" });
+    say("running"); // it is not known yet that it was lost
+    expect(asked()).toBe(1);
+    await vi.advanceTimersByTimeAsync(1500);
+    say("restarting");
+    expect(asked()).toBe(1);
+    expect(live.get()).toMatchObject({ resizing: true, sizeProblem: null });
+    say("running");
+    say("running");
+    expect(asked()).toBe(2);
+    last().hear({ type: "resized", seq: 1_000_000_002, frame: 9, width: 512, height: 512 });
+    expect(live.get()).toMatchObject({ resizing: false, size: { width: 512, height: 512 } });
+  });
+
+  it("does not ask a third time for a size that may be what ends the engine", async () => {
+    const live = await goLive();
+    const away = (seq: number) => ({ type: "error", seq, code: "engine_away", detail: "away", id: "1a2b3c4d" });
+    live.resize({ width: 512, height: 512 }, { width: 256, height: 256 });
+    last().hear(away(1_000_000_001));
+    await vi.advanceTimersByTimeAsync(1500);
+    last().hear({ type: "stats", state: "live", stats: { age_ms: {} }, engine: "running", outputs: [] });
+    last().hear(away(1_000_000_002));
+    expect(live.get()).toMatchObject({ resizing: false, sizeProblem: "away (1a2b3c4d)" });
+  });
+
   it("sends a picture with its matte once the server knows of it, also after a lost connection", async () => {
     const live = await goLive();
     const paired = { stop: () => undefined } as unknown as MediaStreamTrack;

@@ -236,6 +236,7 @@ export class Live extends Store<LiveState> {
         stats, engine, outputs, lostOutputs: stillLost(this.view.lostOutputs, outputs),
         ...(state === "connecting" ? {} : { phase }), // no picture has come there yet
       });
+      if (engine === "running" && this.sizeWish.isDue) this.askSize();
     } else if (message.type === "applied") {
       this.style.applied(message.seq, message.frame, message.hint ?? null, message.style);
     } else if (message.type === "changed") {
@@ -246,6 +247,7 @@ export class Live extends Store<LiveState> {
     } else if (message.type === "matte") {
       this.matteWish.answered(message.seq);
     } else if (message.type === "error" && this.sizeWish.isNewest(message.seq)) {
+      if (message.code === "engine_away" && this.sizeWish.keep()) return; // it comes once the engine is back
       this.sizeWish.drop(this.view.size);
       this.set({ resizing: false, sizeProblem: `${message.detail} (${message.id})` });
     } else if (message.type === "error") {

@@ -98,6 +98,7 @@ export const STRINGS = {
     only: "Result alone",
   },
   float: "Small window with controls that stays on top",
+  noFloat: "The browser did not open the small window.",
   fullscreen: "Full screen",
   split: "Where the camera ends and the result begins",
   original: "Original",

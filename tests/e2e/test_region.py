@@ -234,3 +234,20 @@ async def test_the_person_is_cut_out(page: Page, server: Server) -> None:
 
     await page.get_by_test_id("region-where").select_option("everywhere")
     await expect(page.get_by_test_id("composed")).to_have_count(0)
+
+
+_LOSE = """() => document.querySelector('[data-testid=composed]')
+  .getContext('webgl').getExtension('WEBGL_lose_context').loseContext()"""
+
+
+async def test_a_gpu_that_is_taken_away_leaves_the_whole_result_in_sight(
+    page: Page, light: Server
+) -> None:
+    await go_live(page, light)
+    await open_panel(page)
+    await page.get_by_test_id("brush").click()
+    await drawn(page, "everywhere camera")
+    await page.evaluate(_LOSE)
+    await expect(page.get_by_test_id("composed")).to_have_count(0)
+    await expect(page.get_by_test_id("region-state")).to_contain_text("it needs WebGL")
+    await expect(page.locator("div:has(> [data-testid=video-out])")).to_have_css("opacity", "1")

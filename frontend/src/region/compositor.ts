@@ -47,8 +47,11 @@ export class Compositor {
     this.drawParts = regionDrawer(pictures.canvas);
   }
 
-  /** Keep the camera's pictures, look for people half of the time at most (without a GPU one takes long), and draw each result, until stopped. */
-  async run(): Promise<void> {
+  /**
+   * Keep the camera's pictures, look for people half of the time at most (without a GPU one takes long), and draw
+   * each result, until stopped. `failed` is told when nobody can be found any more: all of the result is shown then.
+   */
+  async run(failed: () => void): Promise<void> {
     const draw = (): void => {
       if (!this.running) return;
       this.draw();
@@ -58,7 +61,12 @@ export class Compositor {
     do {
       await nextFrame(this.pictures.input);
       const began = performance.now();
-      await this.look();
+      const { finder } = this;
+      await this.look().catch(() => {
+        if (finder?.closed || finder !== this.finder) return; // it was given back while it looked
+        this.finder = null;
+        failed();
+      });
       if (this.finder) await pause(performance.now() - began);
     } while (this.running);
   }

@@ -4,6 +4,8 @@ import { steady } from "./steady";
 
 /** Finds the person in pictures that follow each other, with an edge that does not shimmer. */
 export class Finder {
+  /** It was given back: what it was looking for is not found any more. */
+  closed = false;
   private readonly segmenter: Segmenter;
   private readonly square = canvasOf(SIDE, SIDE);
   private readonly mask = new Float32Array(SIDE * SIDE);
@@ -19,7 +21,7 @@ export class Finder {
     return new Finder(await loadSegmenter());
   }
 
-  /** Put the mask of a picture into a canvas as its alpha. One at a time. */
+  /** Put the mask of a picture into a canvas as its alpha. One at a time. Rejects when there will be none. */
   async find(picture: HTMLCanvasElement, into: HTMLCanvasElement): Promise<void> {
     contextOf(this.square).drawImage(picture, 0, 0, SIDE, SIDE);
     const found = await this.segmenter.segment(this.square);
@@ -36,6 +38,7 @@ export class Finder {
   }
 
   close(): void {
+    this.closed = true;
     this.segmenter.close();
   }
 }

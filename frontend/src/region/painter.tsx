@@ -66,7 +66,7 @@ export function Painter({ store, brush, mirror, aspect }: PainterProps) {
           move(event);
         }}
         onPointerMove={move}
-        onPointerUp={() => brush.keep()}
+        onLostPointerCapture={() => brush.keep()} // also when the system takes the finger away
         onKeyDown={press}
       >
         <span

@@ -32,7 +32,7 @@ export default function RegionView(props: RegionViewProps) {
   const canvas = useRef<HTMLCanvasElement>(null);
   const late = useRef(delay);
   const [compositor, setCompositor] = useState<Compositor | null>(null);
-  const [broken, setBroken] = useState(false); // no WebGL: the call's own picture stays in sight
+  const [broken, setBroken] = useState(false); // no WebGL, or none any more: the call's own picture stays in sight
   const finder = useFinder(where !== "everywhere", onState);
   useEffect(() => {
     late.current = delay;
@@ -40,24 +40,34 @@ export default function RegionView(props: RegionViewProps) {
 
   useEffect(() => {
     const [input, output] = [videoOf("in"), videoOf("out")];
-    if (!canvas.current || !input || !output) return;
+    const shown = canvas.current;
+    if (!shown || !input || !output) return;
     let made: Compositor | null = null;
     let track: MediaStreamTrack | null = null;
     const fail = (): void => onState("failed");
-    try {
-      made = new Compositor({ canvas: canvas.current, input, output, delay: () => late.current }, brush, store.get);
-      made.run().catch(fail);
-      setCompositor(made);
-      track = canvas.current.captureStream().getVideoTracks()[0] ?? null;
-      onTrack(track);
-    } catch {
-      setBroken(true);
-      fail();
-    }
-    return () => {
+    const end = (): void => {
       made?.stop();
       track?.stop();
       onTrack(null);
+    };
+    const breakDown = (): void => {
+      end();
+      setBroken(true);
+      fail();
+    };
+    shown.addEventListener("webglcontextlost", breakDown); // the system may take the GPU away
+    try {
+      made = new Compositor({ canvas: shown, input, output, delay: () => late.current }, brush, store.get);
+      made.run(fail).catch(fail);
+      setCompositor(made);
+      track = shown.captureStream().getVideoTracks()[0] ?? null;
+      onTrack(track);
+    } catch {
+      breakDown();
+    }
+    return () => {
+      shown.removeEventListener("webglcontextlost", breakDown);
+      end();
     };
   }, [brush, store, onState, onTrack]);
 

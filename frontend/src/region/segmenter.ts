@@ -13,7 +13,7 @@ export const SIDE = 256; // pixels of the model's square
 
 /** Says which pixels of a picture belong to a person. */
 export interface Segmenter {
-  /** Give the mask as the alpha of a picture of SIDE × SIDE. */
+  /** Give the mask as the alpha of a picture of SIDE × SIDE. Rejects when it is closed meanwhile. */
   segment(picture: HTMLCanvasElement): Promise<CanvasImageSource>;
   close(): void;
 }
@@ -25,15 +25,19 @@ export async function loadSegmenter(): Promise<Segmenter> {
   const model = new Made({ locateFile: urlOf });
   model.setOptions({ modelSelection: 0 });
   let take: (mask: CanvasImageSource) => void = () => undefined;
+  let give: (up: Error) => void = () => undefined;
   model.onResults(({ segmentationMask }) => take(segmentationMask));
   await model.initialize();
   return {
     segment: (picture) =>
       new Promise((resolve, reject) => {
-        take = resolve;
+        [take, give] = [resolve, reject];
         model.send({ image: picture }).then(() => reject(new Error("no mask")), reject); // too late after one
       }),
-    close: () => void model.close(),
+    close: () => {
+      give(new Error("closed")); // the model may keep its silence
+      void model.close();
+    },
   };
 }
 

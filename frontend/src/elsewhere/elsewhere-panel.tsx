@@ -38,9 +38,16 @@ export function ElsewherePanel({ own, style, quiet }: ElsewherePanelProps) {
   const { sessions, busy, said } = useSyncExternalStore(store.subscribe, store.get);
   useEffect(() => {
     if (!open && !quiet) return undefined;
-    void store.look();
-    const looking = setInterval(() => void store.look(), open ? LOOK_EVERY : GLANCE_EVERY);
-    return () => clearInterval(looking);
+    const look = (): void => {
+      if (document.visibilityState === "visible") void store.look(); // nobody sees it else
+    };
+    look();
+    const looking = setInterval(look, open ? LOOK_EVERY : GLANCE_EVERY);
+    document.addEventListener("visibilitychange", look);
+    return () => {
+      clearInterval(looking);
+      document.removeEventListener("visibilitychange", look);
+    };
   }, [open, quiet]);
   const others = sessions.filter(({ id }) => id !== own);
   const text = STRINGS.elsewhere;

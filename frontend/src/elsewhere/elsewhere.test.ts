@@ -93,4 +93,17 @@ describe("sessions elsewhere", () => {
     await elsewhere.look();
     expect(elsewhere.get().sessions).toHaveLength(1);
   });
+
+  it("are those of the newest question, whichever answer comes last", async () => {
+    const server = new Server();
+    const elsewhere = new Elsewhere(server);
+    let late: (sessions: SessionState[]) => void = () => undefined;
+    server.list = () => new Promise((resolve) => (late = resolve));
+    const first = elsewhere.look();
+    server.list = () => Promise.resolve([]);
+    await elsewhere.look();
+    late([session({})]);
+    await first;
+    expect(elsewhere.get().sessions).toEqual([]);
+  });
 });

@@ -37,6 +37,7 @@ export function figuresOf({ width, height, stats, style, state, engine, source }
 /** The sessions of the server that this page did not make: cameras it opened, what others send. */
 export class Elsewhere extends Store<ElsewhereView> {
   private readonly calls: ElsewhereCalls;
+  private asked = 0; // counts looks; an answer to an earlier one is stale
 
   constructor(calls: ElsewhereCalls) {
     super({ sessions: [], busy: false, said: "" });
@@ -45,8 +46,10 @@ export class Elsewhere extends Store<ElsewhereView> {
 
   /** Ask who is there. What is shown stays while the server is away: the call itself tells of that. */
   async look(): Promise<void> {
+    const asked = ++this.asked;
     try {
-      this.set({ sessions: await this.calls.list() });
+      const sessions = await this.calls.list();
+      if (asked === this.asked) this.set({ sessions });
     } catch {
       // asked again in a moment
     }

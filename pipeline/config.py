@@ -32,6 +32,7 @@ class EngineConfig:
     feature_bank: int = 0  # 0 .. 4 frames that attention also looks at; 0: none
     feature_fusion: float = 0.0  # 0 .. 1: how far features are drawn to those of the bank
     feature_anchor: bool = False  # the first frame of a look stays in the bank, besides the others
+    feature_merge: int = 0  # 0 .. 16: of so many frames one is merged into a bank of 1; 0: a queue
     compile_mode: CompileMode = "auto"  # of the compiled backend: max-autotune on a GPU
     precision: Precision = "auto"  # of linear layers: fp32 on a CPU, fp16 on a GPU; or fp8 there
     cache: Path = Path.home() / ".cache" / "restyle"  # converted models
@@ -48,10 +49,17 @@ class EngineConfig:
             raise ConfigError(f"feature_fusion {self.feature_fusion}: give feature_bank, too")
         if self.feature_anchor and not self.feature_bank:
             raise ConfigError("feature_anchor: give feature_bank, too")
-        if self.feature_bank and self.backend not in ("auto", "eager", "graphs"):
+        if not 0 <= self.feature_merge <= 16:
+            raise ConfigError(f"feature_merge {self.feature_merge}: give 0 to 16 frames")
+        if self.feature_merge and self.feature_bank != 1:
             raise ConfigError(
-                f"feature_bank {self.feature_bank}: backend {self.backend} runs one compiled "
-                "program that keeps no features; give backend eager or graphs, or feature_bank 0"
+                f"feature_merge {self.feature_merge}: a merged bank has the size of one frame; "
+                "give feature_bank 1"
+            )
+        if self.feature_bank and self.backend in ("openvino", "tensorrt"):
+            raise ConfigError(
+                f"feature_bank {self.feature_bank}: backend {self.backend} runs one program that "
+                "keeps no features; give backend eager, compiled or graphs, or feature_bank 0"
             )
         if self.precision == "fp8" and self.backend in ("openvino", "tensorrt"):
             raise ConfigError(

@@ -47,7 +47,13 @@ class Denoising:
             return nullcontext()
         return self._bank.rows(
             [
-                Row(slot.session, slot.index, part, (slot.look, slot.scene, slot.x.shape))
+                Row(
+                    slot.session,
+                    slot.index,
+                    part,
+                    (slot.look, slot.scene, slot.x.shape),
+                    slot.look.seed,
+                )
                 for slot in slots
                 for part in range(slot.rows)
             ]

@@ -8,10 +8,10 @@ similar feature of those frames (feature fusion), in the layers where that does 
 
 What a frame leaves is one row of numbers, all layers in the order in which the UNet calls them. So
 what a call reads and what it leaves are tensors of fixed shapes, which a CUDA graph can hold.
+Shelves (shelves.py) are a queue of whole frames, or frames merged to the size of one.
 
-Source of both ideas: StreamV2V (Liang et al. 2024, arXiv:2405.15757). Deviations: the bank is a
-queue of whole frames, not merged to the size of one; fusion sees a layer's output without the
-residual, which the block adds later.
+Source of both ideas: StreamV2V (Liang et al. 2024, arXiv:2405.15757). Deviation: fusion sees a
+layer's output without the residual, which the block adds later.
 """
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
@@ -28,6 +28,7 @@ from torch.nn import functional
 from pipeline.config import EngineConfig
 from pipeline.errors import ConfigError
 from pipeline.flow import Grey, reduce
+from pipeline.shelves import LayerShape, Merging, Shelf, Shelves
 
 LIKENESS = 0.9  # cosine from which on a feature counts as the same one
 FUSED = ("mid_block.", "up_blocks.0.", "up_blocks.1.")  # elsewhere fusion blurs
@@ -42,77 +43,18 @@ class Row:
     step: int
     part: int  # 0: the prompt's row, 1: the negative prompt's
     look: Hashable  # what the picture is meant to look like; another look starts an empty bank
-
-
-class Shelf:
-    """The last frames of one session at one step and, with an anchor, the first one for good.
-
-    The anchor is StreamDiffusionV2's sink (2025, arXiv:2511.07399): what the look began with does
-    not drift out of sight. The first `filled` places hold a frame each, in no order that matters.
-    """
-
-    def __init__(self, look: Hashable, places: int, anchored: bool = False) -> None:
-        self.look, self._places, self._anchored = look, places, anchored
-        self._kept = 0  # frames so far
-        self.features: Float[Tensor, "p n"] | None = None
-
-    @property
-    def filled(self) -> int:
-        """How many places hold a frame."""
-        return min(self._kept, self._places)
-
-    def keep(self, features: Float[Tensor, "n"]) -> None:
-        """Copy a frame's features; the oldest one that is no anchor goes."""
-        if self.features is None:
-            # numbers in empty places too: they weigh nothing, but no number times nothing is none
-            self.features = features.new_zeros(self._places, len(features))
-        first = int(self._anchored and self._kept > 0)
-        self.features[first + (self._kept - first) % (self._places - first)] = features
-        self._kept += 1
-
-
-class Shelves:
-    """The shelves of a call's rows, one each."""
-
-    def __init__(self, shelves: Sequence[Shelf], biases: Float[Tensor, "q q"]) -> None:
-        self._shelves, self._biases = shelves, biases
-
-    def gather(self) -> tuple[Float[Tensor, "b p n"] | None, Float[Tensor, "b q"] | None]:
-        """Give what the rows look back at, and which of it weighs nothing, if any does."""
-        most = max((shelf.filled for shelf in self._shelves), default=0)
-        full = [s.features for s in self._shelves if s.features is not None and s.filled == most]
-        if not most:
-            return None, None
-        if len(self._shelves) == 1:
-            return full[0][None, :most], None
-        if len(full) == len(self._shelves):
-            return torch.stack([features[:most] for features in full]), None
-        past = full[0].new_zeros(len(self._shelves), most, full[0].shape[1])
-        bias = past.new_empty(len(self._shelves), most + 1)
-        self.copy_to(past, bias)
-        return past, bias
-
-    def copy_to(self, past: Float[Tensor, "b p n"], bias: Float[Tensor, "b q"]) -> None:
-        """Write the same to where it is read; rows without a shelf look at themselves alone.
-
-        Places that are empty keep what stood there: a bias takes its weight.
-        """
-        bias.copy_(self._biases[:1, : bias.shape[1]].expand_as(bias))
-        for row, shelf in enumerate(self._shelves):
-            if shelf.features is not None and shelf.filled:
-                past[row, : shelf.filled].copy_(shelf.features[: shelf.filled])
-                bias[row].copy_(self._biases[shelf.filled, : bias.shape[1]])
-
-    def keep(self, features: Float[Tensor, "b n"]) -> None:
-        """Copy each row's features to its shelf."""
-        for shelf, row in zip(self._shelves, features, strict=False):  # a batch may be filled up
-            shelf.keep(row)
+    seed: int = 0  # the session's: with the step it decides what chance does to its bank
 
 
 def make_bank(unet: Any, config: EngineConfig) -> "FeatureBank":
     """Put the bank that is configured into a UNet. Raises ConfigError where nothing can use it."""
-    fusion, anchored = config.feature_fusion, config.feature_anchor
-    bank = FeatureBank(unet, config.feature_bank, fusion, anchored=anchored)
+    bank = FeatureBank(
+        unet,
+        config.feature_bank,
+        config.feature_fusion,
+        anchored=config.feature_anchor,
+        merged_every=config.feature_merge,
+    )
     bank.inject()
     return bank
 
@@ -127,6 +69,7 @@ class FeatureBank:
         fusion: float = 0.0,
         likeness: float = LIKENESS,
         anchored: bool = False,
+        merged_every: int = 0,  # frames; 0: a queue
     ) -> None:
         self._layers = {
             name: module
@@ -137,6 +80,7 @@ class FeatureBank:
             raise ConfigError(f"feature_bank {frames}: this model has no self-attention; give 0")
         self._fusion, self._likeness = fusion, likeness
         self.places, self._anchored = frames + anchored, anchored
+        self.merging = Merging(merged_every) if merged_every else None
         # a row for each number of frames: what a softmax adds for the own frame and for each place
         count = self.places + 1
         self._biases = unet.conv_in.weight.new_full((count, count), -torch.inf).triu(1)
@@ -174,7 +118,9 @@ class FeatureBank:
         key = (row.session, row.step, row.part)
         shelf = self._shelves.get(key)
         if shelf is None or shelf.look != row.look:
-            shelf = self._shelves[key] = Shelf(row.look, self.places, self._anchored)
+            merging, seed = self.merging, (row.seed, row.step)
+            shelf = Shelf(row.look, self.places, self._anchored, merging, seed)
+            self._shelves[key] = shelf
         return shelf
 
     def forget(self, session: str) -> None:
@@ -232,7 +178,7 @@ class Call:
 
     past: Float[Tensor, "b p n"] | None  # of no frame at all
     bias: Float[Tensor, "b q"] | None  # for the own frame and each of the past: 0, or no weight
-    made: list[Tensor] = field(default_factory=list)
+    made: list[tuple[Tensor, ...]] = field(default_factory=list)  # of each layer: keys, values, …
     _read: int = 0  # numbers of a frame
 
     def beside(self, own: Float[Tensor, "b t w"]) -> Float[Tensor, "b p t w"]:
@@ -244,9 +190,8 @@ class Call:
         return self.past.narrow(2, start, tokens * width).view(count, -1, tokens, width)
 
     def extended(self, own: Float[Tensor, "b t w"]) -> Float[Tensor, "b s w"]:
-        """Leave `own`; give it and those of the past behind it."""
+        """Give `own` and those of the past behind it."""
         past = self.beside(own)
-        self.made.append(own)
         if not past.shape[1]:
             return own
         return torch.cat([own[:, None], past], 1).flatten(1, 2)
@@ -254,6 +199,15 @@ class Call:
     def mask(self, tokens: int) -> Float[Tensor, "b 1 s"] | None:
         """Give the bias of each token of a layer, the own ones first."""
         return None if self.bias is None else self.bias.repeat_interleave(tokens, 1)[:, None]
+
+    def left(self) -> Float[Tensor, "b m"]:
+        """Give what the layers made, a row of numbers each."""
+        return torch.cat([part.flatten(1) for layer in self.made for part in layer], 1)
+
+    @property
+    def shapes(self) -> list[LayerShape]:
+        """Say of which shapes a row of it is, in order."""
+        return [(len(layer), layer[0].shape[1], layer[0].shape[2]) for layer in self.made]
 
 
 class BankedDenoiser(nn.Module):
@@ -277,7 +231,9 @@ class BankedDenoiser(nn.Module):
             predicted: Tensor = self.denoiser(rows, times, prompts)
         finally:
             self._bank.call = None
-        return predicted, torch.cat([made.flatten(1) for made in call.made], 1)
+        if self._bank.merging is not None:
+            self._bank.merging.layers = call.shapes
+        return predicted, call.left()
 
 
 class _Extended:
@@ -296,8 +252,8 @@ class _Extended:
             return plain
         queries = _heads(attn, attn.to_q(hidden_states), attn.norm_q)
         keys = _heads(attn, attn.to_k(hidden_states), attn.norm_k)
-        keys = _heads(attn, call.extended(keys.flatten(2)))
-        values = _heads(attn, call.extended(attn.to_v(hidden_states)))
+        own: tuple[Tensor, ...] = (keys.flatten(2), attn.to_v(hidden_states))
+        keys, values = (_heads(attn, call.extended(part)) for part in own)
         queries, keys, values = (part.transpose(1, 2) for part in (queries, keys, values))
         mask = call.mask(hidden_states.shape[1])
         every_head = None if mask is None else mask[:, None]
@@ -305,16 +261,17 @@ class _Extended:
         output: Tensor = attn.to_out[1](attn.to_out[0](found.transpose(1, 2).flatten(2)))
         if self._bank.fuses(self._layer):
             output = self._fused(call, output, mask)
+            own = (*own, output)
+        call.made.append(own)
         scaled: Tensor = output / attn.rescale_output_factor
         return scaled
 
     def _fused(self, call: Call, output: Tensor, mask: Tensor | None) -> Float[Tensor, "b t w"]:
         past = call.beside(output).flatten(1, 2)
-        if past.shape[1]:
-            others = None if mask is None else mask[..., output.shape[1] :]
-            output = self._bank.fuse(output, past, others)
-        call.made.append(output)
-        return output
+        if not past.shape[1]:
+            return output
+        others = None if mask is None else mask[..., output.shape[1] :]
+        return self._bank.fuse(output, past, others)
 
 
 def _turns(shelves: Sequence[Shelf]) -> list[list[int]]:

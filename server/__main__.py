@@ -20,7 +20,8 @@ _ENGINE = (
     ("--compile-mode", str, "of compiled: auto, default, reduce-overhead or max-autotune"),
     ("--precision", str, "auto, or fp8 for linear layers: a GPU from RTX 40, L4 or H100 on"),
     ("--threads", int, "inference threads on the CPU; 0: cores - 1, for stylize all"),
-    ("--feature-bank", int, "frames that attention also looks at, 0 .. 4; backend eager or graphs"),
+    ("--feature-bank", int, "frames that attention also looks at, 0 .. 4; a PyTorch backend"),
+    ("--feature-merge", int, "every so many frames one is merged into a bank of 1; 0: a queue"),
     ("--feature-fusion", float, "0 .. 1: how far features are drawn to those of the bank"),
     ("--max-rows", int, "rows of one call of the network, 1 .. 64; fewer take less GPU memory"),
 )

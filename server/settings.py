@@ -68,6 +68,7 @@ class Settings(BaseSettings):
     feature_bank: int = 0
     feature_fusion: float = 0.0
     feature_anchor: bool = False
+    feature_merge: int = 0
     max_rows: int = 8
     compile_mode: CompileMode = "auto"
     precision: Precision = "auto"
@@ -179,6 +180,7 @@ class Settings(BaseSettings):
             feature_bank=self.feature_bank,
             feature_fusion=self.feature_fusion,
             feature_anchor=self.feature_anchor,
+            feature_merge=self.feature_merge,
             max_rows=self.max_rows,
             compile_mode=self.compile_mode,
             precision=self.precision,

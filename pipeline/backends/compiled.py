@@ -23,8 +23,10 @@ from pipeline.backends.float8 import settle_precision
 from pipeline.backends.times import Times
 from pipeline.backends.transfer import send
 from pipeline.config import EngineConfig
+from pipeline.feature_bank import BankedDenoiser, FeatureBank, make_bank
 from pipeline.models.folder import ModelFolder
 from pipeline.models.loader import load_autoencoder, load_denoiser
+from pipeline.shelves import Shelves
 
 _MORE_PROGRAMS = 8  # than one engine has sizes: another one may be in the same process
 
@@ -34,6 +36,7 @@ class CompiledNetworks:
 
     name = "compiled"
     batches = True
+    bank: FeatureBank | None = None
 
     def __init__(
         self, folder: ModelFolder, config: EngineConfig, progress: Callable[[str], None]
@@ -42,7 +45,7 @@ class CompiledNetworks:
 
         self.device = torch.device(choose_device(config))
         progress(f"loading {folder.name}")
-        denoiser = load_denoiser(folder, config.width, config.height)
+        denoiser = load_denoiser(folder, config.width, config.height, not config.feature_bank)
         _allow_programs(len(buckets(config.max_rows)))
         mode, own = self._mode(config), autoencoder_dtype(folder, self.device)
         self._encoder, self._decoder = (
@@ -51,10 +54,14 @@ class CompiledNetworks:
         )
         channels_last(denoiser, self.device, DTYPES[self.device.type])
         self.precision = settle_precision(denoiser, folder, config, progress)
-        self._denoiser = _compile(denoiser, mode)
+        network: nn.Module = denoiser
+        if config.feature_bank:
+            self.bank = make_bank(denoiser.unet, config)
+            network = BankedDenoiser(denoiser, self.bank)
+        self._denoiser = _compile(network, mode)
         # once a prompt and once a timestep: not worth a program
         self._text, self._times = denoiser.text, Times(denoiser.time, self.device)
-        self._make_all(folder, config, progress)
+        self._make_all(folder, config, progress, network)
 
     @torch.inference_mode()
     def encode(self, images: UInt8[Tensor, "b h w 3"]) -> Float[Tensor, "b c y x"]:
@@ -75,10 +82,22 @@ class CompiledNetworks:
         prompts: Float[Tensor, "b s k"],
     ) -> Float[Tensor, "b c y x"]:
         """See Networks."""
-        count, size = len(rows), bucket(len(rows))
         values = (rows, self._times(timesteps), prompts)
+        if self.bank is not None:
+            return self.bank.in_turns(self._look_back, *values)
+        count, size = len(rows), bucket(len(rows))
         predicted: Tensor = self._denoiser(*(fill_up(value, size) for value in values))
         return predicted[:count].clone()  # with CUDA graphs the next call overwrites it
+
+    def _look_back(self, shelves: Shelves, *values: Tensor) -> Float[Tensor, "b c y x"]:
+        count, size = len(values[0]), bucket(len(values[0]))
+        past, bias = (held[:size] for held in self._looks_back)
+        shelves.copy_to(past, bias)
+        filled = (fill_up(value, size) for value in values)
+        predicted, features = self._denoiser(*filled, past, bias)
+        shelves.keep(features)
+        lasting: Tensor = predicted[:count].clone()
+        return lasting
 
     @torch.inference_mode()
     def decode(self, latents: Float[Tensor, "b c y x"]) -> UInt8[Tensor, "b h w 3"]:
@@ -91,7 +110,11 @@ class CompiledNetworks:
         return "max-autotune" if self.device.type == "cuda" else "default"
 
     def _make_all(
-        self, folder: ModelFolder, config: EngineConfig, progress: Callable[[str], None]
+        self,
+        folder: ModelFolder,
+        config: EngineConfig,
+        progress: Callable[[str], None],
+        network: nn.Module,
     ) -> None:
         """Run each program twice: the first call compiles, the second records where it may."""
         height, width = config.height // folder.downscale, config.width // folder.downscale
@@ -100,12 +123,31 @@ class CompiledNetworks:
             self.encode(torch.zeros(1, config.height, config.width, 3, dtype=torch.uint8))
             self.decode(torch.zeros(1, folder.latent_channels, height, width, device=self.device))
         prompt = self.condition(torch.zeros(1, *folder.words_shape, device=self.device))
-        for size in buckets(config.max_rows):
+        sizes = buckets(config.max_rows)
+        shape = folder.unet.config["in_channels"], height, width
+        if self.bank is not None:
+            one = torch.zeros(1, *shape, device=self.device)
+            self._looks_back = self._past(network, one, prompt, sizes[0])
+        for size in sizes:
             progress(f"compiling the UNet of {folder.name} for {size} rows")
-            channels = folder.unet.config["in_channels"]
-            rows = torch.zeros(size, channels, height, width, device=self.device)
+            rows = torch.zeros(size, *shape, device=self.device)
             for _ in range(2):
                 self.denoise(rows, [0.0] * size, prompt.expand(size, -1, -1))
+
+    @torch.inference_mode()
+    def _past(
+        self,
+        network: nn.Module,
+        row: Float[Tensor, "1 i y x"],
+        prompt: Float[Tensor, "1 s k"],
+        rows: int,
+    ) -> tuple[Float[Tensor, "b p n"], Float[Tensor, "b q"]]:
+        """Make the place where all programs read the past, and what of it weighs nothing."""
+        assert self.bank is not None
+        _, features = network(row, self._times([0.0]), prompt)  # once, not compiled
+        places = self.bank.places
+        past = features.new_zeros(rows, places, features.shape[1])
+        return past, features.new_zeros(rows, places + 1)
 
 
 def _allow_programs(count: int) -> None:

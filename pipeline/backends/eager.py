@@ -11,9 +11,10 @@ from pipeline.backends.float8 import settle_precision
 from pipeline.backends.times import Times
 from pipeline.backends.transfer import send
 from pipeline.config import EngineConfig
-from pipeline.feature_bank import BankedDenoiser, FeatureBank, Shelves, make_bank
+from pipeline.feature_bank import BankedDenoiser, FeatureBank, make_bank
 from pipeline.models.folder import ModelFolder
 from pipeline.models.loader import load_autoencoder, load_denoiser
+from pipeline.shelves import Shelves
 
 
 class EagerNetworks:

@@ -21,9 +21,10 @@ from pipeline.backends.float8 import settle_precision
 from pipeline.backends.pinned import PinnedNetworks
 from pipeline.backends.times import Times
 from pipeline.config import EngineConfig
-from pipeline.feature_bank import BankedDenoiser, FeatureBank, Shelves, make_bank
+from pipeline.feature_bank import BankedDenoiser, FeatureBank, make_bank
 from pipeline.models.folder import ModelFolder
 from pipeline.models.loader import load_autoencoder, load_denoiser
+from pipeline.shelves import Shelves
 
 _WARM_UPS = 3  # calls before capture, in which libraries choose kernels and take work space
 

@@ -11,9 +11,11 @@ from pipeline.config import EngineConfig
 from pipeline.feature_bank import FUSED
 from pipeline.models.folder import ModelFolder
 from pipeline.models.headers import read_header
+from pipeline.shelves import JOINING
 
 _KEYS = ".attn1.to_k.weight"
 _PARTS = 2  # rows of a guided frame, each with features of its own
+_ORDER = 24  # numbers that a token's places in orders take, 64 bits each, and its count
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,13 @@ class _Layer:
         likenesses = self.fused * 2 * places * self.tokens * (self.tokens + self.width)
         return max(2 * frames * self.tokens * self.width, likenesses)
 
+    @property
+    def merging(self) -> int:
+        """Count what lives while a frame is merged into a bank: both, in an order and out of it,
+        sums in fp32, keys, likenesses.
+        """
+        return 8 * self.left + self.tokens * (2 * self.width + min(JOINING, self.tokens) + _ORDER)
+
 
 def session_bank(folder: ModelFolder, config: EngineConfig, steps: int) -> int:
     """Count what a session's frames leave at so many steps, guided."""
@@ -46,7 +55,9 @@ def bank_in_calls(folder: ModelFolder, config: EngineConfig, fixed: bool) -> int
     layers = list(_layers(folder, config))
     # the past side by side; what is left layer by layer, and joined
     kept = (places + 2 * bool(places)) * sum(layer.left for layer in layers)
-    return rows * (kept + max((layer.work(places) for layer in layers), default=0))
+    work = max((layer.work(places) for layer in layers), default=0)
+    merging = max((layer.merging for layer in layers), default=0) if config.feature_merge else 0
+    return rows * (kept + work) + merging  # of one row after the other
 
 
 def _places(config: EngineConfig) -> int:

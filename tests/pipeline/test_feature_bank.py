@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,10 +14,11 @@ from pipeline.backends.eager import EagerNetworks
 from pipeline.config import EngineConfig
 from pipeline.engine import Engine
 from pipeline.errors import ConfigError
-from pipeline.feature_bank import BankedDenoiser, FeatureBank, Row, Scenes, Shelf, Shelves
+from pipeline.feature_bank import BankedDenoiser, FeatureBank, Row, Scenes
 from pipeline.models.folder import open_folder
 from pipeline.params import StyleParams
 from pipeline.results import Image
+from pipeline.shelves import Merging, Shelf, Shelves, merged
 from tests.pipeline.conftest import (
     FAMILIES,
     TEXT,
@@ -25,6 +27,8 @@ from tests.pipeline.conftest import (
     drain,
     levels_apart,
     make_unet,
+    moving,
+    noting_latents,
     picture,
 )
 
@@ -179,14 +183,20 @@ def test_frames_of_one_session_in_one_call_are_what_they_are_one_by_one(
         torch.testing.assert_close(at_once, torch.cat(apart), atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize("merged_every", [0, 4])
 @pytest.mark.parametrize("count", [40, pytest.param(1000, marks=pytest.mark.long)])
 def test_it_stays_as_large_as_it_is_and_closing_frees_it(
-    unet: UNet2DConditionModel, bank: FeatureBank, count: int
+    unet: UNet2DConditionModel, count: int, merged_every: int
 ) -> None:
+    bank = FeatureBank(unet, 1 if merged_every else 2, merged_every=merged_every)
+    bank.inject()
     sizes, half = [], count // 2
-    for number in range(count):
-        banked(bank, unet, drawn(number), row(look="ink" if number < half else "oil"))
-        sizes.append(bank.size)
+    try:
+        for number in range(count):
+            banked(bank, unet, drawn(number), row(look="ink" if number < half else "oil"))
+            sizes.append(bank.size)
+    finally:
+        bank.eject()
 
     assert sizes[0] > 0
     assert set(sizes) == {sizes[0]}
@@ -238,11 +248,112 @@ def test_only_a_cut_begins_another_scene() -> None:
     assert scenes.follow(255 - picture(0)) == 1
 
 
+# --- merged ----------------------------------------------------------------------------------
+
+
+def tokens(seed: int, count: int = 64, parts: int = 2, width: int = 16) -> Tensor:
+    return torch.randn(parts, count, width, generator=torch.Generator().manual_seed(seed))
+
+
+def chance(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def test_merging_is_what_one_token_after_the_other_gives() -> None:
+    """T4.3: as many tokens as one frame has; keys say who joins whom, in all parts."""
+    kept, newest = tokens(0, parts=3), tokens(1, parts=3)
+    order = torch.randperm(128, generator=chance(5))
+    both = torch.cat([kept, newest], 1)[:, order].unbind(1)
+    groups = [[token] for token in both[:64]]
+    for token in both[64:]:
+        alike = [torch.cosine_similarity(token[0], group[0][0], dim=0) for group in groups]
+        groups[int(torch.stack(alike).argmax())].append(token)
+
+    found = merged(kept, newest, chance(5))
+
+    expected = torch.stack([torch.stack(group).mean(0) for group in groups], 1)
+    assert found.shape == kept.shape
+    torch.testing.assert_close(found, expected)
+    assert max(map(len, groups)) > 2  # some share a place
+
+
+def test_merging_keeps_the_mean_nearly_and_what_is_alike_apart_from_what_is_not() -> None:
+    """T4.3, of a picture with a few kinds of tokens, which flicker; merged again and again."""
+    kinds, random = 5 * tokens(0, 8), chance(1)
+
+    def frame() -> Tensor:
+        return kinds.repeat(1, 16, 1) + 0.3 * torch.randn(2, 128, 16, generator=random)
+
+    kept = frame()
+    for _ in range(20):
+        newest = frame()
+        kept = merged(kept, newest, random)
+        assert kept.isfinite().all()
+        moved = (kept.mean(1) - newest.mean(1)).norm(dim=-1)
+        assert float(moved.max()) < 0.2 * float(newest.norm(dim=-1).mean())
+    gaps = (kept[:, :, None] - kinds[:, None]).norm(dim=-1)
+    nearest = gaps.min(-1)
+    assert float(nearest.values.max()) < 3  # kinds are over 20 apart: none is a mixture
+    assert torch.equal(nearest.indices[0], nearest.indices[1])  # values stay with their keys
+    assert len(nearest.indices[0].unique()) == 8  # none is lost
+
+
+def shelf(every: int, anchored: bool = False, seed: tuple[int, ...] = (2, 0)) -> Shelf:
+    merging = Merging(every)
+    merging.layers = [(2, 64, 16), (3, 16, 32)]
+    return Shelf("ink", 1 + anchored, anchored, merging, seed)
+
+
+def left(seed: int) -> Tensor:
+    """What a frame leaves: a row of numbers of two layers."""
+    return torch.cat([tokens(seed).flatten(), tokens(seed, 16, 3, 32).flatten()])
+
+
+def kept_of(shelf: Shelf) -> Tensor:
+    assert shelf.features is not None
+    return shelf.features[: shelf.filled].clone()
+
+
+def test_a_merged_bank_changes_every_so_many_frames_and_keeps_its_anchor() -> None:
+    for anchored in (False, True):
+        each, states = shelf(4, anchored), []
+        for number in range(12):
+            each.keep(left(number))
+            states.append(kept_of(each))
+
+        first = int(anchored)
+        assert torch.equal(states[first][-1], left(first))
+        changes = [n for n in range(first + 1, 12) if not torch.equal(*states[n - 1 : n + 1])]
+        assert changes == [first + 4, first + 8]
+        assert all(len(state) == 1 + first for state in states[first:])
+        if anchored:
+            assert all(torch.equal(state[0], left(0)) for state in states)
+
+
+def test_chance_is_one_of_seed_step_and_frame_whoever_else_is_there() -> None:
+    one, same, another, later = (shelf(1, seed=(seed, step)) for seed, step in
+                                 ((2, 0), (2, 0), (3, 0), (2, 1)))  # fmt: skip
+    for number in range(5):
+        one.keep(left(number))
+    for number in range(5):
+        for each in (another, same, later):
+            each.keep(left(number))
+
+    assert torch.equal(kept_of(one), kept_of(same))
+    assert not torch.equal(kept_of(one), kept_of(another))
+    assert not torch.equal(kept_of(one), kept_of(later))
+
+
 # --- in the engine ---------------------------------------------------------------------------
 
+BANKS: tuple[dict[str, Any], ...] = (
+    {"feature_bank": 2},
+    {"feature_bank": 1, "feature_merge": 2},
+)
 
-def make(bench: Bench, frames: int, family: str = "sd15") -> tuple[Engine, EagerNetworks]:
-    config: EngineConfig = bench.config(family, feature_bank=frames)
+
+def make(bench: Bench, family: str = "sd15", **bank: Any) -> tuple[Engine, EagerNetworks]:
+    config: EngineConfig = bench.config(family, **bank)
     folder = open_folder(config)
     networks = EagerNetworks(folder, config, lambda message: None)
     return Engine(config, folder, networks), networks
@@ -262,20 +373,21 @@ def test_a_first_frame_and_a_still_one_are_what_they_are_without_a_bank(
 ) -> None:
     films = []
     for frames in (0, 2):
-        engine, _ = make(bench, frames, family)
+        engine, _ = make(bench, family, feature_bank=frames)
         engine.open("ann")
         films.append(film(engine, [picture(0)] * 3, GUIDED, "ann"))
 
     assert all(levels_apart(*pair) <= 1 for pair in zip(*films, strict=True))
 
 
-def test_sessions_that_share_calls_do_not_share_banks(bench: Bench) -> None:
-    engine, networks = make(bench, 2)
+@pytest.mark.parametrize("bank", BANKS, ids=str)
+def test_sessions_that_share_calls_do_not_share_banks(bench: Bench, bank: dict[str, Any]) -> None:
+    engine, networks = make(bench, **bank)
     for session in ("alone", "ann", "ben"):
         engine.open(session)
-    alone = film(engine, [picture(n) for n in range(4)], GUIDED, "alone")
+    alone = film(engine, [picture(n) for n in range(5)], GUIDED, "alone")
     together = []
-    for number in range(4):
+    for number in range(5):
         engine.submit("ann", number, picture(number), GUIDED)
         engine.submit("ben", number, picture(20 + number), replace(INK, prompt="oil", steps=2))
         together += [result.image for result in drain(engine) if result.session == "ann"]
@@ -288,12 +400,50 @@ def test_sessions_that_share_calls_do_not_share_banks(bench: Bench) -> None:
     assert networks.bank.size == 0
 
 
+def test_all_schedules_give_the_same_pictures_with_a_merged_bank(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """T1b.2; at a new look and at a cut the bank begins anew."""
+    latents, found = noting_latents(monkeypatch), []
+    ink = replace(INK, steps=2)
+    came = [(image, ink) for image in moving(8)]
+    came[3:5] = [(image, replace(ink, prompt="oil")) for image, _ in came[3:5]]
+    came[5:] = [(255 - image, ink) for image, _ in came[5:]]
+    for schedule in ("step-major", "stream-batch"):
+        engine, networks = bench.engine(
+            schedule=schedule, feature_bank=1, feature_merge=1, max_rows=16
+        )
+        engine.open("ann")
+        latents.clear()
+        for number, (image, params) in enumerate(came):
+            while not engine.wants("ann", ink.steps):
+                engine.tick()
+            engine.submit("ann", number, image, params)
+            if schedule == "step-major":
+                drain(engine)
+        drain(engine)
+        found.append(dict(latents))
+        assert max(networks.rows) == (1 if schedule == "step-major" else 2)
+
+    assert len(found[0]) == len(came)
+    for number, (image, params) in enumerate(came):
+        one, other = (each["ann", number] for each in found)
+        assert apart(one, other) < 1e-4, number
+        if number in (3, 5):
+            engine, _ = make(bench)
+            engine.open("anew")
+            latents.clear()
+            film(engine, [image], params, "anew")
+            assert apart(one, latents["anew", 0]) < 1e-4, number
+
+
 def test_the_setting_chooses_the_backend_that_can(sd_folder: Path) -> None:
     assert choose_backend(EngineConfig(device="cpu", feature_bank=1)) == "eager"
     assert choose_backend(EngineConfig(device="cpu")) == "openvino"
     with pytest.raises(ConfigError, match=r"feature_bank 1: backend openvino.*eager"):
         EngineConfig(backend="openvino", feature_bank=1)
-    assert EngineConfig(backend="graphs", feature_bank=1).feature_bank == 1
+    for backend in ("graphs", "compiled"):
+        assert EngineConfig(backend=backend, feature_bank=1).feature_bank == 1  # type: ignore[arg-type]  # two of its names
 
 
 def test_an_anchor_is_never_evicted_and_the_others_roll_on() -> None:

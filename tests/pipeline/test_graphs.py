@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from pipeline.backends.compiled import CompiledNetworks
 from pipeline.backends.eager import EagerNetworks
 from pipeline.backends.graphs import GraphNetworks
 from pipeline.backends.protocol import Networks
@@ -77,15 +78,18 @@ CALLS: tuple[tuple[tuple[str, int, int], ...], ...] = (  # rows: session, step, 
 )
 FUSED = {"feature_bank": 3, "feature_anchor": True, "feature_fusion": 0.75}
 BANKS: tuple[tuple[str, dict[str, object]], ...] = (
-    ("sd15", {"feature_bank": 1}),
     ("sd15", {"feature_bank": 4}),
     ("sd15", {"feature_bank": 2, "feature_fusion": 0.75}),
-    ("sd15", {"feature_bank": 1, "feature_anchor": True}),
+    ("sd15", {"feature_bank": 1, "feature_merge": 2}),
+    ("sd15", {"feature_bank": 1, "feature_merge": 1, "feature_anchor": True}),
     *((family, FUSED) for family in FAMILIES),
 )
 
 
-def sharpened(networks: EagerNetworks | GraphNetworks) -> None:
+BankedNetworks = EagerNetworks | GraphNetworks | CompiledNetworks
+
+
+def sharpened(networks: BankedNetworks) -> None:
     """Make features of a picture differ: of two that are as near, either may be the nearest."""
     assert networks.bank is not None
     for layer in networks.bank._layers.values():
@@ -99,7 +103,7 @@ def agree(one: Tensor, other: Tensor, bank: dict[str, object]) -> bool:
     return far <= (len(one) / 5 if "feature_fusion" in bank else 0)
 
 
-def film(networks: EagerNetworks | GraphNetworks, folder: ModelFolder, whose: str = "") -> Tensor:
+def film(networks: BankedNetworks, folder: ModelFolder, whose: str = "") -> Tensor:
     """Run CALLS, or what one session has of them; give the predictions of that one, or all."""
     prompt = networks.condition(torch.ones(1, *folder.words_shape))
     shape = (1, folder.unet.config["in_channels"], 8, 8)

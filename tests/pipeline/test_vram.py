@@ -1,5 +1,6 @@
 """Memory is known before the load: weights to the byte, the rest on the high side."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from pipeline.engine import build_engine
 from pipeline.errors import ConfigError
 from pipeline.feature_bank import Row
 from pipeline.models import vram
-from pipeline.models.bank_memory import session_bank
+from pipeline.models.bank_memory import bank_in_calls, session_bank
 from pipeline.models.folder import open_folder
 from pipeline.models.loader import load_autoencoder, load_denoiser
 from pipeline.models.static_text import StaticTextEncoder
@@ -92,17 +93,19 @@ def peak(networks: EagerNetworks, rows: int, in_channels: int, words: tuple[int,
         lambda: networks.encode(torch.from_numpy(picture())[None]),
         lambda: networks.decode(torch.randn(1, 4, 8, 8)),
     )
-    most = 0
-    for call in calls:
+    return max(map(peak_of, calls))
+
+
+def peak_of(call: Callable[[], object]) -> int:
+    """Bytes that live at once in a call."""
+    call()
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         call()
-        with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
-            call()
-        events = [e for e in profiler.profiler.kineto_results.events() if e.name() == "[memory]"]
-        live = here = 0
-        for event in sorted(events, key=lambda event: event.start_ns()):
-            live += event.nbytes()
-            here = max(here, live)
-        most = max(most, here)
+    events = [e for e in profiler.profiler.kineto_results.events() if e.name() == "[memory]"]
+    live = most = 0
+    for event in sorted(events, key=lambda event: event.start_ns()):
+        live += event.nbytes()
+        most = max(most, live)
     return most
 
 
@@ -119,13 +122,18 @@ def test_activations_are_estimated_above_what_is_allocated(bench: Bench, family:
 
 
 @pytest.mark.parametrize("fusion", [0.0, 0.75])
-@pytest.mark.parametrize("family", ["sd15", "sdxl", "embedded"])
+@pytest.mark.parametrize(
+    ("family", "frames"),
+    [
+        *((family, {"feature_bank": 3}) for family in ("sd15", "sdxl", "embedded")),
+        ("sd15", {"feature_bank": 1, "feature_merge": 1}),
+    ],
+    ids=str,
+)
 def test_a_bank_keeps_to_the_byte_what_is_counted_and_no_call_of_it_takes_more(
-    bench: Bench, family: str, fusion: float
+    bench: Bench, family: str, frames: dict[str, int], fusion: float
 ) -> None:
-    config = bench.config(
-        family, max_rows=4, feature_bank=3, feature_anchor=True, feature_fusion=fusion
-    )
+    config = bench.config(family, max_rows=4, feature_anchor=True, feature_fusion=fusion, **frames)
     folder = open_folder(config)
     networks = EagerNetworks(folder, config, lambda message: None)
     assert networks.bank is not None
@@ -134,7 +142,7 @@ def test_a_bank_keeps_to_the_byte_what_is_counted_and_no_call_of_it_takes_more(
         shape = 6, folder.unet.config["in_channels"], 8, 8
         text = networks.condition(torch.randn(1, *folder.words_shape))
         networks.denoise(torch.randn(shape), [500.0] * 6, torch.cat([text] * 6))
-    assert networks.bank.size == 4 * 3 * session_bank(folder, config, 1) / 2
+    assert networks.bank.size == 4 * 3 * session_bank(folder, config, 1) / 2  # no row is guided
 
     with networks.bank.rows([Row(name, 0, 0, "ink") for name in "abcd"]):  # one is empty
         real = peak(networks, 4, shape[1], folder.words_shape)
@@ -143,6 +151,25 @@ def test_a_bank_keeps_to_the_byte_what_is_counted_and_no_call_of_it_takes_more(
     without = vram.estimate(folder, bench.config(family, max_rows=4), CPU)
     kept = estimated.session - without.session
     assert kept == 4 * session_bank(folder, config, 8)  # of every step that may be
+
+
+@pytest.mark.parametrize("fusion", [0.0, 0.75])
+def test_merging_takes_no_more_than_is_counted(bench: Bench, fusion: float) -> None:
+    config = bench.config("sd15", feature_bank=1, feature_merge=1, feature_fusion=fusion)
+    folder = open_folder(config)
+    networks = EagerNetworks(folder, config, lambda message: None)
+    assert networks.bank is not None
+    text = networks.condition(torch.randn(1, *folder.words_shape))
+    networks.denoise(torch.randn(1, folder.unet.config["in_channels"], 8, 8), [500.0], text)
+    merging = networks.bank.merging
+    assert merging is not None
+    frame = torch.randn(session_bank(folder, config, 1) // 2)
+
+    real = peak_of(lambda: merging.merge(frame.clone(), frame, (0,)))
+
+    unmerged = replace(config, feature_merge=0)
+    counted = bank_in_calls(folder, config, False) - bank_in_calls(folder, unmerged, False)
+    assert real - frame.nbytes <= 4 * counted <= 4 * (real - frame.nbytes)
 
 
 def held(value: object, seen: set[int]) -> int:

@@ -19,6 +19,8 @@ from server.settings import SettingsError, load_settings
         ({"colour": 1}, ("colour",)),
         ({"feature_bank": 5}, ("feature_bank 5", "0 to 4")),
         ({"feature_bank": 1, "backend": "openvino"}, ("feature_bank 1", "openvino", "eager")),
+        ({"feature_bank": 1, "feature_merge": 17}, ("feature_merge 17", "0 to 16")),
+        ({"feature_bank": 2, "feature_merge": 4}, ("feature_merge 4", "feature_bank 1")),
         ({"feature_fusion": 0.5}, ("feature_fusion 0.5", "feature_bank")),
         ({"feature_anchor": True}, ("feature_anchor", "feature_bank")),
         ({"device": "tpu"}, ("device", "cuda")),

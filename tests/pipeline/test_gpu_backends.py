@@ -270,14 +270,14 @@ def test_every_batch_size_may_have_a_program_of_its_own(
     """torch.compile makes eight at most by itself, and runs eagerly from then on."""
     import torch._dynamo.config as dynamo
 
-    monkeypatch.setattr(dynamo, "recompile_limit", 8)
     monkeypatch.setattr(compiled, "_compile", lambda network, mode: network)
     config = bench.config("turbo", backend="compiled", max_rows=64)
     assert len(buckets(64)) > 8
 
-    CompiledNetworks(open_folder(config), config, lambda message: None)
+    with dynamo.patch(recompile_limit=8):  # pytest's own patch would take it away in the end
+        CompiledNetworks(open_folder(config), config, lambda message: None)
 
-    assert dynamo.recompile_limit > len(buckets(64))
+        assert dynamo.recompile_limit > len(buckets(64))
 
 
 @pytest.mark.long

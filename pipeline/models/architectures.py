@@ -39,20 +39,22 @@ def _text(width: int, layers: int, heads: int) -> dict[str, Any]:
     }
 
 
+_STABLE_2 = _STABLE | {
+    "attention_head_dim": (5, 10, 20, 20),
+    "cross_attention_dim": 1024,
+    "use_linear_projection": True,
+}
+
 ARCHITECTURES: dict[str, Architecture] = {
-    "sd15": Architecture(
+    "sd15": Architecture(  # InstaFlow has the same
         "UNet2DConditionModel",
         _STABLE | {"attention_head_dim": 8, "cross_attention_dim": 768},
         859_520_964,
     ),
-    "sd-turbo": Architecture(
+    "sd-turbo": Architecture("UNet2DConditionModel", _STABLE_2, 865_910_724),
+    "sd21-v": Architecture(  # SD 2.1 for 768 × 768, which predicts v
         "UNet2DConditionModel",
-        _STABLE
-        | {
-            "attention_head_dim": (5, 10, 20, 20),
-            "cross_attention_dim": 1024,
-            "use_linear_projection": True,
-        },
+        _STABLE_2 | {"sample_size": 96, "upcast_attention": True},
         865_910_724,
     ),
     "instruct-pix2pix": Architecture(

@@ -126,8 +126,10 @@ def test_with_taesd_a_frame_is_what_image_to_image_gives_with_it(
     assert apart(networks.latents[-1].clone(), theirs) < 1e-4
 
 
-def write_lora(unet: nn.Module, to: Path) -> dict[str, tuple[Tensor, Tensor]]:
-    """Write a LoRA for every layer under the names of LCM-LoRA; give down and up by layer."""
+def write_lora(unet: nn.Module, to: Path, naming: str) -> dict[str, tuple[Tensor, Tensor]]:
+    """Write a LoRA for every layer, named as LCM-LoRA or as diffusers does; give down and up by
+    layer.
+    """
     generator = torch.Generator().manual_seed(0)
     parts: dict[str, tuple[Tensor, Tensor]] = {}
     weights: dict[str, Tensor] = {}
@@ -137,9 +139,13 @@ def write_lora(unet: nn.Module, to: Path) -> dict[str, tuple[Tensor, Tensor]]:
             down = torch.randn(4, inputs, *kernel, generator=generator) / 4
             up = torch.randn(width, 4, *[1 for _ in kernel], generator=generator) / 4
             parts[name] = down, up
-            flat = f"lora_unet_{name.replace('.', '_')}"
-            weights |= {f"{flat}.lora_down.weight": down, f"{flat}.lora_up.weight": up}
-            weights[f"{flat}.alpha"] = torch.tensor(1.0)
+            if naming == "lcm-lora":
+                flat = f"lora_unet_{name.replace('.', '_')}"
+                weights |= {f"{flat}.lora_down.weight": down, f"{flat}.lora_up.weight": up}
+                weights[f"{flat}.alpha"] = torch.tensor(1.0)
+            else:  # the strength is in the numbers
+                weights |= {f"unet.{name}.lora_A.weight": down / 4}
+                weights |= {f"unet.{name}.lora_B.weight": up}
     save_file(weights, to)
     return parts
 
@@ -155,13 +161,14 @@ def beside(layer: Any, down: Tensor, up: Tensor) -> None:
     layer.register_forward_hook(lambda _, given, result: result + second(first(given[0])) / 4)
 
 
+@pytest.mark.parametrize("naming", ["lcm-lora", "diffusers"])
 def test_with_a_lora_for_every_layer_a_frame_is_what_image_to_image_gives_with_it_beside(
-    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, naming: str
 ) -> None:
     """As SD 1.5 with LCM-LoRA: four steps without guidance."""
     pipeline, file = load(bench, "sd15"), tmp_path / "lora.safetensors"
     without = image_to_image(pipeline, FOUR, monkeypatch)
-    for name, parts in write_lora(pipeline.unet, file).items():
+    for name, parts in write_lora(pipeline.unet, file, naming).items():
         beside(pipeline.unet.get_submodule(name), *parts)
 
     theirs = image_to_image(pipeline, FOUR, monkeypatch)

@@ -31,6 +31,7 @@ import { useResume } from "./use-resume";
 import { useShown } from "./use-shown";
 import { Backdrop, Welcome } from "./welcome";
 
+const LOADING = { state: "loading" } as const;
 const open = (make: () => Promise<Source>): void => void live.use(make);
 
 export function App() {
@@ -40,7 +41,7 @@ export function App() {
   const [mirror, setMirror] = useState(true);
   const [finder, setFinder] = useState<FinderState>("off");
   const [composed, setComposed] = useState<MediaStreamTrack | null>(null);
-  const { info, look } = useInfo();
+  const { info, loading, look } = useInfo();
   const shown = useShown(state.output, composed);
   const turn = (): void => setMirror((on) => !on);
   useMap(info, setView, turn);
@@ -52,11 +53,11 @@ export function App() {
   const aspect = size.width / size.height;
   return (
     <div className="mx-auto flex min-h-dvh max-w-7xl flex-col gap-4 p-4 sm:p-6">
-      <header className="flex items-center gap-1 sm:gap-3">
+      <header className="flex flex-wrap items-center gap-x-1 gap-y-2 sm:gap-x-3">
         <img src="/icon.svg" alt="" className="size-9" />
         <h1 className="text-xl font-semibold tracking-tight">{STRINGS.name}</h1>
         <span className="grow" />
-        <StatusBadge phase={state.phase} engine={state.engine} hint={hint} />
+        <StatusBadge phase={loading && state.phase.state === "idle" ? LOADING : state.phase} engine={state.engine} hint={hint} />
         <HelpSheet />
         <ThemeButton />
       </header>

@@ -1,17 +1,19 @@
-import { useEffect, useRef } from "react";
+import { useEffect, useRef, useState } from "react";
 
 import { STRINGS } from "@/strings";
-import { Button } from "@/ui/controls";
+import { Button, Checkbox } from "@/ui/controls";
 
 import { canFillScreen } from "./full-screen";
+import { doKeysWork, letKeysWork } from "./keys";
 
 /** The "?" of the header: opens the map of the keys, as does the key itself. */
 export function HelpSheet() {
   const sheet = useRef<HTMLDialogElement>(null);
+  const [work, setWork] = useState(doKeysWork);
   useEffect(() => {
     const press = (event: KeyboardEvent): void => {
       const typing = (event.target as HTMLElement).closest("textarea, input:not([type=range])");
-      if (event.key !== "?" || typing || sheet.current?.open) return;
+      if (event.key !== "?" || !doKeysWork() || typing || sheet.current?.open) return;
       sheet.current?.showModal();
     };
     window.addEventListener("keydown", press);
@@ -24,6 +26,7 @@ export function HelpSheet() {
         data-testid="help"
         aria-label={STRINGS.help}
         title={STRINGS.help}
+        className="max-sm:!px-2.5"
         onClick={() => sheet.current?.showModal()}
       >
         <span aria-hidden="true" className="text-base">
@@ -49,7 +52,17 @@ export function HelpSheet() {
             </div>
           ))}
         </dl>
-        <form method="dialog" className="mt-4 text-right">
+        <form method="dialog" className="mt-4 flex flex-wrap items-center justify-between gap-2">
+          <Checkbox
+            label={STRINGS.keysWork}
+            hint={STRINGS.keysWorkHint}
+            testId="keys-work"
+            checked={work}
+            onChange={(on) => {
+              letKeysWork(on);
+              setWork(on);
+            }}
+          />
           <Button type="submit">{STRINGS.close}</Button>
         </form>
       </dialog>

@@ -24,21 +24,17 @@ export function Notice({ live, onOpen, onHurry, onToken }: NoticeProps) {
       <div className="card flex max-w-md flex-col gap-3 text-center">
         <div role="alert" className="flex flex-col gap-3">
           <h2 className="text-lg font-semibold">{STRINGS.status[live.phase.state]}</h2>
-          <p className="text-sm text-muted">{text}</p>
+          <p className="text-sm text-balance text-muted">{text}</p>
         </div>
         {asksForSource(live.phase) && <SourceButtons large onOpen={onOpen} active={null} />}
-        {live.phase.state === "unauthorised" && <TokenForm onToken={onToken} />}
+        {live.phase.state === "unauthorised" && <TokenForm refusal={live.phase} onToken={onToken} />}
         {calm && live.retryAt !== null && (
           <p className="flex items-center justify-center gap-3 text-sm text-muted">
             <Countdown to={live.retryAt} />
             <Button onClick={onHurry}>{STRINGS.retryNow}</Button>
           </p>
         )}
-        {live.phase.id !== undefined && (
-          <p className="text-xs text-muted select-all">
-            {live.phase.id}
-          </p>
-        )}
+        {live.phase.id !== undefined && !calm && <p className="text-xs text-muted">{STRINGS.inLog(live.phase.id)}</p>}
       </div>
     </div>
   );
@@ -68,27 +64,40 @@ function explain(phase: Phase): string | null {
   }
 }
 
-function TokenForm({ onToken }: { onToken: () => void }) {
+interface TokenFormProps {
+  /** Each refusal is a phase of its own, so another one than at the press answers it. */
+  refusal: Phase;
+  onToken: () => void;
+}
+
+function TokenForm({ refusal, onToken }: TokenFormProps) {
   const [token, setToken] = useState("");
+  const [pressedAt, setPressedAt] = useState<Phase | null>(null);
   const submit = (event: SyntheticEvent): void => {
     event.preventDefault();
     setToken("");
+    setPressedAt(refusal);
     void enter(token.trim()).catch(() => undefined).then(onToken); // a used link is told as before
   };
   return (
-    <form onSubmit={submit} className="flex gap-2">
+    <form onSubmit={submit} className="flex flex-wrap gap-2">
       <input
         aria-label={STRINGS.token}
         placeholder={STRINGS.token}
         type="password"
         autoComplete="off"
-        className={INPUT}
+        className={`${INPUT} min-w-0 flex-1`}
         value={token}
         onChange={(event) => setToken(event.target.value)}
       />
       <Button look="strong" type="submit" disabled={token.trim() === ""}>
         {STRINGS.open}
       </Button>
+      {pressedAt !== null && pressedAt !== refusal && (
+        <p role="alert" className="w-full text-sm">
+          {STRINGS.wrongToken}
+        </p>
+      )}
     </form>
   );
 }

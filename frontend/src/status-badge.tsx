@@ -29,23 +29,24 @@ export function StatusBadge({ phase, engine, hint }: StatusBadgeProps) {
           ? "bg-slate-400"
           : "bg-rose-500";
   return (
-    <>
-      {untouched === "failed" && (
-        <Button data-testid="restart-engine" onClick={() => void restartEngine().catch(() => undefined)}>
-          {STRINGS.engineRetry}
-        </Button>
-      )}
+    // on a phone in a line of its own where it is long
+    <div className="ml-auto flex min-w-0 flex-wrap items-center justify-end gap-2 max-sm:order-last">
       <span
         role="status"
         data-testid="status"
         data-state={state}
         data-engine={engine}
         title={untouched === "held" && hint ? hint : undefined}
-        className="flex min-w-0 items-center gap-2 rounded-full border border-line bg-raised px-3 py-1.5 text-sm"
+        className="flex items-center gap-2 rounded-full border border-line bg-raised px-3 py-1.5 text-sm"
       >
         <span aria-hidden="true" className={`size-2.5 shrink-0 rounded-full ${colour}`} />
-        <span className="truncate">{untouched ? STRINGS.engine[untouched] : STRINGS.status[state]}</span>
+        <span>{untouched ? STRINGS.engine[untouched] : STRINGS.status[state]}</span>
       </span>
-    </>
+      {untouched === "failed" && (
+        <Button data-testid="restart-engine" onClick={() => void restartEngine().catch(() => undefined)}>
+          {STRINGS.engineRetry}
+        </Button>
+      )}
+    </div>
   );
 }

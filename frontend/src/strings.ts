@@ -349,6 +349,8 @@ export const STRINGS = {
     whole: (min: number, max: number): string => `a whole number from ${min} to ${max}`,
   },
   help: "Keys",
+  keysWork: "Single keys work everywhere",
+  keysWorkHint: "Off: keys work only where the focus is, in the prompt or on the line in the picture",
   keys: [
     ["?", "This map"],
     ["B", "Original: show the camera untouched, and back"],
@@ -373,6 +375,8 @@ export const STRINGS = {
   styleRefused: (why: string): string => `The server did not take this change: ${why}`,
   token: "Link or token",
   open: "Open",
+  wrongToken: "This did not open it.",
+  inLog: (id: string): string => `In the server's log: ${id}`,
   engine: {
     stuck: "Untouched: the engine does not answer",
     restarting: "Untouched: the engine restarts",
@@ -399,7 +403,7 @@ export const STRINGS = {
   },
   explain: {
     refused:
-      "The browser was not allowed to use it. Allow the camera in the address bar's site settings, then choose a source again.",
+      "The browser keeps the camera from this page. Allow the camera in the address bar's site settings, then choose a source again.",
     missing: "No camera was found. Plug one in, or share a screen or a video file.",
     system:
       "The system keeps it from the browser. Allow the browser to use the camera, or to record the screen, in the system's settings for privacy, then choose a source again.",
@@ -413,7 +417,7 @@ export const STRINGS = {
       "Wrong tokens came from your address too often. For up to a minute the server lets nobody in from there; then it is tried again.",
     loading: "The server has started and is loading its model.",
     unauthorised:
-      "This link was used already or is too old. The terminal that runs Restyle shows a new one; or paste that link, or the token, here.",
+      "Restyle opens by the link in the terminal where it runs. Each link works once and not for long: open the newest one, or paste it, or the token, here.",
     insecure:
       "Browsers give a camera only to pages on https or on localhost. Open this page under one of these.",
     unsupported:

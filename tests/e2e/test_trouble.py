@@ -126,8 +126,13 @@ async def test_a_whole_link_may_be_pasted_where_the_token_is_asked_for(
     other = await (await page.context.browser.new_context()).new_page()  # type: ignore[union-attr]
     with serving(tmp_path, module=LIGHT) as server:
         await other.goto(server.url)
-        await other.get_by_label("Link or token").fill(server.link())
-        await other.get_by_role("button", name="Open").click()
+        field, enter = other.get_by_label("Link or token"), other.get_by_role("button", name="Open")
+        for pasted in ("not-a-token", f"{server.url}/#code=not-a-code"):
+            await field.fill(pasted)
+            await enter.click()
+            await expect(other.get_by_text("This did not open it.")).to_be_visible()
+        await field.fill(server.link())
+        await enter.click()
         await until_state(other, "idle")
 
 
@@ -154,7 +159,8 @@ async def test_a_restarted_server_gets_its_page_back_with_the_prompt(
     await until_state(page, "gone")
 
     with serving(tmp_path, port=port, module=LIGHT) as server:
-        await until_live(page)
+        async with page.expect_request("**/api/info"):  # the server may be another one by now
+            await until_live(page)
         await expect(page.get_by_test_id("prompt")).to_have_value("an ink drawing")
         (session,) = server.api("GET", "/api/sessions")["sessions"]
         assert session["style"]["prompt"] == "an ink drawing"

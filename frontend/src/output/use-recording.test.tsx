@@ -37,6 +37,27 @@ describe("a recording", () => {
   });
   afterEach(() => vi.unstubAllGlobals());
 
+  it("has the browser ask before the page goes with it, and only then", async () => {
+    const { useRecording } = await import("./use-recording");
+    let recording!: ReturnType<typeof useRecording>;
+    const shown = new MediaStream();
+    const Recorder = () => {
+      recording = useRecording(shown, () => document.createElement("canvas"), () => undefined);
+      return null;
+    };
+    const asks = (): boolean => !window.dispatchEvent(new Event("beforeunload", { cancelable: true }));
+    const root = createRoot(document.createElement("div"));
+    act(() => root.render(<Recorder />));
+    expect(asks()).toBe(false);
+    act(() => recording.toggle());
+    expect(asks()).toBe(true);
+    act(() => recording.toggle());
+    act(() => made.recorders.at(-1)?.done(new Blob()));
+    expect(asks()).toBe(false);
+    act(() => root.unmount());
+    made.recorders.length = made.streams.length = 0;
+  });
+
   it("that begins before the last one's file is there goes on when that comes", async () => {
     const { useRecording } = await import("./use-recording");
     let recording!: ReturnType<typeof useRecording>;

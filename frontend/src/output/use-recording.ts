@@ -25,6 +25,12 @@ export function useRecording(
   const recorder = useRef<MediaRecorder | null>(null);
   const own = useRef<OwnStream | null>(null);
   useEffect(() => own.current?.show(shown), [shown]);
+  useEffect(() => {
+    if (since === null) return;
+    const ask = (event: BeforeUnloadEvent): void => event.preventDefault(); // what is recorded would be lost
+    window.addEventListener("beforeunload", ask);
+    return () => window.removeEventListener("beforeunload", ask);
+  }, [since]);
   const stop = (): void => {
     if (recorder.current?.state === "recording") recorder.current.stop();
     recorder.current = null;

@@ -22,7 +22,7 @@ export function ThemeButton() {
       aria-label={STRINGS.theme}
       title={STRINGS.theme}
       pressed={dark}
-      className="!border-0 !bg-transparent"
+      className="!border-0 !bg-transparent max-sm:!px-2.5"
       onClick={() => {
         const theme = dark ? "light" : "dark";
         localStorage.setItem(KEPT, theme);

@@ -8,8 +8,8 @@ import { STRINGS } from "@/strings";
 export function Welcome({ onOpen }: { onOpen: (open: () => Promise<Source>) => void }) {
   return (
     <Backdrop>
-      <div className="flex max-w-lg flex-col items-center gap-4">
-        <h2 className="text-3xl font-semibold tracking-tight text-balance sm:text-4xl">
+      <div className="flex max-w-lg flex-col items-center gap-3 @md:gap-4">
+        <h2 className="text-2xl font-semibold tracking-tight text-balance @xs:text-3xl @md:text-4xl">
           {STRINGS.welcome}
         </h2>
         <p className="text-balance text-white/80">{isHere() ? STRINGS.welcomeTextHere : STRINGS.welcomeText}</p>
@@ -21,7 +21,11 @@ export function Welcome({ onOpen }: { onOpen: (open: () => Promise<Source>) => v
 
 /** What stands in place of the picture, with or without words on it. */
 export function Backdrop({ children }: { children?: ReactNode }) {
-  return <div className="welcome absolute inset-0 grid place-items-center p-6 text-center">{children}</div>;
+  return (
+    <div className="welcome @container relative grid text-center">
+      <div className="grid place-items-center p-4 @xs:p-6">{children}</div>
+    </div>
+  );
 }
 
 /** The server is this computer. */

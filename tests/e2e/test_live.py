@@ -115,6 +115,29 @@ async def test_the_whole_screen_shows_the_whole_picture_and_the_brush_on_it(
     await page.evaluate("() => document.exitFullscreen()")
 
 
+_CUT_OFF = """() => {
+  const stage = document.querySelector('[data-testid=stage]').getBoundingClientRect();
+  return [...document.querySelectorAll('[data-testid=stage] :is(h2, p, button)')]
+    .filter((part) => {
+      const { left, top, right, bottom } = part.getBoundingClientRect();
+      return left < stage.left || top < stage.top || right > stage.right || bottom > stage.bottom;
+    })
+    .map(({ textContent }) => textContent);
+}"""
+
+
+async def test_a_small_or_enlarged_page_shows_every_source_that_may_be_chosen(
+    page: Page, light: Server
+) -> None:
+    # at 200 %, on a small phone, on one that lies on its side
+    for width, height in ((720, 450), (320, 640), (844, 390)):
+        await page.set_viewport_size({"width": width, "height": height})
+        await page.goto(light.url)
+        await expect(page.get_by_test_id("start-file")).to_be_visible()
+        assert await page.evaluate(_CUT_OFF) == []
+        assert await page.evaluate("() => document.documentElement.scrollWidth") <= width
+
+
 async def test_a_phone_shows_picture_and_prompt_without_scrolling_sideways(
     page: Page, light: Server
 ) -> None:

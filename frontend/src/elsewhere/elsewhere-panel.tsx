@@ -11,7 +11,7 @@ import {
 } from "@/api/client";
 import { overlayLink } from "@/call/overlay-link";
 import { STRINGS } from "@/strings";
-import { Button, Choice, Field, INPUT } from "@/ui/controls";
+import { Button, Choice, Field, INPUT, SUMMARY } from "@/ui/controls";
 
 import { Elsewhere, KINDS, figuresOf, titleOf } from "./elsewhere";
 
@@ -58,7 +58,7 @@ export function ElsewherePanel({ own, style, quiet }: ElsewherePanelProps) {
       hidden={quiet && !open && others.length === 0}
       onToggle={(event) => setOpen(event.currentTarget.open)}
     >
-      <summary className="cursor-pointer text-sm text-muted hover:text-ink">{text.title}</summary>
+      <summary className={SUMMARY}>{text.title}</summary>
       <ul className="mt-3 grid gap-4" aria-label={text.title}>
         {others.map((session) => (
           <SessionRow key={session.id} session={session} busy={busy} style={style} />

@@ -71,6 +71,7 @@ function PromptLine({ prompt, onCommit }: { prompt: string; onCommit: (prompt: s
       <input
         data-testid="float-prompt"
         aria-label={STRINGS.prompt}
+        dir="auto"
         placeholder={STRINGS.promptHint}
         maxLength={500}
         className={INPUT}

@@ -3,7 +3,7 @@ import { useEffect, useMemo, useState, useSyncExternalStore } from "react";
 import { type OutputKind, type OutputState, endOutput, listOutputs, startOutput } from "@/api/client";
 import { goes } from "@/call/live-state";
 import { STRINGS } from "@/strings";
-import { Button, Choice, Field, INPUT } from "@/ui/controls";
+import { Button, Choice, Field, INPUT, SUMMARY } from "@/ui/controls";
 
 import { BLACK, type Backdrop, FIELDS, type Fields, KINDS, Outputs, figures, told } from "./outputs";
 
@@ -29,7 +29,7 @@ export function OutputsPanel({ session, outputs, lost }: OutputsPanelProps) {
   const namesOf = (some: readonly OutputKind[]): string => some.map((kind) => STRINGS.outputKinds[kind]).join(", ");
   return (
     <details className="card" data-testid="outputs" hidden={session === null && lost.length === 0}>
-      <summary className="cursor-pointer text-sm text-muted hover:text-ink">
+      <summary className={SUMMARY}>
         {STRINGS.outputs}
         {going.length > 0 && (
           <span data-testid="outputs-going" className="ml-2 text-ink">

@@ -1,6 +1,6 @@
 import { useEffect, useState } from "react";
 
-import { INPUT } from "@/ui/controls";
+import { SHORT_CHOICE } from "@/ui/controls";
 
 interface DeviceChoiceProps {
   kind: "videoinput" | "audioinput";
@@ -26,7 +26,7 @@ export function DeviceChoice({ kind, label, testId, value, onChoose }: DeviceCho
       data-testid={testId}
       aria-label={label}
       title={label}
-      className={`${INPUT} !w-24 text-sm`}
+      className={`${SHORT_CHOICE} w-26`}
       value={value}
       onChange={(event) => onChoose(event.target.value)}
     >

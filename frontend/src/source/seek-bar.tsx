@@ -25,7 +25,7 @@ export function SeekBar({ video }: { video: HTMLVideoElement }) {
         video.currentTime = Number(event.target.value);
         setAt(video.currentTime);
       }}
-      className="h-6 w-full accent-accent"
+      className="h-6 w-full"
     />
   );
 }

@@ -3,7 +3,7 @@ import { useEffect, useState } from "react";
 import type { LiveState } from "@/call/live-state";
 import { SIDES, type Size, type SizeChoice as Choice, sizeFor, sizeOf } from "@/call/size";
 import { STRINGS } from "@/strings";
-import { INPUT } from "@/ui/controls";
+import { SHORT_CHOICE } from "@/ui/controls";
 
 const KEPT = "restyle.size";
 
@@ -35,7 +35,7 @@ export function SizeChoice({ live, step, own, onChange }: SizeChoiceProps) {
         aria-label={STRINGS.size}
         title={live.resizing ? STRINGS.sizeComing : STRINGS.sizeHint}
         aria-busy={live.resizing}
-        className={`${INPUT} !w-20 text-sm ${live.resizing ? "animate-pulse" : ""}`}
+        className={`${SHORT_CHOICE} ${live.resizing ? "animate-pulse" : ""}`}
         value={choice.side}
         onChange={(event) => choose({ side: Number(event.target.value) })}
       >
@@ -46,7 +46,7 @@ export function SizeChoice({ live, step, own, onChange }: SizeChoiceProps) {
       <select
         data-testid="shape"
         aria-label={STRINGS.shape}
-        className={`${INPUT} !w-24 text-sm`}
+        className={SHORT_CHOICE}
         value={choice.shape}
         onChange={(event) => choose({ shape: event.target.value as Choice["shape"] })}
       >

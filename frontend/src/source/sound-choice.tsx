@@ -3,7 +3,7 @@ import { useState } from "react";
 import type { Live } from "@/call/live";
 import type { LiveState, Sound } from "@/call/live-state";
 import { STRINGS } from "@/strings";
-import { Button, INPUT } from "@/ui/controls";
+import { Button, SHORT_CHOICE } from "@/ui/controls";
 import { Icon } from "@/ui/icons";
 
 import { DeviceChoice } from "./device-choice";
@@ -26,7 +26,7 @@ export function SoundChoice({ live, state }: { live: Live; state: LiveState }) {
         data-testid="sound"
         aria-label={STRINGS.sound}
         title={STRINGS.soundHint}
-        className={`${INPUT} !w-28 text-sm`}
+        className={SHORT_CHOICE}
         value={state.sound}
         onChange={(event) => void choose(event.target.value as Sound)}
       >

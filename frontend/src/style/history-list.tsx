@@ -41,7 +41,7 @@ interface ChipProps {
 export function Chip({ text, removeLabel, onPick, onRemove }: ChipProps) {
   return (
     <li className="flex max-w-full items-center rounded-full border border-line text-xs text-muted hover:border-accent">
-      <button type="button" title={text} onClick={onPick} className="min-h-7 max-w-44 truncate pl-2.5 hover:text-ink">
+      <button type="button" dir="auto" title={text} onClick={onPick} className="min-h-7 max-w-44 truncate pl-2.5 hover:text-ink">
         {text}
       </button>
       <button

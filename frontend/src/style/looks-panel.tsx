@@ -2,7 +2,7 @@ import { type SyntheticEvent, useRef, useState, useSyncExternalStore } from "rea
 
 import type { Style } from "@/api/client";
 import { STRINGS } from "@/strings";
-import { Button, INPUT } from "@/ui/controls";
+import { Button, INPUT, SUMMARY } from "@/ui/controls";
 import { download } from "@/ui/download";
 import { FilePicker } from "@/ui/file-picker";
 
@@ -37,7 +37,7 @@ export function LooksPanel({ style, onPick }: LooksPanelProps) {
   };
   return (
     <details data-testid="looks">
-      <summary className="cursor-pointer text-sm text-muted hover:text-ink">
+      <summary className={SUMMARY}>
         {STRINGS.looks}
         {saved.length > 0 && ` (${saved.length})`}
       </summary>

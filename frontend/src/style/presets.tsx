@@ -6,7 +6,7 @@ import { Button } from "@/ui/controls";
 
 type Preset = Info["presets"][number];
 
-const FEW = 12; // whole rows of two, three, four or six
+const FEW = 12; // whole rows of two, three, four or six, as many as there may be
 
 interface PresetsProps {
   presets: readonly Preset[];
@@ -21,11 +21,11 @@ export function Presets({ presets, prompt, onPick }: PresetsProps) {
   const more = presets.length > FEW;
   const shown = all || !more ? presets : few(presets, prompt);
   return (
-    <div className="flex flex-col gap-2">
+    <div className="@container flex flex-col gap-2">
       <div
         role="group"
         aria-label={STRINGS.presets}
-        className={pictures ? "grid grid-cols-[repeat(auto-fill,minmax(5.25rem,1fr))] gap-2" : "flex flex-wrap gap-2"}
+        className={pictures ? "grid grid-cols-2 gap-2 @[17rem]:grid-cols-3 @[28rem]:grid-cols-4 @[34rem]:grid-cols-6" : "flex flex-wrap gap-2"}
       >
         {shown.map((preset) => (
           <PresetButton

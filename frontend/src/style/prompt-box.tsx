@@ -53,6 +53,7 @@ export function PromptBox({ prompt, pending, hint, problem, empty, onType, onCom
       <textarea
         id="prompt"
         data-testid="prompt"
+        dir="auto"
         rows={2}
         maxLength={500}
         value={draft}

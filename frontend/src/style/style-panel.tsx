@@ -2,7 +2,7 @@ import { useSyncExternalStore } from "react";
 
 import type { Info, Style } from "@/api/client";
 import { STRINGS } from "@/strings";
-import { Button, Checkbox, Choice, Field, INPUT, Slider } from "@/ui/controls";
+import { Button, Checkbox, Choice, Field, INPUT, SUMMARY, Slider } from "@/ui/controls";
 import { CopyButton } from "@/ui/copy-button";
 import { Icon } from "@/ui/icons";
 
@@ -77,6 +77,7 @@ export function StylePanel({ store, info }: { store: StyleStore; info: Info | nu
           <input
             id={id}
             data-testid="negative"
+            dir="auto"
             className={INPUT}
             maxLength={500}
             value={style.negative_prompt}
@@ -110,7 +111,7 @@ export function StylePanel({ store, info }: { store: StyleStore; info: Info | nu
         </Button>
       </div>
       <details className="group">
-        <summary className="cursor-pointer text-sm text-muted hover:text-ink">{STRINGS.more}</summary>
+        <summary className={SUMMARY}>{STRINGS.more}</summary>
         <div className="mt-4 grid gap-4">
           <Slider
             label={STRINGS.travel}

@@ -63,7 +63,7 @@ export function Slider({ label, hint, value, testId, onChange, onReset, ...range
         value={value}
         {...range}
         onChange={(event) => onChange(Number(event.target.value))}
-        className="h-6 w-full accent-accent"
+        className="h-6 w-full"
       />
     </div>
   );
@@ -84,7 +84,7 @@ export function Checkbox({ label, hint, testId, checked, onChange, onReset }: Ch
         <input
           type="checkbox"
           data-testid={testId}
-          className="size-4 accent-accent"
+          className="size-4"
           checked={checked}
           onChange={(event) => onChange(event.target.checked)}
         />
@@ -184,11 +184,18 @@ interface FoldProps {
 export function Fold({ label, testId, children }: FoldProps) {
   return (
     <details data-testid={testId}>
-      <summary className="cursor-pointer text-sm text-muted hover:text-ink">{label}</summary>
+      <summary className={SUMMARY}>{label}</summary>
       <div className="mt-3 grid gap-3">{children}</div>
     </details>
   );
 }
 
-export const INPUT =
-  "w-full rounded-xl border border-line bg-raised px-3 py-2 text-ink placeholder:text-muted/70 focus:border-accent";
+const BOX = "rounded-xl border border-line bg-raised text-ink placeholder:text-muted/70 focus:border-accent";
+
+export const INPUT = `w-full px-3 py-2 ${BOX}`;
+
+/** A choice among buttons: as high as they are, as wide as its longest name. */
+export const SHORT_CHOICE = `min-h-10 px-2 text-sm ${BOX}`;
+
+/** What folds a part out: more of it can be hit than its words. */
+export const SUMMARY = "-my-1 cursor-pointer rounded-lg py-1 text-sm text-muted hover:text-ink";

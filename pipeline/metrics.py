@@ -25,6 +25,7 @@ from pipeline.flow import (
     sensor_noise,
     stilled,
 )
+from pipeline.static_flicker import StaticFlicker
 
 _MOVES = 0.5  # pixels a frame
 _TAKEN = 1.5  # the noise over what of it is left by a search that follows it
@@ -118,7 +119,7 @@ def sharpness(image: Picture) -> float:
 
 
 class Consistency:
-    """Compares a stylized video with its input, frame by frame; keeps no more than 31 of each."""
+    """Compares a stylized video with its input, frame by frame; keeps few of each."""
 
     LAGS = (1, 5, 30)
 
@@ -126,12 +127,15 @@ class Consistency:
         self,
         motion: Callable[[Image, Image], Motion] = motion_between,
         distance: Callable[[Picture, Picture], float] | None = None,
+        fps: float | None = None,
     ) -> None:
         """`motion` finds that of the input: whoever compares many outputs may remember it.
 
         `distance` says how far two pictures are apart to the eye, as Features.distance does.
+        `fps`, frames a second, are what figures in Hz want.
         """
         self._motion, self._distance = motion, distance
+        self._static = None if fps is None else StaticFlicker(fps)
         self._inputs: deque[Image] = deque(maxlen=max(self.LAGS) + 1)
         self._outputs: deque[Image] = deque(maxlen=max(self.LAGS) + 1)
         self._first: tuple[Image, Image] | None = None
@@ -149,6 +153,8 @@ class Consistency:
         self._look_far_back(source, stylized)
         if len(self._inputs) > 2:
             self._look_around()
+        if self._static is not None:
+            self._static.add(source, stylized)
         self._note("sharpness", sharpness(stylized))
 
     def figures(self) -> dict[str, float]:
@@ -169,6 +175,11 @@ class Consistency:
         sharpness               variance of the Laplacian: to compare with the unsmoothed output
         perceptual_error_1      with a distance, of every fifth pair: how far a frame is from the
                                 one before, moved along; what is not valid is black. And …_input
+        tlp                     with a distance, of the same pairs: how much further apart, or
+                                nearer, two frames are than the input's, nothing moved along. The
+                                figure of TecoGAN (Chu et al. 2020, arXiv:1811.09393) with LPIPS
+        fast_flicker            with `fps`: energy of changes above 4 Hz over that of all changes,
+                                where the input stands still. And …_input
         """
         means = {name: float(np.nanmean(values)) for name, values in self._errors.items()}
         found = {}
@@ -185,6 +196,9 @@ class Consistency:
         if "warp_error_1" in means:
             floor = max(means["warp_error_1_input"], 1e-12)
             found["warp_error_ratio"] = means["warp_error_1"] / floor
+        shares = None if self._static is None else self._static.shares()
+        if shares is not None:
+            found["fast_flicker"], found["fast_flicker_input"] = shares
         # sharpness is of the order of 1e-4
         return {n: round(value, 8 if n == "sharpness" else 4) for n, value in found.items()}
 
@@ -228,11 +242,13 @@ class Consistency:
         """Note how far the newest frame is from the one before, moved along, to a network."""
         if self._distance is None or self.frames % _SEEN != 2:  # of short films at least the first
             return
-        valid = motion.valid[..., None].astype(np.float32)
+        valid, apart = motion.valid[..., None].astype(np.float32), []
         for name, film in (("", self._outputs), ("_input", self._inputs)):
             moved = warp(_unit(film[-2]), motion.flow)
             error = self._distance(_unit(film[-1]) * valid, moved * valid)
             self._note(f"perceptual_error_1{name}", error)
+            apart.append(self._distance(film[-1], film[-2]))
+        self._note("tlp", abs(apart[0] - apart[1]))
 
     def _look_around(self) -> None:
         back = self._motion(self._inputs[-2], self._inputs[-3])

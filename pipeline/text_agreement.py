@@ -1,4 +1,4 @@
-"""How well pictures agree with a text, to a CLIP model that is at hand.
+"""How well pictures agree with a text, and with each other, to a CLIP model that is at hand.
 
 For reports, never for live pictures. Nothing is fetched: the weights are a folder of the user's.
 Source: Radford et al. 2021, arXiv:2103.00020; the middle of a picture is seen, as there.
@@ -35,19 +35,28 @@ def load_text_agreement(folder: Path, text: str) -> "TextAgreement":
 
 
 class TextAgreement:
-    """Compares pictures with one text."""
+    """Compares pictures with one text, and with each other."""
 
     def __init__(self, model: Any, tokenizer: Any, text: str) -> None:
         self._model = model  # transformers has no types
         self._words = tokenizer(text, truncation=True, return_tensors="pt")
         self._side: int = model.config.vision_config.image_size
 
-    @torch.inference_mode()
     def of(self, picture: UInt8[np.ndarray, "h w 3"]) -> float:
         """Give 100 times the cosine of the picture's and the text's embeddings."""
+        return 100 * float(torch.cosine_similarity(*self._embedded(picture)))
+
+    def alike(self, one: UInt8[np.ndarray, "h w 3"], other: UInt8[np.ndarray, "h w 3"]) -> float:
+        """Give 100 times the cosine of two pictures' embeddings: 100 for one that came twice."""
+        (first, _), (second, _) = self._embedded(one), self._embedded(other)
+        return 100 * float(torch.cosine_similarity(first, second))
+
+    @torch.inference_mode()
+    def _embedded(
+        self, picture: UInt8[np.ndarray, "h w 3"]
+    ) -> tuple[Float[Tensor, "1 k"], Float[Tensor, "1 k"]]:
         found = self._model(**self._words, pixel_values=self._seen(picture))
-        one, other = found.image_embeds, found.text_embeds
-        return 100 * float(torch.cosine_similarity(one, other))
+        return found.image_embeds, found.text_embeds
 
     def _seen(self, picture: UInt8[np.ndarray, "h w 3"]) -> Float[Tensor, "1 3 y x"]:
         height, width = picture.shape[:2]

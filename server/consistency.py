@@ -48,7 +48,7 @@ def consistency(
     bought. `plot` is where to draw the figures of every frame as PNG. `features` is the folder with
     the weights of the network that sees (see load_features, and what it raises); without it there
     are no perceptual figures. `clip` is the folder of a CLIP model, which says how well the film
-    agrees with `prompt` (see load_text_agreement).
+    agrees with `prompt`, and its frames with each other (see load_text_agreement).
     """
     if (clip is None) != (prompt is None):
         raise ConfigError("consistency: give --clip and --prompt together")
@@ -57,7 +57,7 @@ def consistency(
     films = {"result": stylized} | ({} if baseline is None else {"baseline": baseline})
     network = None if features is None else _load_features(features)
     reader = None if clip is None or prompt is None else _load_text_agreement(clip, prompt)
-    measured = _Films(tuple(films), network, reader, drawn=plot is not None)
+    measured = _Films(tuple(films), _fps(source), network, reader, drawn=plot is not None)
     for given, *others in _frames([source, *films.values()]):
         measured.add({"input": given} | dict(zip(films, others, strict=True)))
     if not measured.frames:
@@ -73,6 +73,14 @@ def _check_plot(plot: Path) -> None:
     load_pyplot()
     if not plot.absolute().parent.is_dir():
         raise SinkError(f"{plot}: there is no such folder")
+
+
+def _fps(path: Path) -> float:
+    film = FileSource(path)
+    try:
+        return float(film.info.fps)
+    finally:
+        film.close()
 
 
 def _print(figures: dict[str, Any], as_json: bool) -> None:
@@ -94,6 +102,18 @@ def _load_text_agreement(folder: Path, prompt: str) -> "TextAgreement":
     from pipeline.text_agreement import load_text_agreement  # with torch, too
 
     return load_text_agreement(folder, prompt)
+
+
+def alike(means: dict[str, float]) -> dict[str, float]:
+    """Say how alike each frame is to the one before, in points of 100.
+
+    frames_alike            of the result
+    frames_alike_input      of the input, and so _baseline
+    """
+    return {
+        "frames_alike" if name == "result" else f"frames_alike_{name}": round(mean, 3)
+        for name, mean in means.items()
+    }
 
 
 def agreement(means: dict[str, float], flags: list[str]) -> dict[str, Any]:
@@ -180,17 +200,20 @@ class _Films:
     def __init__(
         self,
         names: Sequence[str],
+        fps: float,
         network: "Features | None",
         reader: "TextAgreement | None",
         drawn: bool,
     ) -> None:
         motion = _RecentMotion()
         distance = None if network is None else network.distance
-        self._films = {name: Consistency(motion, distance) for name in names}
+        self._films = {name: Consistency(motion, distance, fps) for name in names}
         self._series = {name: _Series(motion) for name in ("input", *names) if drawn}
         self._network, self._reader = network, reader
         self._textures: list[float] = []  # how far the result's are from the baseline's
         self._agreements: dict[str, list[float]] = {name: [] for name in names}
+        self._last: dict[str, Image] = {}
+        self._alike: dict[str, list[float]] = {}  # each frame and the one before
 
     @property
     def frames(self) -> int:
@@ -205,6 +228,11 @@ class _Films:
             series.add(shown["input"], shown[name])
         if self.frames % _SEEN == 1:
             self._look_at(shown)
+        if self.frames % _SEEN == 2 and self._reader is not None:  # of short films the first pair
+            for name, picture in shown.items():
+                seen = self._reader.alike(picture, self._last[name])
+                self._alike.setdefault(name, []).append(seen)
+        self._last = shown
 
     def figures(self) -> dict[str, Any]:
         """Give all figures by name."""
@@ -217,6 +245,7 @@ class _Films:
         if self._reader is not None:
             means = {name: _mean(seen) for name, seen in self._agreements.items()}
             figures |= agreement(means, figures["flags"])
+            figures |= alike({name: _mean(seen) for name, seen in self._alike.items()})
         return figures
 
     def by_frame(self) -> dict[str, dict[str, list[float]]]:

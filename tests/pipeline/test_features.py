@@ -73,4 +73,7 @@ def test_a_film_has_a_perceptual_error_only_with_features(features: Features) ->
 
     assert found[0]["perceptual_error_1"] < found[1]["perceptual_error_1"]
     assert found[0]["perceptual_error_1_input"] == 0
+    assert found[0]["tlp"] == 0  # pairs 1 and 2, 6 and 7: nothing changes, as in the input
+    first, second = (features.distance(films[1][n], films[1][n + 1]) for n in (0, 5))
+    assert found[1]["tlp"] == pytest.approx((first + second) / 2, abs=1e-4)
     assert not [name for name in plain.figures() if name.startswith("perceptual")]

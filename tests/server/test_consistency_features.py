@@ -25,6 +25,7 @@ def test_a_film_beside_itself_has_the_same_textures_and_no_more_error_than_its_i
 
     found = json.loads(capsys.readouterr().out)
     assert found["textures_from_baseline"] == 0
+    assert found["tlp"] == 0
     assert found["perceptual_error_1"] == found["perceptual_error_1_input"] > 0
 
 
@@ -38,6 +39,7 @@ def test_without_features_there_are_no_such_figures(
     said = capsys.readouterr().out
     assert "perceptual" not in said
     assert "textures" not in said
+    assert "tlp" not in said
 
 
 def test_weights_that_are_not_there_are_said_before_anything_is_measured(tmp_path: Path) -> None:

@@ -60,9 +60,30 @@ def test_a_film_beside_itself_says_as_much_of_the_prompt(
     assert isinstance(found["text_agreement"], float)
     assert found["text_agreement_over_baseline"] == 0
     assert found["flags"] == []
+    assert found["frames_alike"] == found["frames_alike_input"] == found["frames_alike_baseline"]
+    assert 0 < found["frames_alike_input"] < 100  # type: ignore[operator]  # it moves
     alone = measured(capsys, one, one, "--clip", str(clip), "--prompt", "ink")
     assert alone["text_agreement"] == found["text_agreement"]
     assert "text_agreement_over_baseline" not in alone
+
+
+def test_a_frozen_film_is_alike_and_one_that_changes_is_less(
+    clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pictures = moving(7)
+    films = {
+        "in": pictures, "frozen": pictures[:1] * 7,
+        "popping": [p if n % 2 else 255 - p for n, p in enumerate(pictures)],
+    }  # fmt: skip
+    source, *others = (film(tmp_path / f"{name}.mp4", shown) for name, shown in films.items())
+
+    frozen, popping = (
+        measured(capsys, source, other, "--clip", str(clip), "--prompt", "ink") for other in others
+    )
+
+    # a codec may change the last bit of a colour
+    assert frozen["frames_alike"] == pytest.approx(100, abs=0.01)
+    assert popping["frames_alike"] < popping["frames_alike_input"]  # type: ignore[operator]
 
 
 def test_a_film_that_says_less_of_the_prompt_is_flagged_and_others_are_not() -> None:

@@ -1,10 +1,7 @@
-"""fp8: linear layers of a UNet with eight-bit numbers, and the gate that lets them in.
+"""fp8: a UNet's layers with eight-bit numbers, and the gate that lets them in.
 
-Weights are float8_e4m3fn (a sign, four bits of exponent, three of mantissa) with a scale for each
-output channel; activations become so in each call, with a scale for each row. The product is summed
-in fp32 and given in bf16. Convolutions of 1 × 1 are linear layers over pixels; those of 3 × 3 stay,
-as PyTorch has no such product for them. So do the layers of prompts and timesteps, which run once
-each, and those round a residual block: they carry the whole picture past it, so what they lose
+float8_layers.py has the layers. Those of prompts and timesteps, which run once each, stay as they
+are, and so do those round a residual block: they carry the whole picture past it, so what they lose
 nothing brings back (ARCHITECTURE.md has the figures).
 
 Tested on a CPU, where PyTorch has the same product; not yet run on a GPU.
@@ -15,10 +12,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+from pipeline.backends.float8_layers import count_bytes, in_float8, suits
 from pipeline.config import EngineConfig
 from pipeline.errors import BackendUnavailable
 from pipeline.models.folder import ModelFolder
@@ -27,11 +24,7 @@ from pipeline.models.parts import Denoiser
 logger = logging.getLogger(__name__)
 
 LIMIT = 0.02  # relative L2 of what a UNet predicts; beyond it layers go back
-_KIND = torch.float8_e4m3fn
 _CAPABILITY = (8, 9)  # of the first GPUs that multiply such numbers
-_MULTIPLE = 16  # of both sides of a weight, for the hardware
-_LARGEST = torch.finfo(_KIND).max
-_LEAST = 1e-12  # of a scale, for rows of zeros
 _LEVELS = ((999.0, 0.0), (499.0, 0.5), (199.0, 0.9))  # timestep, and weight of what is no noise
 _AROUND = "conv_shortcut"
 _NAMES = {torch.float16: "fp16", torch.float32: "fp32", torch.bfloat16: "bf16"}
@@ -62,7 +55,7 @@ def settle_precision(
     before = _NAMES[next(denoiser.unet.parameters()).dtype]
     if config.precision != "fp8":
         return before
-    kinds = linear_layers(denoiser)
+    kinds = layers_by_kind(denoiser)
     with torch.no_grad():
         inputs = _inputs(denoiser, folder, config)
         expected = [denoiser(*each) for each in inputs]
@@ -75,7 +68,7 @@ def settle_precision(
         for layers in chosen.values():
             _put(denoiser.unet, layers)
     count, of = (sum(map(len, each.values())) for each in (chosen, kinds))
-    said = f"fp8 in {count} of {of} linear layers, {apart:.1%} from {before}"
+    said = f"fp8 in {count} of {of} layers, {apart:.1%} from {before}"
     if left_out := [kind for kind in kinds if kind not in chosen]:
         logger.warning("%s: %s stay: %s", folder.name, before, ", ".join(left_out))
     say(f"{folder.name}: {said}")
@@ -100,12 +93,12 @@ def choose(kinds: Kinds, error: Callable[[Kinds], float]) -> tuple[Kinds, float]
     return {}, 0.0
 
 
-def linear_layers(denoiser: Denoiser) -> Kinds:
+def layers_by_kind(denoiser: Denoiser) -> Kinds:
     """List a UNet's layers that fp8 is for by their kinds, such as `attn1.to_qkv`."""
     elsewhere = {id(each) for part in (denoiser.text, denoiser.time) for each in part.modules()}
     kinds: Kinds = {}
     for name, layer in denoiser.unet.named_modules():
-        if _is_linear(layer) and id(layer) not in elsewhere and not name.endswith(_AROUND):
+        if suits(layer) and id(layer) not in elsewhere and not name.endswith(_AROUND):
             words = [word for word in name.split(".") if not word.isdigit()]
             kinds.setdefault(".".join(words[-2:]), []).append(name)
     return kinds
@@ -113,61 +106,10 @@ def linear_layers(denoiser: Denoiser) -> Kinds:
 
 def gain(denoiser: Denoiser) -> tuple[int, int]:
     """Give the bytes of all layers that fp8 is for, and theirs in it; only shapes are looked at."""
-    names = [name for layers in linear_layers(denoiser).values() for name in layers]
+    names = [name for layers in layers_by_kind(denoiser).values() for name in layers]
     tensors = [list(denoiser.unet.get_submodule(name).parameters()) for name in names]
     before = sum(tensor.nbytes for layer in tensors for tensor in layer)
-    return before, sum(_bytes(*layer) for layer in tensors)
-
-
-def _bytes(weight: Tensor, bias: Tensor | None = None) -> int:
-    """Count what Float8Linear makes of a layer; to make it from shapes alone takes seconds."""
-    biases = 0 if bias is None else bias.numel() * torch.bfloat16.itemsize
-    return weight.numel() * _KIND.itemsize + len(weight) * torch.float32.itemsize + biases
-
-
-def _is_linear(layer: nn.Module) -> bool:
-    if isinstance(layer, nn.Conv2d):
-        if (*layer.kernel_size, *layer.stride, layer.groups) != (1, 1, 1, 1, 1):
-            return False
-    elif not isinstance(layer, nn.Linear):
-        return False
-    return all(side % _MULTIPLE == 0 for side in layer.weight.shape[:2])
-
-
-class Float8Linear(nn.Module):
-    """In the place of a linear layer, or of a 1 × 1 convolution."""
-
-    def __init__(self, layer: nn.Linear | nn.Conv2d) -> None:
-        super().__init__()
-        self._over_pixels = isinstance(layer, nn.Conv2d)
-        weight, scale = _quantized(layer.weight.detach().flatten(1))
-        bias = None if layer.bias is None else layer.bias.detach().bfloat16()
-        self.weight: Tensor
-        self.scale: Tensor
-        self.bias: Tensor | None
-        self.register_buffer("weight", weight)
-        self.register_buffer("scale", scale.T.contiguous())
-        self.register_buffer("bias", bias)
-
-    def forward(self, values: Float[Tensor, "b *rest"]) -> Float[Tensor, "b *other"]:
-        """Give what the layer gave, in the precision of `values`."""
-        rows = values.permute(0, 2, 3, 1) if self._over_pixels else values
-        numbers, scale = _quantized(rows.flatten(0, -2))
-        product = torch._scaled_mm(
-            numbers.contiguous(), self.weight.T, scale, self.scale, self.bias,
-            out_dtype=torch.bfloat16,
-            use_fast_accum=True,  # on Hopper; the gate sees what it costs
-        )  # fmt: skip
-        product = product.to(values.dtype).view(*rows.shape[:-1], -1)
-        return product.permute(0, 3, 1, 2) if self._over_pixels else product
-
-
-def _quantized(rows: Float[Tensor, "r k"]) -> tuple[Tensor, Float[Tensor, "r 1"]]:
-    """Give rows as eight-bit numbers, and what each row's are to be multiplied by."""
-    rows = rows.float()
-    scale = (rows.abs().amax(1, keepdim=True) / _LARGEST).clamp(min=_LEAST)
-    # one beyond the largest would become no number
-    return (rows / scale).clamp(-_LARGEST, _LARGEST).to(_KIND), scale
+    return before, sum(count_bytes(*layer) for layer in tensors)
 
 
 @contextmanager
@@ -184,7 +126,7 @@ def _float8(unet: nn.Module, kinds: Kinds) -> Iterator[None]:
 
 def _put(unet: nn.Module, layers: list[str]) -> None:
     for name in layers:
-        unet.set_submodule(name, Float8Linear(unet.get_submodule(name)))  # type: ignore[arg-type]  # linear_layers chose it
+        unet.set_submodule(name, in_float8(unet.get_submodule(name)))  # type: ignore[arg-type]  # layers_by_kind chose it
 
 
 def _inputs(denoiser: Denoiser, folder: ModelFolder, config: EngineConfig) -> list[Inputs]:

@@ -1,11 +1,12 @@
-"""axe-core finds nothing wrong with the page in its main states, light, dark or on a phone."""
+"""The page works without a mouse, and axe-core finds nothing wrong in its main states."""
 
 from typing import Literal
 
 from playwright.async_api import Page, expect
 
-from tests.e2e.conftest import SHARED, go_live
+from tests.e2e.conftest import SHARED, go_live, until_live
 from tests.e2e.serving import ROOT, Server
+from tests.streams.waiting import eventually
 
 pytestmark = SHARED
 _AXE = ROOT / "frontend" / "node_modules" / "axe-core" / "axe.min.js"
@@ -64,3 +65,41 @@ async def test_axe_would_find_a_fault(page: Page, light: Server) -> None:
     await page.goto(light.url)
     await page.evaluate("() => document.querySelector('main').append(new Image())")
     assert any("image-alt" in fault for fault in await faults(page, "broken"))
+
+
+_FOCUSED = """() => {
+  const focused = document.activeElement;
+  const {outlineStyle, outlineWidth} = getComputedStyle(focused);
+  return [focused.dataset.testid ?? '', outlineStyle !== 'none' && parseFloat(outlineWidth) >= 2];
+}"""
+
+
+async def tab_to(page: Page, name: str) -> None:
+    """Press Tab until a control has the focus; each on the way shows that it has it."""
+    for _ in range(40):
+        await page.keyboard.press("Tab")
+        focused, is_shown = await page.evaluate(_FOCUSED)
+        assert is_shown, focused
+        if focused == name:
+            return
+    raise AssertionError(f"no Tab leads to {name}")
+
+
+async def test_the_keyboard_alone_leads_from_the_start_to_a_changed_prompt(
+    page: Page, light: Server
+) -> None:
+    await page.goto(light.url)
+    await expect(page.get_by_test_id("prompt")).not_to_have_value("")
+    await tab_to(page, "start-camera")
+    await page.keyboard.press("Enter")
+    await until_live(page)
+    await tab_to(page, "prompt")
+    await page.keyboard.press("ControlOrMeta+A")
+    await page.keyboard.type("an ink drawing")
+    await page.keyboard.press("Enter")
+
+    def is_in_force() -> bool:
+        (session,) = light.api("GET", "/api/sessions")["sessions"]
+        return bool(session["style"]["prompt"] == "an ink drawing")
+
+    await eventually(is_in_force)

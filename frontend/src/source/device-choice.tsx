@@ -26,7 +26,7 @@ export function DeviceChoice({ kind, label, testId, value, onChoose }: DeviceCho
       data-testid={testId}
       aria-label={label}
       title={label}
-      className={`${SHORT_CHOICE} w-26`}
+      className={`${SHORT_CHOICE} w-20`}
       value={value}
       onChange={(event) => onChoose(event.target.value)}
     >

@@ -28,7 +28,7 @@ export function SourceButtons({ onOpen, active, large = false }: SourceButtonsPr
     else picker.current?.click();
   };
   return (
-    <div className={`flex flex-wrap gap-2 ${large ? "justify-center" : ""}`}>
+    <div className={`flex flex-wrap ${large ? "justify-center gap-2" : "gap-1.5"}`}>
       {KINDS.filter((kind) => kind !== "screen" || canShareScreen()).map((kind, index) => (
         <Button
           key={kind}

@@ -195,7 +195,7 @@ const BOX = "rounded-xl border border-line bg-raised text-ink placeholder:text-m
 export const INPUT = `w-full px-3 py-2 ${BOX}`;
 
 /** A choice among buttons: as high as they are, as wide as its longest name. */
-export const SHORT_CHOICE = `min-h-10 px-2 text-sm ${BOX}`;
+export const SHORT_CHOICE = `min-h-10 px-1.5 text-sm ${BOX}`;
 
 /** What folds a part out: more of it can be hit than its words. */
 export const SUMMARY = "-my-1 cursor-pointer rounded-lg py-1 text-sm text-muted hover:text-ink";

@@ -34,8 +34,7 @@ class PinnedNetworks:
     @torch.inference_mode()
     def encode(self, images: UInt8[Tensor, "b h w 3"]) -> Float[Tensor, "b c y x"]:
         """See Networks."""
-        sent = self._upload.send(images)
-        return torch.cat([self._encoder(row).float() for row in torch.split(sent, 1)])
+        return torch.cat([self._encoder(row).float() for row in self._upload.rows(images)])
 
     @torch.inference_mode()
     def condition(self, words: Float[Tensor, "1 t d"]) -> Float[Tensor, "1 s k"]:
@@ -55,5 +54,4 @@ class PinnedNetworks:
     @torch.inference_mode()
     def decode(self, latents: Float[Tensor, "b c y x"]) -> UInt8[Tensor, "b h w 3"]:
         """See Networks; the pictures are on the host."""
-        pictures = [self._decoder(row) for row in torch.split(latents, 1)]
-        return self._download.wait_sync(torch.cat(pictures))
+        return self._download.wait_sync(self._decoder(row) for row in torch.split(latents, 1))

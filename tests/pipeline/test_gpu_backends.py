@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from diffusers import UNet2DConditionModel
+from torch import Tensor
 
 from pipeline.backends import choose_backend, compiled
 from pipeline.backends.buckets import DTYPES, autoencoder_dtype, bucket, buckets, fill_up
@@ -94,9 +95,9 @@ def test_what_is_sent_and_fetched_is_a_copy_that_lasts(device: str) -> None:
     download = Download((3, 4), torch.uint8, torch.device(device))
     fetched = []
     for rows, level in ((1, 3), (3, 7), (2, 5)):
-        there = upload.send(torch.full((rows, 4), level, dtype=torch.uint8))
-        assert there.device.type == device
-        fetched.append(download.wait_sync(there))
+        there = list(upload.rows(torch.full((rows, 4), level, dtype=torch.uint8)))
+        assert {each.device.type for each in there} == {device}
+        fetched.append(download.wait_sync(iter(there)))
     assert [values.tolist() for values in fetched] == [[[3] * 4], [[7] * 4] * 3, [[5] * 4] * 2]
 
 
@@ -112,19 +113,25 @@ def test_what_is_sent_without_a_buffer_is_a_copy_or_the_same(device: str) -> Non
 
 @pytest.mark.parametrize("device", DEVICES)
 def test_large_pictures_arrive_whole_behind_work_that_is_queued(device: str) -> None:
-    count = 64 << 20  # bytes: the copies are under way for milliseconds
-    values = torch.arange(count, dtype=torch.int32).to(torch.uint8)
-    upload = Upload((count,), torch.uint8, torch.device(device))
-    download = Download((count,), torch.uint8, torch.device(device))
+    shape = (2, 4 << 20)  # bytes: the copies are under way for long
+    values = torch.arange(shape[0] * shape[1], dtype=torch.int32).to(torch.uint8).view(shape)
+    upload = Upload(shape, torch.uint8, torch.device(device))
+    download = Download(shape, torch.uint8, torch.device(device))
     work = torch.rand(1024, 1024, device=device) / 1024
-    for _ in range(1000 if device == "cuda" else 1):
-        work = work @ work
 
-    first = upload.send(values) + 1
-    second = upload.send(values.flip(0)) + 1  # into the buffer that the copy before reads
+    def read(row: Tensor) -> Tensor:
+        nonlocal work
+        for _ in range(300 if device == "cuda" else 1):
+            work = work @ work
+        return row + 1
 
-    assert torch.equal(download.wait_sync(second), values.flip(0) + 1)
-    assert torch.equal(download.wait_sync(first), values + 1)
+    found = [[read(row) for row in upload.rows(values + number)] for number in range(5)]
+
+    for number in (4, 0, 3, 1, 2):
+        expected = values + number + 1
+        assert torch.equal(download.wait_sync(found[number]), expected), number
+        again = (read(row) - 1 for row in found[number])  # fetched while the next is made
+        assert torch.equal(download.wait_sync(again), expected)
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,19 @@
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from server.settings import SettingsError, load_settings
+
+
+def _path(given: str) -> Path:
+    """Read a path; an empty one would be the folder that this runs in."""
+    if not given:
+        raise argparse.ArgumentTypeError("an empty path")
+    return Path(given)
+
 
 _ENGINE = (
     ("--model", str, "'embedded' or the path of a diffusers-format folder"),
@@ -32,14 +40,14 @@ _SERVE = (
     ("--token", str, "token that opens the API; else one is made and kept"),
     ("--sessions", int, "how many at once; 0: from the measured speed"),
     ("--viewers", int, "how many may watch one session over WHEP"),
-    ("--recordings", Path, "folder that sessions may record into; without it none is recorded"),
+    ("--recordings", _path, "folder that sessions may record into; without it none is recorded"),
     ("--recordings-days", int, "days until recordings are removed; 0: they are kept (default)"),
     ("--stream-targets", str, "servers that sessions may stream to, rtmp[s]://host/path, by comma"),
     ("--stream-kbps", int, "bitrate of a stream to such a server"),
     ("--virtual-camera", str, "device of the virtual camera; default: the first that is free"),
-    ("--schedule", str, "step-major or stream-batch"),
-    ("--tls-cert", Path, "certificate file"),
-    ("--tls-key", Path, "key file"),
+    ("--schedule", str, "auto, step-major or stream-batch"),
+    ("--tls-cert", _path, "certificate file"),
+    ("--tls-key", _path, "key file"),
     ("--trusted-proxies", str, "addresses of proxies that do TLS, by comma"),
     ("--hosts", str, "further Host names to answer to, by comma"),
     ("--origins", str, "further origins that may write, by comma"),
@@ -47,7 +55,7 @@ _SERVE = (
     ("--osc", int, "UDP port on 127.0.0.1 that takes style changes as OSC; 0: none"),
     ("--source-urls", str, "addresses that POST /api/sources may pull, by comma; default: none"),
     ("--source-devices", str, "cameras of this machine that it may open, by comma; default: none"),
-    ("--source-folder", Path, "folder whose videos and images it may play; default: none"),
+    ("--source-folder", _path, "folder whose videos and images it may play; default: none"),
     ("--media-processes", int, "processes that hold connections; 0: the server's own holds them"),
     ("--drain-s", float, "seconds that sessions get at SIGTERM"),
     ("--log-level", str, "debug, info, warning or error"),
@@ -92,8 +100,8 @@ def parser() -> argparse.ArgumentParser:
             help="let styles ask for noise that the picture carries (default); without, such "
             "styles are refused and none of it runs",
         )
-    stylize.add_argument("input", type=Path)
-    stylize.add_argument("output", type=Path)
+    stylize.add_argument("input", type=_path)
+    stylize.add_argument("output", type=_path)
     _add(stylize, _STYLE + _ENGINE)
     stylize.add_argument(
         "--deflicker-search",
@@ -115,18 +123,22 @@ def parser() -> argparse.ArgumentParser:
     stylize.add_argument("--window", type=int, help="frames to each side, 1 .. 30; default: 2")
     stylize.add_argument("--force", action="store_true", help="overwrite the output")
     consistency = commands.add_parser("consistency", help="measure how still a result holds")
-    consistency.add_argument("input", type=Path)
-    consistency.add_argument("stylized", type=Path)
+    consistency.add_argument("input", type=_path)
+    consistency.add_argument("stylized", type=_path)
     consistency.add_argument("--json", action="store_true")
     consistency.add_argument(
-        "--baseline", type=Path, help="the same film unsmoothed: is the result as sharp and lively?"
+        "--baseline",
+        type=_path,
+        help="the same film unsmoothed: is the result as sharp and lively?",
     )
-    consistency.add_argument("--plot", type=Path, help="a PNG file: the figures of every frame")
+    consistency.add_argument("--plot", type=_path, help="a PNG file: the figures of every frame")
     consistency.add_argument(
-        "--features", type=Path, help="folder with a network's weights: adds perceptual figures"
+        "--features", type=_path, help="folder with a network's weights: adds perceptual figures"
     )
     consistency.add_argument(
-        "--clip", type=Path, help="folder of a CLIP model: how well the result agrees with --prompt"
+        "--clip",
+        type=_path,
+        help="folder of a CLIP model: how well the result agrees with --prompt",
     )
     consistency.add_argument("--prompt", help="what the result shows")
     bench = commands.add_parser("bench", help="measure on this machine, as JSON")
@@ -140,7 +152,7 @@ def parser() -> argparse.ArgumentParser:
     _add(doctor, _ENGINE)
     models = commands.add_parser("models", help="say what can be loaded")
     models.add_argument("action", nargs="?", choices=("list", "show"), default="list")
-    models.add_argument("name", nargs="?", default="embedded")
+    models.add_argument("name", nargs="?", help="of show; default: embedded")
     _add(models, [option for option in _ENGINE if option[0] in _SIZE])
     return root
 
@@ -158,11 +170,11 @@ def _add_bench(subjects: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         help="instead: a true architecture, random weights, beside diffusers and StreamDiffusion",
     )  # fmt: skip
     engine.add_argument("--architecture", help="of --compare: sd-turbo, sd15 or mini")
-    engine.add_argument("--streamdiffusion", type=Path, help="of --compare: its checkout's folder")
+    engine.add_argument("--streamdiffusion", type=_path, help="of --compare: its checkout's folder")
     engine.add_argument("--steps", type=int, default=1, help="of --compare: 1 .. 8")
     engine.add_argument("--rounds", type=int, default=200, help="of --compare: frames of each arm")
     engine.add_argument("--compiled", action="store_true", help="of --compare: torch.compile, too")
-    engine.add_argument("--plots", type=Path, help="of --compare: a folder for PNG files")
+    engine.add_argument("--plots", type=_path, help="of --compare: a folder for PNG files")
     _add(engine, _ENGINE)
     latency.add_argument("--seconds", type=float, default=15, help="of each of the two rounds")
     latency.add_argument("--chromium", help="path of a Chromium; default: the first on the PATH")
@@ -247,7 +259,10 @@ def _run(command: str, given: dict[str, Any]) -> int:
     from server.models import list_models, show_model
 
     action, name = given.pop("action"), given.pop("name")
-    return list_models() if action == "list" else show_model(load_settings(model=name, **given))
+    if action == "list" and name:
+        raise SettingsError(f"models list {name}: list takes no name; models show {name}?")
+    model = name or "embedded"
+    return list_models() if action == "list" else show_model(load_settings(model=model, **given))
 
 
 def _progress(step: str) -> None:
@@ -263,7 +278,9 @@ def _expected() -> tuple[type[Exception], ...]:
     return PipelineError, StreamError, AskingError, NoBrowser, OSError
 
 
-def _add(to: argparse.ArgumentParser, options: Sequence[tuple[str, type, str]]) -> None:
+def _add(
+    to: argparse.ArgumentParser, options: Sequence[tuple[str, Callable[[str], Any], str]]
+) -> None:
     for name, kind, help_text in options:
         to.add_argument(name, type=kind, help=help_text)
 

@@ -1,5 +1,6 @@
 """Questions of a command to a running server, over its HTTP API."""
 
+import http.client
 import json
 import urllib.error
 import urllib.request
@@ -24,23 +25,22 @@ class Asking:
 
     def get(self, path: str) -> Any:
         """Give the answer of GET /api/{path}. Blocks. Raises AskingError."""
-        request = urllib.request.Request(
-            f"{self.url}/api/{path}", headers={"Authorization": f"Bearer {self.token}"}
-        )
+        headers = {"Authorization": f"Bearer {self.token}"}
         try:
+            request = urllib.request.Request(f"{self.url}/api/{path}", headers=headers)
             with urllib.request.urlopen(request, timeout=5) as answer:  # nosec B310 - http(s)
                 return json.loads(answer.read())
         except urllib.error.HTTPError as error:
             with error:
                 reason = "the token is not its own" if error.code == 401 else error.reason
             raise AskingError(f"{self.url} answers {error.code}: {reason}") from error
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:
             raise AskingError(f"{self.url}: nobody answers as a Restyle server would") from error
 
 
 def _kept_token() -> str:
     try:
         return (state_folder() / "token").read_text().strip()
-    except OSError as error:
+    except (OSError, UnicodeDecodeError) as error:
         message = "no token: give --token or RESTYLE_TOKEN, as the server has it"
         raise AskingError(message) from error

@@ -21,18 +21,27 @@ _WATCH = "watch"  # how tokens begin that let watch whatever session has a name
 def load_token(given: str | None, folder: Path) -> str:
     """Give the main token: the one given, else the one kept in `folder`, else a new one kept there.
 
-    Kept over restarts, so that an open page finds back by itself; readable by its owner only.
+    Kept over restarts, so that an open page finds back by itself; readable by its owner only. One
+    that is damaged is replaced. Raises OSError with a way out.
     """
     if given is not None:
         return given
     kept = folder / "token"
-    if kept.exists() and len(token := kept.read_text().strip()) >= 16:
-        return token
-    token = secrets.token_urlsafe(32)
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    kept.touch(mode=0o600)
-    kept.chmod(0o600)
-    kept.write_text(token)
+    try:
+        if kept.exists():
+            token = kept.read_bytes().strip().decode("ascii", "replace")
+            if len(token) >= 16 and token.isascii() and token.isprintable():
+                return token
+        token = secrets.token_urlsafe(32)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        kept.touch(mode=0o600)
+        kept.chmod(0o600)
+        kept.write_text(token)
+    except OSError as error:
+        raise OSError(
+            f"{kept}: no token can be kept there ({error.strerror}); give one as RESTYLE_TOKEN, or "
+            "another folder as XDG_STATE_HOME"
+        ) from error
     return token
 
 

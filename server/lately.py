@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable
 
 _WITHIN = 60.0  # seconds
-_MOST = 1000  # addresses remembered; of more the oldest is forgotten
+_MOST = 1000  # addresses remembered; of more the one that has been silent for longest is forgotten
 
 
 class Lately:
@@ -31,6 +31,8 @@ class Lately:
 
     def note(self, address: str) -> None:
         """Count one more."""
-        if len(self._came) >= _MOST and address not in self._came:
+        came = self._came.pop(address, None) or deque(maxlen=self._most)
+        came.append(self._clock())
+        if len(self._came) >= _MOST:
             self._came.pop(next(iter(self._came)))
-        self._came.setdefault(address, deque(maxlen=self._most)).append(self._clock())
+        self._came[address] = came

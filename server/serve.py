@@ -1,11 +1,14 @@
 """Run the server: port, engine, link, signals."""
 
 import asyncio
+import errno
 import gc
+import logging
 import os
 import resource
 import signal
 import socket
+import ssl
 import sys
 import threading
 from concurrent.futures import Future
@@ -20,22 +23,30 @@ from pipeline.building import build
 from pipeline.models.folder import open_folder
 from pipeline.results import EngineInfo
 from server.app import create_app
+from server.auth import load_token
 from server.connections import Connection
 from server.listener import Listener
 from server.logs import set_up
 from server.osc import bind
 from server.sessions import Sessions
-from server.settings import Settings
+from server.settings import Settings, state_folder, unknown_variables
 from streams.aiortc_patches import TransportSettings, install
 from streams.engine_process import EngineProcess
 from streams.worker import Worker
+
+logger = logging.getLogger(__name__)
 
 
 def serve(settings: Settings) -> int:
     """Serve until told to end; give the exit status. Raises PipelineError or OSError before."""
     set_up(settings.log_level, settings.log_format)
+    for each in unknown_variables():
+        logger.warning("%s", each)
     config = settings.engine()
-    open_folder(config)  # a wrong model is told now, not when the first page opens
+    # what cannot be used is told now, not when the first page opens
+    open_folder(config)
+    load_token(settings.token, state_folder())
+    _check_certificate(settings)
     listener = _listen(settings)
     osc = bind(settings.osc)
     # for this process and those that it starts: a core file would hold pictures, prompts and tokens
@@ -166,10 +177,28 @@ def _listen(settings: Settings) -> Listener:
         listener.bind((settings.host, settings.port))
     except OSError as error:
         listener.close()
-        raise OSError(
-            f"port {settings.port} on {settings.host}: {error.strerror}; choose another with --port"
-        ) from error
+        option = "--port" if error.errno in (errno.EADDRINUSE, errno.EACCES) else "--host"
+        where = f"port {settings.port} on {settings.host}"
+        raise OSError(f"{where}: {error.strerror}; choose another with {option}") from error
     return listener
+
+
+def _check_certificate(settings: Settings) -> None:
+    """Raise OSError that names the files which cannot be used."""
+    if not settings.tls_cert:
+        return
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(
+            settings.tls_cert,
+            settings.tls_key,
+            password=lambda: "",  # else the terminal is asked
+        )
+    except (OSError, ValueError) as error:
+        why = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
+        raise OSError(
+            f"tls_cert {settings.tls_cert}, tls_key {settings.tls_key}: {why}; give PEM files that "
+            "belong together, the key without a password"
+        ) from error
 
 
 def _say(line: str) -> None:

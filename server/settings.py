@@ -2,11 +2,16 @@
 
 import json
 import os
+import re
 import socket
+from collections.abc import Callable
+from difflib import get_close_matches
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from pipeline.config import (
@@ -23,6 +28,15 @@ from server.schema.sessions import IceServer
 from server.stream_targets import parse_target
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_PREFIX = "RESTYLE_"
+# whose values no message may quote: they are secrets, or may hold some
+_SECRET = ("token", "turn_secret", "ice_servers", "source_urls")
+_SOURCES = ("rtsp", "rtsps", "rtmp", "rtmps", "srt", "http", "https")
+_YEAR = 366 * 24 * 3600.0
+
+# an end must come: a timer takes neither infinity nor what is near it
+Seconds = Annotated[float, Field(gt=0, le=_YEAR)]
+SecondsOrNone = Annotated[float, Field(ge=0, le=_YEAR)]
 
 
 class SettingsError(Exception):
@@ -32,7 +46,7 @@ class SettingsError(Exception):
 class Settings(BaseSettings):
     """What one server process runs with, limits included."""
 
-    model_config = SettingsConfigDict(env_prefix="RESTYLE_", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, extra="forbid", frozen=True)
 
     # where it listens
     host: str = "127.0.0.1"
@@ -43,7 +57,7 @@ class Settings(BaseSettings):
     trusted_proxies: Annotated[list[str], NoDecode] = []
     origins: Annotated[list[str], NoDecode] = []  # besides the server's own
     hosts: Annotated[list[str], NoDecode] = []  # Host names besides loopback's and `host`
-    ice_servers: list[IceServer] = []
+    ice_servers: Annotated[list[IceServer], NoDecode] = []  # in the environment as JSON
     turn_urls: Annotated[list[str], NoDecode] = []  # turn:relay.example:3478, turns:… (turn.py)
     turn_secret: str | None = Field(default=None, min_length=16)  # that the TURN server has, too
     ice_addresses: Annotated[list[str], NoDecode] = []  # empty: `host`
@@ -64,7 +78,7 @@ class Settings(BaseSettings):
     device: Device = "auto"
     backend: BackendName = "auto"
     schedule: ScheduleName = "step-major"
-    threads: int = Field(default=0, ge=0)
+    threads: int = Field(default=0, ge=0, le=1024)
     feature_bank: int = 0
     feature_fusion: float = 0.0
     feature_anchor: bool = False
@@ -79,7 +93,7 @@ class Settings(BaseSettings):
 
     # where pictures may go besides the page and viewers
     recordings: Path | None = None  # the folder of recordings; None: none are made
-    recordings_days: int = Field(default=0, ge=0)  # until they are removed; 0: they are kept
+    recordings_days: int = Field(default=0, ge=0, le=36_500)  # until they go; 0: they are kept
     stream_targets: Annotated[
         list[str], NoDecode
     ] = []  # rtmp[s]://host[:port][/path] and below, srt://host:port
@@ -90,24 +104,24 @@ class Settings(BaseSettings):
     sessions: int = Field(default=0, ge=0, le=256)  # 0: from the measured speed
     viewers: int = Field(default=20, ge=0, le=256)  # of one session; they share its encode
     outputs: int = Field(default=4, ge=0, le=64)  # of one session
-    setup_s: float = Field(default=10, gt=0)  # from offer to first frame
-    no_media_s: float = Field(default=8, gt=0)  # without a frame; its place is free within 10
-    source_away_s: float = Field(default=600, gt=0)  # that a source which broke off is tried again
-    resume_s: float = Field(default=60, ge=0)  # that a lost session can be brought back
+    setup_s: Seconds = 10  # from offer to first frame
+    no_media_s: Seconds = 8  # without a frame; its place is free within 10
+    source_away_s: Seconds = 600  # that a source which broke off is tried again
+    resume_s: SecondsOrNone = 60  # that a lost session can be brought back
     resumable: int = Field(default=64, ge=1)  # lost sessions that are kept
-    session_s: float = Field(default=4 * 3600, gt=0)
-    drain_s: float = Field(default=30, ge=0)
+    session_s: Seconds = 4 * 3600
+    drain_s: SecondsOrNone = 30
     pending_per_peer: int = Field(default=4, ge=1)
     pending: int = Field(default=16, ge=1)
     joins_per_minute: int = Field(default=30, ge=0)  # of one address but loopback; 0: any number
     bad_tokens_per_minute: int = Field(default=10, ge=1)
     messages_per_second: int = Field(default=100, ge=1)
-    token_s: float = Field(default=12 * 3600, gt=0)  # life of what a printed link is exchanged for
+    token_s: Seconds = 12 * 3600  # life of what a printed link is exchanged for
     connections_per_address: int = Field(default=32, ge=1)  # HTTP; not counted behind a proxy
-    header_s: float = Field(default=5, gt=0)  # until a request's headers are there
-    body_s: float = Field(default=10, gt=0)  # … and then its body
-    max_body: int = 256 * 1024  # bytes
-    max_headers: int = 16 * 1024  # bytes
+    header_s: Seconds = 5  # until a request's headers are there
+    body_s: Seconds = 10  # … and then its body
+    max_body: int = Field(default=256 * 1024, ge=1)  # bytes
+    max_headers: int = Field(default=16 * 1024, ge=1024)  # bytes
 
     log_level: str = Field(default="warning", pattern="^(debug|info|warning|error)$")
     log_format: LogFormat = "text"
@@ -130,6 +144,88 @@ class Settings(BaseSettings):
             if isinstance(value, str)
             else value
         )
+
+    @field_validator("ice_servers", mode="before")
+    @classmethod
+    def _parse(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        try:
+            return json.loads(value or "[]")
+        except ValueError as error:
+            raise ValueError('give JSON: [{"urls": ["stun:HOST:PORT"]}]') from error
+
+    @field_validator("recordings", "source_folder", "tls_cert", "tls_key", mode="before")
+    @classmethod
+    def _is_path(cls, value: object) -> object:
+        if value == "":  # would be the folder that the server was started in
+            raise ValueError("an empty path; leave it out for none")
+        return value
+
+    @field_validator("recordings", "source_folder")
+    @classmethod
+    def _is_folder(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        if value is None or value.is_dir():
+            return value
+        if value.exists():
+            raise ValueError("that is no folder")
+        if info.field_name == "source_folder":  # that of recordings is made by the first one
+            raise ValueError("no such folder")
+        return value
+
+    @field_validator("token")
+    @classmethod
+    def _fits_a_header(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"[!-~]+", value):
+            raise ValueError("give printable ASCII without spaces: it is sent in a header")
+        return value
+
+    @field_validator("host")
+    @classmethod
+    def _is_host(cls, value: str) -> str:
+        return _host(value)
+
+    @field_validator("hosts")
+    @classmethod
+    def _are_hosts(cls, value: list[str]) -> list[str]:
+        return [_host(each) for each in value]
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_proxies(cls, value: list[str]) -> list[str]:
+        for each in value:
+            if each != "*" and not _is(ip_network, each):
+                raise ValueError(f"{each!r}: give addresses, or networks such as 10.0.0.0/8")
+        return value
+
+    @field_validator("ice_addresses")
+    @classmethod
+    def _are_addresses(cls, value: list[str]) -> list[str]:
+        for each in value:
+            if each != "localhost" and not _is(ip_address, each):
+                raise ValueError(f"{each!r}: give addresses such as 192.168.1.5")
+        return value
+
+    @field_validator("ice_servers")
+    @classmethod
+    def _are_ice_servers(cls, value: list[IceServer]) -> list[IceServer]:
+        for url in (url for each in value for url in each.urls):
+            if not re.fullmatch(r"(stun|turn)s?:[^/\s]+", url):
+                raise ValueError("urls: give stun:HOST:PORT, turn:HOST:PORT or turns:HOST:PORT")
+        return value
+
+    @field_validator("source_urls")
+    @classmethod
+    def _are_sources(cls, value: list[str]) -> list[str]:
+        for each in value:
+            try:
+                parts = urlsplit(each)
+                known = parts.scheme in _SOURCES and parts.hostname and parts.port != 0
+            except ValueError:  # an open bracket, or a port that is none
+                known = False
+            if not known:
+                raise ValueError(f"give SCHEME://HOST/PATH with one of {', '.join(_SOURCES)}")
+        return value
 
     @field_validator("stream_targets")
     @classmethod
@@ -204,10 +300,9 @@ class Settings(BaseSettings):
     @property
     def allowed_hosts(self) -> frozenset[str]:
         """Host header values that are served, in small letters and without the port."""
-        own = (self.host, f"[{self.host}]")  # as headers write IPv6 addresses
-        return frozenset(
-            each.lower() for each in ("127.0.0.1", "localhost", "[::1]", *own, *self.hosts)
-        )
+        served = (*_LOOPBACK, self.host, *self.hosts)
+        # as headers write IPv6 addresses
+        return frozenset(f"[{each}]".lower() if ":" in each else each.lower() for each in served)
 
 
 def state_folder() -> Path:
@@ -223,9 +318,40 @@ def load_settings(**given: Any) -> Settings:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
         said = first["msg"].removeprefix("Value error, ")
-        given_value = f" (given: {json.dumps(first['input'], default=str)})" if name else ""
+        shown = name and str(first["loc"][0]) not in _SECRET
+        given_value = f" (given: {json.dumps(first['input'], default=str)})" if shown else ""
         raise SettingsError(f"{name}: {said}{given_value}" if name else said) from error
 
 
+def unknown_variables() -> list[str]:
+    """Say which RESTYLE_ variables are no settings, each with what may have been meant."""
+    known = [_PREFIX + name.upper() for name in Settings.model_fields]
+    given = {name for name in map(str.upper, os.environ) if name.startswith(_PREFIX)}
+    said = []
+    for name in sorted(given - set(known)):
+        near = get_close_matches(name, known, 1, 0.8)
+        said.append(f"{name}: no such setting" + (f"; is {near[0]} meant?" if near else ""))
+    return said
+
+
 def _folder(variable: str, otherwise: str) -> Path:
-    return Path(os.environ.get(variable) or Path.home() / otherwise) / "restyle"
+    try:
+        return Path(os.environ.get(variable) or Path.home() / otherwise) / "restyle"
+    except RuntimeError as error:  # a user that the system has no name of, as in containers
+        raise SettingsError(f"no home folder is known: set HOME, or {variable}") from error
+
+
+def _host(written: str) -> str:
+    """Give a host's name or address, an IPv6 one without brackets. Raises ValueError."""
+    bare = written[1:-1] if written.startswith("[") and written.endswith("]") else written
+    if not (_is(ip_address, bare) if ":" in bare else re.fullmatch(r"[\w.-]+", bare, re.ASCII)):
+        raise ValueError(f"{written!r}: give a name or an address alone, in ASCII")
+    return bare
+
+
+def _is(kind: Callable[[str], object], written: str) -> bool:
+    try:
+        kind(written)
+    except ValueError:
+        return False
+    return True

@@ -1,7 +1,10 @@
 """`restyle stylize`: a video file through the live pipeline, as fast as it goes."""
 
+import signal
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -55,7 +58,8 @@ def stylize(given: dict[str, object]) -> int:
             progress.update()
 
         started = time.perf_counter()
-        frames = stylize_file(engine, source, output, style.params(), count, blending)
+        with _ended_by_sigterm():
+            frames = stylize_file(engine, source, output, style.params(), count, blending)
         seconds = time.perf_counter() - started
         progress.close()
     finally:
@@ -65,6 +69,16 @@ def stylize(given: dict[str, object]) -> int:
         f"{output}: {frames} frames in {seconds:.1f} s, {frames / seconds:.1f} fps (ms: {stages})"
     )
     return 0
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM end this like Ctrl-C does: no half of a film is left."""
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _blending(quality: str, mode: object, window: object) -> Blending | None:

@@ -4,7 +4,6 @@ import gc
 import os
 import resource
 import shutil
-import signal
 import sys
 import threading
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config import EngineConfig
+from streams import signals
 from streams.lent_pictures import Places, bytes_of, count_of
 from streams.protocol import Result, Stylizer
 
@@ -34,7 +34,7 @@ _FATAL = ("OutOfMemoryError", "MemoryError", "AcceleratorError")
 def run(build: Build, calls: Connection, prompts: Connection, sizes: Connection) -> None:
     """Build the engine and answer calls until the pipe closes or the parent is gone."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # one would hold pictures and prompts
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C: the parent ends this process
+    signals.leave_to_the_parent()
     threading.Thread(target=_die_with_parent, daemon=True).start()
     try:
         engine = build(lambda step: calls.send(("progress", step)))

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import os
-import signal
 import socket
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from typing import Any
 
 from aiortc import RTCIceServer
 
-from streams import sandbox
+from streams import sandbox, signals
 from streams.aiortc_patches import TransportSettings, install
 from streams.errors import OfferRefused
 from streams.frame import Frame, Restyled
@@ -38,7 +37,7 @@ class MediaSettings:
 
 def run(settings: MediaSettings, end: socket.socket) -> None:
     """Hold connections until the server's end closes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C: the server ends this process
+    signals.leave_to_the_parent()
     settings.set_up()
     install(settings.transport)
     if sandbox.lacking:

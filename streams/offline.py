@@ -17,7 +17,7 @@ from pipeline.params import StyleParams
 from pipeline.patch_blending import Blending
 from pipeline.smoothing import Film
 from streams.convert import to_picture, to_rgb
-from streams.errors import SinkError
+from streams.errors import SinkError, SourceError
 from streams.protocol import Image, Result, Stylizer
 from streams.sinks.recorder import Recorder
 from streams.sources.file import FileSource
@@ -52,6 +52,8 @@ def stylize_file(
             recorder.write(picture)
             on_frame(stages | {"write": (time.perf_counter() - started) * 1000})
             count += 1
+        if not count:
+            raise SourceError("there is no frame in the video")
         recorder.close()
     except BaseException:
         with contextlib.suppress(SinkError):  # what it could not write went wrong already

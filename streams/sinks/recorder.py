@@ -7,7 +7,6 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
-from av.video.stream import VideoStream
 
 from streams.errors import SinkError
 from streams.sinks.colours import tell_colours
@@ -25,16 +24,21 @@ class Recorder:
             self._container = av.open(str(path), "w")
         except (av.FFmpegError, OSError, ValueError) as error:
             raise SinkError(f"{path}: cannot be written, or no known kind of video file") from error
-        self._stream: VideoStream | None = None
+        try:
+            self._stream = self._container.add_stream("libx264", rate=fps)
+        except ValueError as error:
+            self._container.close()
+            raise SinkError(
+                f"{path}: that kind of file holds no H.264; give .mp4, .mov or .mkv"
+            ) from error
 
     def write(self, picture: av.VideoFrame) -> None:
         """Append a picture; the first one decides the size."""
-        if self._stream is None:
-            stream = self._container.add_stream("libx264", rate=self._fps)
+        if not self._count:
+            stream = self._stream
             stream.width, stream.height, stream.pix_fmt = picture.width, picture.height, "yuv420p"
             tell_colours(stream)
             stream.options = {"crf": "18", "preset": "veryfast"}
-            self._stream = stream
         picture.pts, picture.time_base = self._count, 1 / self._fps
         self._count += 1
         self._mux(picture)
@@ -42,14 +46,13 @@ class Recorder:
     def close(self) -> None:
         """Write what is left and end the file. Raises SinkError."""
         try:
-            if self._stream is not None:
+            if self._count:
                 self._mux(None)
         finally:
             with self._said_plainly():
                 self._container.close()
 
     def _mux(self, picture: av.VideoFrame | None) -> None:
-        assert self._stream is not None
         with self._said_plainly():
             for packet in self._stream.encode(picture):
                 self._container.mux(packet)

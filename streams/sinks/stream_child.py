@@ -20,6 +20,7 @@ import av
 import numpy as np
 from av.container import OutputContainer
 
+from streams import signals
 from streams.errors import SinkLost
 from streams.sinks.live_sound import INTERLEAVE, AacEncoder
 from streams.sinks.live_video import LiveVideo
@@ -56,6 +57,7 @@ class SrtStart(TypedDict):
 def main() -> int:
     """Send until stdin ends; give 1 after an error was told."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # one would hold the stream key
+    signals.leave_to_the_parent()  # it closes stdin
     start: Start = json.loads(sys.stdin.buffer.readline())
     signal.setitimer(signal.ITIMER_REAL, start["deadline"])
     try:

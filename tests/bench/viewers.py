@@ -19,8 +19,8 @@ from typing import Any
 import httpx
 import psutil
 from aiortc import MediaStreamTrack
-from aiortc.mediastreams import MediaStreamError
 
+from server.client import received
 from streams.aiortc_patches import TransportSettings, install
 from tests.bench.__main__ import machine
 from tests.bench.client import Pictures
@@ -43,11 +43,7 @@ class Counting(Player):
         self._reading = asyncio.create_task(self._read(track))
 
     async def _read(self, track: MediaStreamTrack) -> None:
-        while True:
-            try:
-                await track.recv()
-            except MediaStreamError:
-                return
+        async for _ in received(track):
             self.count += 1
 
 

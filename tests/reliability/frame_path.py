@@ -24,6 +24,7 @@ from aiortc.mediastreams import MediaStreamError
 
 from pipeline.params import StyleParams
 from pipeline.results import EngineInfo, EngineResult
+from server.client import received
 from streams.engine_process import EngineProcess
 from streams.frame import Frame, Restyled, SessionId
 from streams.hub import Hub
@@ -123,11 +124,9 @@ class Way:
         self._worker.close_session(self._name)
 
     async def _read(self, on_picture: Callable[[av.VideoFrame], None]) -> None:
-        while True:
-            try:
-                on_picture(await self.shown.recv())
-            except MediaStreamError:
-                return
+        async for picture in received(self.shown):
+            assert isinstance(picture, av.VideoFrame)
+            on_picture(picture)
 
     def _put(self, frame: Frame) -> None:
         self.stats.came_in()

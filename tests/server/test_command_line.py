@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 
 import av
@@ -22,6 +23,7 @@ import psutil
 import pytest
 
 from server.__main__ import main
+from server.stylize import _ended_by_sigterm
 from tests.e2e.serving import LIGHT, TOKEN, Server, serving
 from tests.e2e.serving import status as http_status
 from tests.streams.ports import free_port
@@ -79,6 +81,10 @@ def frames_of(path: Path) -> int:
             "window 0",
         ),
         (("consistency", "/nowhere.mp4", str(CLIP)), "no such file"),
+        (("models", "list", "sd-turbo"), "models show sd-turbo"),
+        (("top", "--once", "--url", "http://[::1", "--token", TOKEN), "http://[::1"),
+        (("top", "--once", "--url", "http://a b", "--token", TOKEN), "http://a b"),
+        (("serve", "--tls-cert", __file__, "--tls-key", __file__), "tls_key"),
     ],
 )
 def test_a_wrong_call_ends_with_status_2_and_a_sentence(
@@ -194,6 +200,43 @@ def test_no_process_of_it_leaves_a_core_file(tmp_path: Path) -> None:
         assert set(found.values()) == {("0", "0")}, found
     finally:
         server.stop()
+
+
+def test_what_ends_the_whole_group_leaves_the_drain_to_the_server(tmp_path: Path) -> None:
+    """A supervisor sends SIGTERM to all processes, a terminal Ctrl-C: sessions have to drain."""
+    server = Server(free_port(), "--media-processes", "1", state=tmp_path, module=LIGHT)
+    try:
+        server.wait_ready()
+        children = psutil.Process(server.pid).children(recursive=True)
+        for child, how in product(children, (signal.SIGTERM, signal.SIGINT)):
+            child.send_signal(how)
+        ended, running = psutil.wait_procs(children, timeout=1)
+        assert (ended, len(running) >= 2) == ([], True)
+        assert server.stop(signal.SIGTERM) == 0
+        assert not any("was lost" in line for line in server.lines), server.lines
+    finally:
+        server.stop()
+
+
+def test_a_film_that_is_written_ends_at_sigterm_like_at_ctrl_c() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as ended, _ended_by_sigterm():
+        signal.raise_signal(signal.SIGTERM)
+    assert ended.value.code == 143
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_a_state_folder_that_cannot_be_used_is_told_in_a_sentence(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    logging_as_it_was: None,
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", "/dev/null")
+    monkeypatch.delenv("RESTYLE_TOKEN", raising=False)
+    status, _, said = in_here(capsys, "serve")
+    assert status == 2
+    assert said.count("\n") == 1
+    assert "/dev/null/restyle/token" in said
 
 
 def core_limits(pid: int) -> tuple[str, ...]:

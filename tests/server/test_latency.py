@@ -1,6 +1,8 @@
 """The latency command: what it says when it cannot measure, and how it splits the time."""
 
 import importlib
+import socketserver
+import threading
 from types import ModuleType
 from typing import Any
 
@@ -20,6 +22,23 @@ def nowhere() -> Asking:
 def test_without_a_server_it_says_so() -> None:
     with pytest.raises(AskingError, match="nobody answers as a Restyle server would"):
         bench_latency(nowhere(), 5, None, lambda step: None)
+
+
+def test_a_server_that_speaks_no_http_is_told_as_none() -> None:
+    class Talker(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(4096)
+            self.request.sendall(b"SSH-2.0-hello\r\n")
+
+    with socketserver.TCPServer(("127.0.0.1", 0), Talker) as talker:
+        answering = threading.Thread(target=talker.handle_request)
+        answering.start()
+        asking = Asking(
+            Settings(token="a-token-of-these-tests"), f"http://127.0.0.1:{talker.server_address[1]}"
+        )
+        with pytest.raises(AskingError, match="nobody answers as a Restyle server would"):
+            asking.get("info")
+        answering.join()
 
 
 @pytest.mark.parametrize("seconds", [0.5, 601, float("nan")])

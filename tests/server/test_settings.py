@@ -5,7 +5,7 @@ import pytest
 
 from server import doctor
 from server.auth import Codes, load_token
-from server.settings import SettingsError, load_settings
+from server.settings import SettingsError, load_settings, unknown_variables
 
 
 @pytest.mark.parametrize(
@@ -24,12 +24,87 @@ from server.settings import SettingsError, load_settings
         ({"feature_fusion": 0.5}, ("feature_fusion 0.5", "feature_bank")),
         ({"feature_anchor": True}, ("feature_anchor", "feature_bank")),
         ({"device": "tpu"}, ("device", "cuda")),
+        ({"token": "0123456789 abcdef"}, ("token", "without spaces")),
+        ({"token": "ä" * 16}, ("token", "ASCII")),
+        ({"host": ""}, ("host", "a name or an address")),
+        ({"hosts": "http://studio.local"}, ("hosts", "http://studio.local")),
+        ({"hosts": "studio.local:8000"}, ("hosts", "studio.local:8000")),
+        ({"trusted_proxies": "traefik"}, ("trusted_proxies", "traefik", "10.0.0.0/8")),
+        ({"trusted_proxies": "10.0.0.1/8"}, ("trusted_proxies", "10.0.0.1/8")),
+        ({"ice_addresses": "300.1.1.1"}, ("ice_addresses", "300.1.1.1")),
+        ({"ice_servers": "stun:a"}, ("ice_servers", "JSON")),
+        ({"ice_servers": '[{"urls": ["http://a"]}]'}, ("ice_servers", "stun:HOST:PORT")),
+        ({"source_urls": "file:///etc/passwd"}, ("source_urls", "rtsp")),
+        ({"source_folder": Path("/nowhere")}, ("source_folder", "no such folder", "/nowhere")),
+        ({"recordings": Path(__file__)}, ("recordings", "no folder", "test_settings.py")),
+        ({"recordings": ""}, ("recordings", "empty")),
+        ({"drain_s": float("inf")}, ("drain_s", "Infinity")),
+        ({"threads": 100_000}, ("threads", "100000")),
+        ({"max_body": -1}, ("max_body", "-1")),
     ],
 )
 def test_a_wrong_setting_is_named(given: dict[str, object], words: tuple[str, ...]) -> None:
     with pytest.raises(SettingsError) as caught:
         load_settings(**given)
     assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"token": "secret"},
+        {"turn_secret": "secret"},
+        {"ice_servers": '[{"urls": "turn:a", "credential": "secret"}]'},
+        {"source_urls": "ftp://me:secret@camera"},
+    ],
+)
+def test_what_is_said_of_a_wrong_setting_quotes_no_secret(given: dict[str, object]) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(**given)
+    assert next(iter(given)) in str(caught.value)
+    assert "secret" not in str(caught.value).replace("turn_secret", "")
+
+
+def test_a_variable_that_is_no_setting_is_told_with_what_may_be_meant(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("RESTYLE_RECORDING", "a-secret-place")
+    monkeypatch.setenv("RESTYLE_PORT", "9001")
+    assert unknown_variables() == [
+        "RESTYLE_RECORDING: no such setting; is RESTYLE_RECORDINGS meant?"
+    ]
+
+
+def test_brackets_of_an_ipv6_address_are_taken_off() -> None:
+    there = load_settings(host="[::1]", hosts="[2001:DB8::1],Studio.local")
+    assert there.url == "http://[::1]:8000"
+    assert {"[::1]", "[2001:db8::1]", "studio.local"} <= there.allowed_hosts
+
+
+def test_a_user_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with `docker run --user 12345`."""
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+
+    def none() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", none)
+    with pytest.raises(SettingsError, match="set HOME"):
+        load_settings()
+
+
+@pytest.mark.parametrize("content", [b"\xff" * 40, b"short", b"", b"two lines\nof a token\n"])
+def test_a_damaged_token_file_is_replaced(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "token").write_bytes(content)
+    token = load_token(None, tmp_path)
+    assert len(token) >= 32
+    assert (tmp_path / "token").read_text() == token
+
+
+def test_a_folder_that_can_keep_no_token_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match=r"file/restyle/token: no token .*RESTYLE_TOKEN"):
+        load_token(None, tmp_path / "file" / "restyle")
 
 
 def test_the_environment_is_read_and_options_win(monkeypatch: pytest.MonkeyPatch) -> None:

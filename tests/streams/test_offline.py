@@ -82,11 +82,30 @@ def test_what_is_no_video_is_named(tmp_path: Path) -> None:
         FileSource(tmp_path / "text.mp4")
 
 
+def test_a_video_without_a_frame_is_an_error_and_makes_no_file(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "in.avi"), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
+        container.start_encoding()
+    source = FileSource(tmp_path / "in.avi")
+    with pytest.raises(SourceError, match="no frame"):
+        stylize_file(FakeEngine(), source, tmp_path / "out.mp4", StyleParams(), lambda _: None)
+    source.close()
+    assert not (tmp_path / "out.mp4").exists()
+
+
 def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     with pytest.raises(SinkError, match="nowhere"):
         Recorder(tmp_path / "nowhere" / "out.mp4", Fraction(25))
     with pytest.raises(SinkError, match=r"out\.xyz"):
         Recorder(tmp_path / "out.xyz", Fraction(25))
+
+
+@pytest.mark.parametrize("name", ["out.webm", "out.gif", "out.mp3"])
+def test_a_kind_of_file_that_holds_no_h264_is_named(name: str, tmp_path: Path) -> None:
+    with pytest.raises(SinkError, match=rf"{name}: .*\.mp4"):
+        Recorder(tmp_path / name, Fraction(25))
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_disk_that_is_full_is_told_and_leaves_no_partial_file(

@@ -3,8 +3,9 @@
 import asyncio
 import gc
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
+import jaxtyping
 import pytest
 
 # pools that last as long as the process (`aside` is ours), and those that end once they are
@@ -37,6 +38,14 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     # what is loaded stays: full collections that walked through it held loops up, for up to 0.5 s
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="module")
+def unchecked() -> Iterator[None]:
+    """Leave out the checks of shapes, which take most of the time where tensors are tiny."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.fixture(autouse=True)

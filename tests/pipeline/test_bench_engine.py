@@ -24,6 +24,8 @@ from server.__main__ import main
 from server.bench_table import table, tables
 from server.plots import draw_arms
 
+pytestmark = pytest.mark.usefixtures("unchecked")  # time is measured
+
 PLAIN = StyleParams(prompt="ink", guidance_scale=1.0, deflicker=0.0)
 
 
@@ -51,7 +53,7 @@ class Measured:
 
 
 @pytest.fixture(scope="module")
-def measured(bench: Bench) -> Measured:
+def measured(bench: Bench, unchecked: None) -> Measured:
     missing: dict[str, str] = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bench_arms, "find_meter", lambda device: None)

@@ -30,6 +30,13 @@ def test_guidance_of_clean_latents_is_guidance_of_noise(kind: str, strength: flo
     assert apart(ours, (x - step.b * eps) / step.a) < 1e-4
 
 
+def test_a_scale_of_1_is_no_guidance() -> None:
+    """T1.4."""
+    clean, away = torch.randn(2, 1, 4, 8, 8, generator=torch.Generator().manual_seed(2))
+
+    assert apart(guide(clean, away, 1.0), clean) < 1e-6
+
+
 @pytest.mark.parametrize(
     ("asked", "scale", "negative", "kind"),
     [

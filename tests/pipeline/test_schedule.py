@@ -22,6 +22,31 @@ def test_noise_levels_are_those_of_stable_diffusion(
     assert (round(step.a, 4), round(step.b, 4)) == (a, b)
 
 
+def test_a_latent_consistency_step_is_the_plain_prediction_at_every_level() -> None:
+    """T1.3: c_skip and c_out by their formulas, sigma_data .5 and timestep_scaling 10."""
+    schedule = Schedule(SD)
+    generator = torch.Generator().manual_seed(0)
+    x, output = (torch.randn(1, 4, 8, 8, generator=generator) for _ in range(2))
+    for step in schedule.steps(1.0, 50):
+        s = 10 * step.timestep
+        c_skip, c_out = 0.25 / (s**2 + 0.25), s / (s**2 + 0.25) ** 0.5
+        assert c_skip <= 7e-6
+        assert 1 - c_out <= 4e-6
+        clean = schedule.clean(output, x, step)
+        consistent = c_out * (x - step.b * output) / step.a + c_skip * x
+        assert float((clean - consistent).abs().max()) < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("timestep", "a", "b"),
+    [(999, 0.0683, 0.9977), (749, 0.2380, 0.9713), (499, 0.5269, 0.8499), (249, 0.8218, 0.5697)],
+)
+def test_the_levels_that_sd_turbo_was_trained_at(timestep: int, a: float, b: float) -> None:
+    abar = Schedule(SD)._abar[timestep]
+
+    assert (round(abar**0.5, 4), round((1 - abar) ** 0.5, 4)) == (a, b)
+
+
 def test_strength_and_steps_follow_the_video_rule() -> None:
     steps = Schedule(SD).steps(0.4, 4)
     assert [step.timestep for step in steps] == [399, 299, 199, 99]

@@ -55,6 +55,18 @@ def test_a_still_picture_is_processed_again_after_most_skips() -> None:
     assert skips == ([False] + [True] * (MOST_SKIPS + 1)) * 2 + [False] + [True] * 5
 
 
+def test_every_processed_frame_starts_the_count_of_skips_anew() -> None:
+    """T1.6: also one that another picture caused; StreamDiffusion's count goes on over it."""
+    one, other = pair(1.0)[0], pair(0.0)[1]
+    similar = SimilarityFilter()
+
+    shown = [one] * 8 + [other] * 30
+    skips = [similar.skips(image, 0.98) for image in shown]
+
+    assert skips[:9] == [False] + [True] * 7 + [False]
+    assert skips[9 : 9 + MOST_SKIPS + 2] == [True] * (MOST_SKIPS + 1) + [False]
+
+
 def test_small_changes_add_up_against_the_last_processed_frame() -> None:
     """Each frame is like its neighbour; compared with that one, motion would never be seen."""
     random = np.random.default_rng(1)

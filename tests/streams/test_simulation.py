@@ -4,6 +4,7 @@ import gc
 import subprocess
 import sys
 from collections import Counter
+from concurrent.futures import Future
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -15,11 +16,17 @@ import pytest
 import torch
 
 from pipeline.backends.simulated import SIDE, Clock, Device
+from pipeline.engine import Engine
+from pipeline.guidance import Guidance
 from pipeline.params import StyleParams
+from pipeline.results import Image
 from pipeline.scheduler import PERIOD
+from pipeline.session_state import Followed, Following
 from streams.frame import SessionId
 from streams.mailbox import Mailbox
 from streams.simulation import Camera, Served, make_engine, simulate
+
+pytestmark = pytest.mark.usefixtures("unchecked")  # test_scheduler.py checks shapes here, too
 
 PLAIN = StyleParams(guidance_scale=1.0, deflicker=0.0)  # filters are not the scheduler's
 
@@ -62,12 +69,60 @@ def test_two_people_who_overload_the_device_take_turns() -> None:
     assert sum(one == two for one, two in pairwise(order)) < 0.05 * len(order)
 
 
-def test_under_overload_the_newest_frame_is_taken_and_age_stays_bounded() -> None:
-    served, _ = run([Camera("ann")], 12, 0.0, 3.3 * PERIOD, max_rows=1)
+class Admitted:
+    """Notes what an engine lets in: session, number, time and whose turn it was."""
 
+    def __init__(self, engine: Engine, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.frames: list[tuple[str, int, float, float]] = []
+        submit = engine.submit
+
+        def noted(
+            session: str, number: int, image: Image, style: StyleParams, since: float
+        ) -> None:
+            self.frames.append((session, number, clock.now, since))
+            submit(session, number, image, style, since)
+
+        monkeypatch.setattr(engine, "submit", noted)
+
+
+def test_under_overload_the_newest_frame_is_taken_and_age_stays_bounded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    device = Device(Clock(), 0.0, 3.3 * PERIOD)
+    engine = make_engine(device, max_rows=1)
+    admitted = Admitted(engine, device.clock, monkeypatch)
+    start = device.clock.now
+    served = simulate(engine, device.clock, [Camera("ann")], 12)
+
+    for _, number, at, _ in admitted.frames:  # T1b.5: the last that came until then
+        assert number == int((at - start) / PERIOD + 1e-6)
     ages = [frame.finished - frame.arrived for frame in served]
     assert max(ages) < (3.3 + 1) * PERIOD + 0.001
     assert np.mean(ages[-20:]) == pytest.approx(np.mean(ages[5:25]), rel=0.2)  # nothing queues up
+
+
+def test_whoever_is_due_first_is_let_in_first_and_nothing_that_was_let_in_is_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """T1b.4: cameras of several rates, steps and types of guidance that overload the device."""
+    full = replace(PLAIN, guidance="full", guidance_scale=2.0, steps=2)
+    cameras = [
+        Camera("ann", fps=24, style=replace(PLAIN, steps=4)), Camera("ben", fps=60, first=0.01),
+        Camera("cem", style=full, first=0.02), Camera("dan", fps=15, first=0.03),
+    ]  # fmt: skip
+    device = Device(Clock(), 0.004, 0.011)
+    engine = make_engine(device, max_rows=3)
+    admitted = Admitted(engine, device.clock, monkeypatch)
+    served = simulate(engine, device.clock, cameras, 6)
+
+    for camera in cameras:
+        let_in = [number for session, number, *_ in admitted.frames if session == camera.name]
+        came = [frame.number for frame in served if frame.session == camera.name]
+        assert came == let_in[: len(came)]
+        assert 0 <= len(let_in) - len(came) <= 4  # those still inside at the end
+        assert len(came) > 20
+    for (*_, at, since), (*_, then, later) in pairwise(admitted.frames):
+        assert since <= later or then > at  # of those there at once the one due first
 
 
 def test_of_more_people_than_rows_the_newest_frames_wait_outside_the_engine() -> None:
@@ -82,17 +137,69 @@ def test_of_more_people_than_rows_the_newest_frames_wait_outside_the_engine() ->
     assert max(counts.values()) - min(counts.values()) <= 0.05 * max(counts.values())
 
 
-def test_a_frame_waits_n_calls_step_major_and_n_less_one_periods_in_a_stream_batch() -> None:
-    four = replace(PLAIN, steps=4)
-    device_time = {"once": 0.002, "row": 0.0005}
-    ages = {}
-    for schedule in ("step-major", "stream-batch"):
-        served, _ = run([Camera("ann", style=four)], 2, **device_time, schedule=schedule)
-        ages[schedule] = np.median([frame.finished - frame.arrived for frame in served[20:]])
+PERIODS = 32.0  # a second: powers of two, so that times add up exactly
+ROWS = {"none": 4, "self": 4, "initialize": 5, "full": 8}  # of a call with each of four steps
 
-    assert ages["step-major"] == pytest.approx(4 * 0.0025 + 0.0004, rel=0.05)
-    # the other frames of a stream batch come one a period; without them it drains by itself
-    assert ages["stream-batch"] <= ages["step-major"] * 1.01
+
+def run_calls_of(
+    seconds: float, style: StyleParams, schedule: str
+) -> tuple[list[Served], list[int]]:
+    """Serve one camera where a call takes so long, whatever its rows, and nothing else does."""
+    device = Device(Clock(), seconds, 0.0, frame=0.0)
+    engine = make_engine(device, schedule=schedule)
+    camera = Camera("ann", fps=PERIODS, style=style)
+    return simulate(engine, device.clock, [camera], 40 / PERIODS), device.calls
+
+
+def all_aged(served: list[Served], seconds: float) -> bool:
+    """Say whether every single frame was so old: to the clock's own nanosecond after a pause."""
+    return all(
+        frame.finished - frame.arrived == pytest.approx(seconds, abs=3e-9) for frame in served
+    )
+
+
+@pytest.mark.parametrize("steps", range(1, 9))
+def test_a_frame_of_a_stream_batch_is_n_less_one_periods_and_one_call_old(steps: int) -> None:
+    """T1b.6, where a call takes as long as the camera's period: every single frame."""
+    call = 1 / PERIODS
+    served, calls = run_calls_of(call, replace(PLAIN, steps=steps), "stream-batch")
+
+    assert all_aged(served, (steps - 1) / PERIODS + call)
+    assert calls == [*range(1, steps), *[steps] * (len(calls) - steps + 1)]
+    assert [frame.number for frame in served] == list(range(40 - steps + 1))  # none is left out
+
+
+@pytest.mark.parametrize("steps", range(1, 9))
+def test_a_frame_that_goes_step_by_step_is_n_calls_old(steps: int) -> None:
+    """T1b.6: every single frame, without any wait for the camera."""
+    call = 1 / 512
+    served, calls = run_calls_of(call, replace(PLAIN, steps=steps), "step-major")
+
+    assert all_aged(served, steps * call)
+    assert set(calls) == {1}
+    assert len(served) == 40
+
+
+@pytest.mark.parametrize("kind", ROWS)
+def test_a_full_stream_batch_has_the_rows_that_its_guidance_needs_and_nobody_waits_for_them(
+    kind: Guidance,
+) -> None:
+    """T1.5: n, n, n + 1 and 2 n."""
+    style = replace(PLAIN, steps=4, guidance=kind, guidance_scale=1.5, negative_prompt="oil")
+    served, calls = run_calls_of(1 / PERIODS, style, "stream-batch")
+
+    assert set(calls[3:]) == {ROWS[kind]}
+    assert all_aged(served, 4 / PERIODS)
+
+
+def test_a_stream_batch_whose_camera_is_slow_drains_by_itself() -> None:
+    """Frames wait for calls, never for frames to come."""
+    call = 1 / 512
+    served, calls = run_calls_of(call, replace(PLAIN, steps=4), "stream-batch")
+
+    assert all_aged(served, 4 * call)
+    assert len(served) == 40
+    assert set(calls) == {1}
 
 
 def test_auto_is_step_major_while_that_keeps_up_and_a_stream_batch_where_only_that_does() -> None:
@@ -166,6 +273,109 @@ def test_the_same_cameras_give_the_same_schedule() -> None:
 
     assert runs[0][0] == runs[1][0]
     assert runs[0][1].calls == runs[1][1].calls
+
+
+WARPED = replace(PLAIN, noise="warped")
+
+
+def motion_takes(
+    seconds: float, engine: Engine, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> list[set[str]]:
+    """Let the input's motion take so long beside the device.
+
+    Gives who was in flight each time the engine waited for it.
+    """
+    waits: list[set[str]] = []
+    due: dict[Following, float] = {}
+    begin, result = Following.begin, Following.result
+
+    def begun(motion: Following) -> Future[Followed]:
+        due.setdefault(motion, clock.now + seconds)
+        return begin(motion)
+
+    def waited(motion: Following, timeout: float | None = None) -> Followed:
+        begun(motion)
+        if due[motion] > clock.now:
+            waits.append({slot.session for slot in engine._slots})
+            clock.now = due[motion]
+        return result(motion, timeout)
+
+    monkeypatch.setattr(Following, "begin", begun)
+    monkeypatch.setattr(Following, "result", waited)
+    done = property(lambda motion: due.get(motion, np.inf) <= clock.now)
+    monkeypatch.setattr(Following, "done", done)
+    return waits
+
+
+def test_noise_that_one_picture_carries_makes_no_other_late_and_is_waited_for_when_it_is_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its motion takes longer than a call: the others' calls go on without it meanwhile."""
+    device = Device(Clock(), 0.3 * PERIOD, 0.02 * PERIOD)
+    engine = make_engine(device)
+    waits = motion_takes(0.5 * PERIOD, engine, device.clock, monkeypatch)
+    cameras = [*people(3), Camera("warped", first=0.1 * PERIOD, style=WARPED)]
+    served = simulate(engine, device.clock, cameras, 5)
+
+    assert all(each == {"warped"} for each in waits)
+    counts = Counter(frame.session for frame in served)
+    assert max(counts.values()) - min(counts.values()) <= 0.05 * max(counts.values())
+    # at worst one comes just as the engine has begun to wait for the motion, then for two calls
+    worst = (0.5 + 2 * 0.4 - 1) * PERIOD
+    late = [each for each in lateness([f for f in served if f.session != "warped"]) if each > 0]
+    assert max(late, default=0) < worst
+    assert len(late) < 0.05 * len(served)
+    # until it is let in, its motion, a call under way when that is found, its own call
+    oldest = max(f.finished - f.arrived for f in served if f.session == "warped")
+    assert oldest < (1 + 0.5 + 2 * 0.4) * PERIOD
+    for session in counts:
+        numbers = [frame.number for frame in served if frame.session == session]
+        assert numbers == sorted(set(numbers))
+
+
+def test_alone_a_frame_whose_noise_its_picture_carries_waits_for_its_motion_and_one_call(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    device = Device(Clock(), 1 / 256, 0.0, frame=0.0)
+    engine = make_engine(device)
+    waits = motion_takes(1 / 128, engine, device.clock, monkeypatch)
+    served = simulate(engine, device.clock, [Camera("ann", fps=PERIODS, style=WARPED)], 1)
+
+    assert all_aged(served, 1 / 128 + 1 / 256)
+    assert len(waits) == len(served) == 32
+
+
+@pytest.mark.parametrize(("motion", "calls"), [(0.3, 1), (2.0, 3)])
+def test_under_overload_carried_noise_loses_the_calls_that_its_motion_lasts_and_no_more(
+    monkeypatch: pytest.MonkeyPatch, motion: float, calls: int
+) -> None:
+    """Whoever has fixed noise goes on meanwhile; what was waited for has its place in the next."""
+    device = Device(Clock(), 0.0, PERIOD * 0.98)
+    engine = make_engine(device, max_rows=2)
+    motion_takes(motion * PERIOD, engine, device.clock, monkeypatch)
+    cameras = [Camera("ann", style=WARPED), Camera("ben", first=PERIOD / 2)]
+    served = simulate(engine, device.clock, cameras, 5)
+
+    counts = Counter(frame.session for frame in served)
+    assert counts["ben"] == pytest.approx((1 + calls) * counts["ann"], rel=0.05)
+    # until the motion is found a call of one row may be under way, then one of two
+    assert max(f.finished - f.arrived for f in served if f.session == "ann") < (
+        (motion + 1 + 2 + 1) * PERIOD
+    )
+
+
+def test_sessions_that_all_have_carried_noise_share_full_calls(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    device = Device(Clock(), 0.5 * PERIOD, 0.02 * PERIOD)
+    engine = make_engine(device)
+    motion_takes(0.2 * PERIOD, engine, device.clock, monkeypatch)
+    served = simulate(engine, device.clock, people(6, WARPED), 2)
+
+    counts = Counter(frame.session for frame in served)
+    assert max(counts.values()) - min(counts.values()) <= 2
+    assert min(counts.values()) > 0.9 * 2 * 30
+    assert np.mean(device.calls) > 2
 
 
 def engine_overhead(deflicker: float) -> float:

@@ -26,7 +26,7 @@ from pipeline.prompts import KEPT_BYTES, KEPT_TEXTS
 from pipeline.session_noise import MOST_STEPS
 
 _FLOAT = 4  # bytes: session state and text encoders are fp32 on every device
-_PROMPTS = 6  # a session's: start, goal and now of prompt and negative prompt
+_PROMPTS = 2  # of a frame: its own and the negative one
 _ATTENTION = (
     22  # times a level's input live in a transformer block: the gate's 8 + 4 + 4, its norms
 )
@@ -264,9 +264,16 @@ def _session(folder: ModelFolder, config: EngineConfig, device: torch.device) ->
     # other seed's come beside the first one's before all are joined
     fields += 2 * MOST_STEPS * _FINER**2 * (4 + 2 * CHILDREN)
     in_flight = 4 * MOST_STEPS  # source, noise, latent and reference of each frame
-    prompts = _PROMPTS * DTYPES[device.type].itemsize * _prompt(folder)
+    # where each sets out and where it goes, and on the way one of its own for each frame in flight
+    prompts = _PROMPTS * (2 + _in_flight(config))
+    prompts *= DTYPES[device.type].itemsize * _prompt(folder)
     bank = DTYPES[device.type].itemsize * session_bank(folder, config, MOST_STEPS)
     return _FLOAT * (fields + in_flight + 2) * latents + prompts + bank
+
+
+def _in_flight(config: EngineConfig) -> int:
+    """Count the frames that a session may have in flight; see scheduler.depth."""
+    return max(config.parallel_rows, 1 if config.schedule == "step-major" else MOST_STEPS)
 
 
 def _prompt(folder: ModelFolder) -> int:

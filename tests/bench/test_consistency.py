@@ -1,16 +1,28 @@
 """What the ablation says of its figures."""
 
+from pathlib import Path
+
 import pytest
 
+from pipeline.config import EngineConfig
+from pipeline.engine import build_engine
+from server.consistency import beside
 from tests.bench.consistency import (
     BANKS,
     BASELINE,
+    CLIPS,
+    DEFAULT,
     EVERYTHING,
     FROZEN,
     PARTS,
+    InputMotion,
     add_ratios,
+    change,
     guard_words,
+    judge,
     motion_words,
+    read,
+    restyle,
     style_words,
     table,
     verdict,
@@ -97,3 +109,20 @@ def test_without_weights_the_column_of_the_style_is_empty_and_says_so() -> None:
     clips = {"calm": parts, "lively": parts}
     assert "not measured" in style_words({"clips": clips})
     assert "none" in guard_words({"clips": clips, "moving": dict.fromkeys(clips, 0.1)})
+
+
+@pytest.mark.long
+def test_the_default_takes_a_fifth_off_the_warping_error_and_no_guard_is_left(
+    tmp_path: Path,
+) -> None:
+    """T3.8, with the shipped model: bought by neither blur nor freezing."""
+    engine = build_engine(EngineConfig(cache=tmp_path), lambda step: None)
+    sources, motion = read(20, CLIPS["lively"], engine.config.width), InputMotion()
+    base, steadied = (
+        judge(sources, restyle(engine, sources, PARTS[name])[0], motion)
+        for name in (BASELINE, DEFAULT)
+    )
+
+    assert change(steadied, base, "warp_error_1") <= -20
+    assert steadied["flicker"] < base["flicker"]
+    assert beside(steadied, base)["flags"] == []

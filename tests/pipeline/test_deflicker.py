@@ -18,7 +18,8 @@ from pipeline.deflicker import (
     to_latents,
     trusted,
 )
-from pipeline.flow import FrameMotion
+from pipeline.flow import FrameMotion, InputFlow, stilled
+from tests.pipeline.test_flow import noisy, textured
 
 SHAPE = (1, 16, 32, 32)
 
@@ -89,6 +90,36 @@ def test_what_came_into_view_takes_its_value_at_once() -> None:
     shown = steady(changed, motion, 0.75, "ink")
 
     assert torch.equal(shown[..., 8:16, 8:16], changed[..., 8:16, 8:16])
+
+
+@pytest.mark.parametrize("step", [16, 32, None])
+def test_what_a_square_uncovers_has_next_to_nothing_of_the_past(step: int | None) -> None:
+    """T3.3, by the motion that is found: the square moves on, or is gone."""
+
+    def frame(column: int | None, seed: int) -> np.ndarray:
+        scene = textured(seed=3)[:, :256].copy()
+        if column is not None:
+            scene[96:160, column : column + 64] = textured(seed=9)[:64, :64]
+        return noisy(scene, 2, seed)
+
+    flow = InputFlow()
+    for seed in range(3):
+        flow.follow(frame(96, seed), everywhere=False)
+    last = flow.grey
+    motion = flow.follow(frame(None if step is None else 96 + step, 3), everywhere=False)
+    assert motion is not None
+    assert last is not None
+    assert flow.grey is not None
+    assert not motion.is_cut
+    still = stilled(motion, last, flow.grey, flow.noise)
+    found = to_latents(still.backward, trusted(still), 32, 32, CPU)
+    step_up = torch.full(SHAPE, 0.02)  # too small to be taken for meant
+    shown = settled(1.0, torch.zeros(SHAPE))(step_up, found, 1.0, "ink")
+
+    past = 1 - (shown / step_up)[0, 0]  # its share
+    uncovered = past[12:20, 12 : 12 + (8 if step is None else step // 8)]
+    assert float(uncovered.mean()) <= 0.05
+    assert float(past[:8].mean()) > 0.5  # the rest is steadied as ever
 
 
 def test_a_change_far_above_the_usual_is_meant_even_where_the_flow_agrees() -> None:

@@ -152,7 +152,7 @@ function StateLine({ output }: { output: OutputState }) {
         {STRINGS.outputStates[state]}
       </span>{" "}
       <span className="text-muted tabular-nums">
-        {target} · {figures(output)}
+        {target} · <span aria-live="off">{figures(output)}</span>
         {problem && state !== "live" && ` · ${told(problem.detail, problem.id)}`}
       </span>
     </p>

@@ -25,7 +25,7 @@ export function Presets({ presets, prompt, onPick }: PresetsProps) {
       <div
         role="group"
         aria-label={STRINGS.presets}
-        className={pictures ? "grid grid-cols-2 gap-2 @[17rem]:grid-cols-3 @[28rem]:grid-cols-4 @[34rem]:grid-cols-6" : "flex flex-wrap gap-2"}
+        className={pictures ? "grid grid-cols-2 gap-2 @[17rem]:grid-cols-3 @[22.5rem]:grid-cols-4 @[34rem]:grid-cols-6" : "flex flex-wrap gap-2"}
       >
         {shown.map((preset) => (
           <PresetButton

@@ -52,7 +52,7 @@ export function Slider({ label, hint, value, testId, onChange, onReset, ...range
       <div className={NAMED}>
         <label htmlFor={id}>{label}</label>
         <ResetButton label={label} testId={testId} onReset={onReset} />
-        <output htmlFor={id} className="ml-auto text-muted tabular-nums">
+        <output htmlFor={id} aria-live="off" className="ml-auto text-muted tabular-nums">
           {value}
         </output>
       </div>

@@ -15,7 +15,7 @@ def export(
 ) -> None:
     """Write a network to a file; with `any_batch` for any number of rows.
 
-    Raises BackendUnavailable without the package onnx.
+    Raises BackendUnavailable without the package onnx, or for what it cannot express.
     """
     try:
         import onnx  # noqa: F401  # PyTorch's exporter asks for it at its end
@@ -29,7 +29,11 @@ def export(
         # tracing notes each size that it takes as fixed: here they are. And it says that there is
         # a newer way, which needs onnxscript besides
         warnings.simplefilter("ignore")
-        torch.onnx.export(
-            network, tuple(inputs.values()), str(path), dynamo=False, opset_version=18,
-            input_names=names, output_names=["result"], dynamic_axes=axes,
-        )  # fmt: skip
+        try:
+            torch.onnx.export(
+                network, tuple(inputs.values()), str(path), dynamo=False, opset_version=18,
+                input_names=names, output_names=["result"], dynamic_axes=axes,
+            )  # fmt: skip
+        except RuntimeError as error:  # the exporter's own are such
+            said = str(error).strip().partition("\n")[0]
+            raise BackendUnavailable(f"this model cannot become an ONNX file: {said}") from error

@@ -51,13 +51,14 @@ class TensorRtNetworks(PinnedNetworks):
             folder.name,
             read_facts(folder, config, *gpu, library.__version__),
             lambda place: _build(library, folder, config, denoiser, place, progress),
+            lambda plan: _deserialize(library, plan),
         )
         torch.cuda.empty_cache()  # what a build held, PyTorch would keep from the plans
         # of the UNet only what prompts and timesteps need goes to the GPU as it is
         self._text = denoiser.text.to(self.device)
         self._times = Times(denoiser.time.to(self.device), self.device)
         self._encoder, self._denoiser, self._decoder = (
-            _Plan(library, plans[name], self.device) for name in NETWORKS
+            _Plan(*plans[name], self.device) for name in NETWORKS
         )
         self._pin(config)
 
@@ -68,7 +69,7 @@ def find_library(device: str) -> Any:  # tensorrt ships no types
         raise BackendUnavailable("backend tensorrt needs an NVIDIA GPU: set device cuda on one")
     try:
         import tensorrt
-    except ImportError as error:
+    except (ImportError, OSError) as error:  # the package, or the libraries that it loads
         raise BackendUnavailable(
             "backend tensorrt needs a package: pip install 'restyle[tensorrt]'"
         ) from error
@@ -165,14 +166,18 @@ def _monitor(library: Any, progress: Callable[[str], None]) -> Any:
     return Monitor()
 
 
+def _deserialize(library: Any, plan: bytes) -> tuple[Any, Any] | None:
+    """Give a plan's engine, with the runtime that it needs; nothing where TensorRT refuses it."""
+    runtime = library.Runtime(library.Logger(library.Logger.WARNING))
+    engine = runtime.deserialize_cuda_engine(plan)
+    return None if engine is None else (runtime, engine)
+
+
 class _Plan:
     """A compiled network, in a stream of its own: in torch's TensorRT waits for the device."""
 
-    def __init__(self, library: Any, plan: bytes, device: torch.device) -> None:
-        self._runtime = library.Runtime(library.Logger(library.Logger.WARNING))
-        self._engine = self._runtime.deserialize_cuda_engine(plan)
-        if self._engine is None:
-            raise BackendUnavailable("TensorRT refuses its own plan; remove it from the cache")
+    def __init__(self, runtime: Any, engine: Any, device: torch.device) -> None:
+        self._runtime, self._engine = runtime, engine
         self._context = self._engine.create_execution_context()
         names = [self._engine.get_tensor_name(i) for i in range(self._engine.num_io_tensors)]
         self._types = {n: _TYPES[self._engine.get_tensor_dtype(n).name] for n in names}

@@ -18,10 +18,11 @@ from pipeline.models.folder import open_folder
 from pipeline.models.loader import load_denoiser
 from tests.pipeline.conftest import Bench, apart
 
-FACTS = Facts("a" * 64, 512, 512, 8, "NVIDIA H100", "9.0", "10.14.1", "2.13.0")
+FACTS = Facts("a" * 64, 512, 512, 8, "NVIDIA H100", "9.0", "10.14.1", "2.13.0", "0.42.1")
 OTHER = {
     "model": "b" * 64, "width": 256, "height": 256, "max_rows": 4, "gpu": "NVIDIA H200",
-    "capability": "8.9", "tensorrt": "10.15.0", "torch": "2.14.0", "format": 99,
+    "capability": "8.9", "tensorrt": "10.15.0", "torch": "2.14.0", "diffusers": "0.43.0",
+    "format": 99,
 }  # fmt: skip
 gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 
@@ -41,7 +42,7 @@ class Builder:
 def test_a_plan_is_built_once_for_the_same_facts(tmp_path: Path) -> None:
     build = Builder()
 
-    first, second = (find_or_build(tmp_path, "turbo", FACTS, build) for _ in range(2))
+    first, second = (find_or_build(tmp_path, "turbo", FACTS, build, bytes) for _ in range(2))
 
     assert first == second == {name: f"{name} 1".encode() for name in NETWORKS}
     assert build.builds == 1
@@ -51,15 +52,15 @@ def test_a_plan_is_built_once_for_the_same_facts(tmp_path: Path) -> None:
 def test_a_plan_of_other_facts_is_rebuilt_never_loaded(tmp_path: Path, fact: str) -> None:
     assert set(OTHER) == set(asdict(FACTS))  # none is left out
     build, other = Builder(), replace(FACTS, **{fact: OTHER[fact]})
-    find_or_build(tmp_path, "turbo", FACTS, build)
+    find_or_build(tmp_path, "turbo", FACTS, build, bytes)
 
-    assert find_or_build(tmp_path, "turbo", other, build)["denoiser"] == b"denoiser 2"
+    assert find_or_build(tmp_path, "turbo", other, build, bytes)["denoiser"] == b"denoiser 2"
 
     # even where its folder has the name that the wanted one would have: copied, or by chance
     places = [tmp_path / "tensorrt" / f"turbo-{facts.key}" for facts in (FACTS, other)]
     for file in places[0].iterdir():
         (places[1] / file.name).write_bytes(file.read_bytes())
-    assert find_or_build(tmp_path, "turbo", other, build)["denoiser"] == b"denoiser 3"
+    assert find_or_build(tmp_path, "turbo", other, build, bytes)["denoiser"] == b"denoiser 3"
 
 
 @pytest.mark.parametrize(
@@ -75,11 +76,11 @@ def test_a_plan_of_other_facts_is_rebuilt_never_loaded(tmp_path: Path, fact: str
 )
 def test_a_damaged_plan_is_rebuilt(tmp_path: Path, harm: Callable[[Path], object]) -> None:
     build = Builder()
-    find_or_build(tmp_path, "turbo", FACTS, build)
+    find_or_build(tmp_path, "turbo", FACTS, build, bytes)
 
     harm(tmp_path / "tensorrt" / f"turbo-{FACTS.key}")
 
-    assert find_or_build(tmp_path, "turbo", FACTS, build)["denoiser"] == b"denoiser 2"
+    assert find_or_build(tmp_path, "turbo", FACTS, build, bytes)["denoiser"] == b"denoiser 2"
 
 
 def test_an_ended_build_leaves_nothing_that_is_loaded(tmp_path: Path) -> None:
@@ -88,9 +89,30 @@ def test_an_ended_build_leaves_nothing_that_is_loaded(tmp_path: Path) -> None:
         raise RuntimeError("no memory")
 
     with pytest.raises(RuntimeError, match="no memory"):
-        find_or_build(tmp_path, "turbo", FACTS, fail)
+        find_or_build(tmp_path, "turbo", FACTS, fail, bytes)
 
-    assert find_or_build(tmp_path, "turbo", FACTS, Builder())["encoder"] == b"encoder 1"
+    assert find_or_build(tmp_path, "turbo", FACTS, Builder(), bytes)["encoder"] == b"encoder 1"
+
+
+def test_a_plan_that_the_library_refuses_is_rebuilt_once(tmp_path: Path) -> None:
+    """As after another driver, which no fact tells."""
+    build = Builder()
+    find_or_build(tmp_path, "turbo", FACTS, build, bytes)
+
+    found = find_or_build(
+        tmp_path, "turbo", FACTS, build, lambda plan: None if plan.endswith(b"1") else plan
+    )
+
+    assert found == {name: f"{name} 2".encode() for name in NETWORKS}
+    with pytest.raises(BackendUnavailable, match="refuses plans that it built just now"):
+        find_or_build(tmp_path, "turbo", FACTS, build, lambda plan: None)
+    assert build.builds == 3
+
+
+def test_where_plans_cannot_be_kept_is_told(tmp_path: Path) -> None:
+    (tmp_path / "tensorrt").write_text("no folder")
+    with pytest.raises(BackendUnavailable, match=r"plans cannot be kept in .*turbo"):
+        find_or_build(tmp_path, "turbo", FACTS, Builder(), bytes)
 
 
 def test_facts_are_of_the_weights_content_not_of_their_place(bench: Bench, tmp_path: Path) -> None:
@@ -152,6 +174,17 @@ def test_without_the_package_the_sentence_says_what_to_install(
         find_library("cuda")
 
 
+def test_a_package_without_its_libraries_is_as_none(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "tensorrt.py").write_text("import ctypes; ctypes.CDLL('libnvinfer.so.0')")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(__import__("sys").modules, "tensorrt", raising=False)
+
+    with pytest.raises(BackendUnavailable, match=r"pip install 'restyle\[tensorrt\]'"):
+        find_library("cuda")
+
+
 def test_export_without_its_package_is_refused(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -159,6 +192,21 @@ def test_export_without_its_package_is_refused(
 
     with pytest.raises(BackendUnavailable, match="needs the package onnx"):
         export(torch.nn.Identity(), {"x": torch.zeros(1)}, tmp_path / "x.onnx")
+
+
+def test_what_no_file_can_express_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(
+        __import__("sys").modules, "onnx", SimpleNamespace()
+    )  # asked for at its end
+
+    class Odd(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.linalg.svdvals(x)
+
+    with pytest.raises(BackendUnavailable, match=r"cannot become an ONNX file: .*svd"):
+        export(Odd(), {"x": torch.eye(3)}, tmp_path / "x.onnx")
 
 
 @pytest.mark.slow

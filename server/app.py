@@ -101,6 +101,7 @@ def create_app(
         docs_url=None,  # its page loads scripts from elsewhere
         redoc_url=None,
         openapi_url=None,
+        redirect_slashes=False,
     )
     app.state.print_link = link_printer(settings, codes, say)
     app.state.say = say
@@ -161,7 +162,9 @@ def link_printer(
 
 def _serve_client(app: FastAPI, client: Path) -> None:
     if (client / "index.html").is_file():
-        app.mount("/", StaticFiles(directory=client, html=True), name="client")
+        # for what no route knows; mounted, it would answer 404 where a route wants another method
+        page = StaticFiles(directory=client, html=True)
+        app.router.default = page
         return
 
     @app.get("/", include_in_schema=False)

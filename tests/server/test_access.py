@@ -75,6 +75,25 @@ async def test_only_known_hosts_are_answered(host: str, status: int, serve: Serv
     assert answer.status_code == status
 
 
+async def test_a_built_page_takes_nothing_from_the_routes(serve: Serve, tmp_path: Path) -> None:
+    """Mounted at the root it answered 404 where a route wants another method."""
+    (tmp_path / "index.html").touch()
+    async with serve() as served:
+
+        async def answers(method: str, path: str) -> tuple[int, str | None]:
+            answer = await served.http.request(method, path)
+            return answer.status_code, answer.headers.get("allow")
+
+        assert await answers("GET", "/") == (200, None)
+        assert await answers("HEAD", "/") == (200, None)
+        assert await answers("HEAD", "/healthz") == (200, None)  # as some probes ask
+        assert await answers("HEAD", "/readyz") == (200, None)
+        assert await answers("GET", "/api/token") == (405, "POST")
+        assert await answers("DELETE", "/api/info") == (405, "GET")
+        assert await answers("GET", "/api/info/") == (404, None)
+        assert await answers("DELETE", "/") == (405, "GET, HEAD")
+
+
 async def test_a_file_that_is_not_there_is_asked_for_again(serve: Serve, tmp_path: Path) -> None:
     """While the page is exchanged for a newer one; its files never change."""
     (tmp_path / "index.html").touch()

@@ -237,8 +237,10 @@ class Engine:
         if self._slots:
             chosen = scheduler.pick(self._ready(), self.config.max_rows)
             chosen.sort(key=lambda slot: slot.order)  # a session's past is blended in in order
-            for networks in {id(slot.networks): slot.networks for slot in chosen}.values():
-                self._advance(networks, [s for s in chosen if s.networks is networks])
+            for size in dict.fromkeys(slot.image.shape for slot in chosen):
+                # not by their networks: a backend may have the same ones for all sizes
+                of_size = [slot for slot in chosen if slot.image.shape == size]
+                self._advance(of_size[0].networks, of_size)
             self._slots = [slot for slot in self._slots if not slot.done]
         return self._release()
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from diffusers import UNet2DConditionModel, UNet2DModel
@@ -435,6 +436,23 @@ def test_all_schedules_give_the_same_pictures_with_a_merged_bank(
             latents.clear()
             film(engine, [image], params, "anew")
             assert apart(one, latents["anew", 0]) < 1e-4, number
+
+
+def test_sessions_of_two_sizes_merge_side_by_side(bench: Bench) -> None:
+    engine, _ = make(bench, feature_bank=1, feature_merge=1)
+    wide = [np.tile(image, (1, 2, 1)) for image in moving(4)]
+    for session in ("ann", "ben", "alone"):
+        engine.open(session)
+    for session in ("ben", "alone"):
+        engine.prepare_size(session, (128, 64))
+    alone = film(engine, wide, INK, "alone")
+    beside = []
+    for number, (image, small) in enumerate(zip(wide, moving(4), strict=True)):
+        engine.submit("ann", number, small, INK)
+        engine.submit("ben", number, image, INK)
+        beside += [result.image for result in drain(engine) if result.session == "ben"]
+
+    assert all(levels_apart(*pair) <= 1 for pair in zip(beside, alone, strict=True))
 
 
 def test_the_setting_chooses_the_backend_that_can(sd_folder: Path) -> None:

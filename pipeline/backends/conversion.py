@@ -70,7 +70,10 @@ def _stride(folder: ModelFolder, config: EngineConfig) -> int:
 
 
 def convert(folder: ModelFolder, config: EngineConfig) -> None:
-    """Convert in this process, and forget what nobody has started for a while."""
+    """Convert in this process, and forget what nobody has started for a while.
+
+    Raises ModelError when the files cannot be written.
+    """
     cache = place(folder, config)
     _convert(folder, config, cache)
     _forget_unused(cache.parent)
@@ -102,6 +105,10 @@ def convert_apart(folder: ModelFolder, config: EngineConfig) -> None:
 
 def _convert(folder: ModelFolder, config: EngineConfig, cache: Path) -> None:
     """Trace the networks and write them as OpenVINO files."""
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _not_written(cache, error) from error
     encoder, decoder = load_autoencoder(folder)
     denoiser = load_denoiser(folder, config.width, config.height)
     if (stride := _stride(folder, config)) > 1:
@@ -121,7 +128,6 @@ def _convert(folder: ModelFolder, config: EngineConfig, cache: Path) -> None:
         "denoiser": (denoiser, (latents, time, prompt)),
         "decoder": (decoder, (torch.zeros(*shapes["decoder"]),)),
     }
-    cache.mkdir(parents=True, exist_ok=True)
     for name, (network, inputs) in examples.items():
         given = [list(value.shape) for value in inputs]
         if any_size and name in shapes:
@@ -143,10 +149,24 @@ def _convert_one(
             traced, example_input=inputs, input=[openvino.PartialShape(s) for s in shapes]
         )
     partial = target.with_suffix(f".{os.getpid()}.xml")  # two processes may convert at once
-    openvino.save_model(model, partial, compress_to_fp16=True)
-    # the weights first: a reader that finds the .xml finds both
-    partial.with_suffix(".bin").rename(target.with_suffix(".bin"))
-    partial.rename(target)
+    weights = partial.with_suffix(".bin")
+    try:
+        openvino.save_model(model, partial, compress_to_fp16=True)
+        # the weights first: a reader that finds the .xml finds both
+        weights.rename(target.with_suffix(".bin"))
+        partial.rename(target)
+    except (OSError, RuntimeError) as error:  # OpenVINO's own on a disk that is full
+        partial.unlink(missing_ok=True)
+        weights.unlink(missing_ok=True)
+        raise _not_written(target.parent, error) from error
+
+
+def _not_written(cache: Path, error: Exception) -> ModelError:
+    why = error.strerror if isinstance(error, OSError) else "is the disk full?"
+    return ModelError(
+        f"{cache}: the converted model cannot be written there ({why}); make room, or give another "
+        "folder as XDG_CACHE_HOME"
+    )
 
 
 def _forget_unused(cache: Path) -> None:

@@ -14,7 +14,7 @@ from pipeline.backends import choose_backend, choose_device, inference_threads, 
 from pipeline.config import EngineConfig
 from pipeline.embedded import WEIGHTS
 from pipeline.engine import Engine, build_engine
-from pipeline.errors import BackendUnavailable, ConfigError
+from pipeline.errors import BackendUnavailable, ConfigError, ModelError
 from pipeline.models.folder import open_folder
 from pipeline.params import StyleParams
 from pipeline.results import Image
@@ -154,6 +154,29 @@ def test_a_conversion_does_not_load_the_telemetry(small: EngineConfig) -> None:
 
 
 @pytest.mark.slow
+def test_a_cache_that_cannot_be_written_to_is_named_with_what_to_do(
+    small: EngineConfig, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ModelError, match=r"file/openvino/.*XDG_CACHE_HOME"):
+        build(replace(small, cache=tmp_path / "file"))
+
+
+def test_a_cache_on_a_full_disk_is_told_and_no_half_of_a_file_is_left(
+    small: EngineConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import openvino
+
+    def full(model: object, path: Path, **_: object) -> None:
+        path.with_suffix(".bin").touch()
+        raise RuntimeError("basic_ios::clear: iostream error")  # as OpenVINO 2026 says it
+
+    monkeypatch.setattr(openvino, "save_model", full)
+    with pytest.raises(ModelError, match="is the disk full"):
+        build(replace(small, cache=tmp_path))
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
 def test_openvino_gives_results_that_later_frames_do_not_overwrite(small: EngineConfig) -> None:
     engine = build_engine(small)
     engine.open("ann")

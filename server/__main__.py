@@ -174,7 +174,12 @@ def _add_bench(subjects: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     engine.add_argument("--steps", type=int, default=1, help="of --compare: 1 .. 8")
     engine.add_argument("--rounds", type=int, default=200, help="of --compare: frames of each arm")
     engine.add_argument("--compiled", action="store_true", help="of --compare: torch.compile, too")
-    engine.add_argument("--plots", type=_path, help="of --compare: a folder for PNG files")
+    engine.add_argument("--plots", type=_path, help="a folder for PNG files of what was measured")
+    engine.add_argument(
+        "--warped-noise",
+        action=argparse.BooleanOptionalAction,
+        help="measure noise that the picture carries (default), too; without, none of it runs",
+    )
     _add(engine, _ENGINE)
     latency.add_argument("--seconds", type=float, default=15, help="of each of the two rounds")
     latency.add_argument("--chromium", help="path of a Chromium; default: the first on the PATH")
@@ -244,7 +249,7 @@ def _run(command: str, given: dict[str, Any]) -> int:
         settings = load_settings(**given)
         if compare:
             return bench_compare(settings, Comparison(**own), _progress)
-        return bench_engine(settings, _progress)
+        return bench_engine(settings, _progress, own["plots"])
     if command == "top":
         from server.asking import Asking
         from server.top import top

@@ -13,12 +13,15 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pipeline.backends.simulated import Clock, Device
+from pipeline.comparison.calls import calls, memory, share_of_ceiling
 from pipeline.comparison.playing import Bench
 from pipeline.comparison.still import pictures
 from pipeline.engine import build_engine
@@ -26,8 +29,9 @@ from pipeline.params import StyleParams
 from pipeline.scheduler import PERIOD
 from server.bench_arms import Length, load, measure_arms
 from server.bench_table import tables
-from server.plots import draw_arms
+from server.plots import draw_arms, draw_engine
 from server.settings import Settings
+from server.version import VERSION
 from streams.simulation import Camera, make_engine, simulate
 
 _FRAMES = 60
@@ -52,23 +56,30 @@ def bench_engine(settings: Settings, say: Callable[[str], None], plots: Path | N
         "model": info.model,
         "size": f"{info.width}x{info.height}",
     }
+    figures["machine"] |= {"date": datetime.now(UTC).date().isoformat(), "version": VERSION}
     for name, measure in (
         ("steps", _steps), ("overhead_ms", _overhead), ("sessions", _sessions),
-        ("noise_and_deflicker", _temporal),
+        ("noise_and_deflicker", partial(_temporal, warped=settings.warped_noise)),
+        ("calls", calls), ("memory", memory),
     ):  # fmt: skip
         say(name.replace("_", " "))
         figures[name] = measure(bench)
+    fps = figures["steps"]["1"]["fps"]
+    figures["share_of_ceiling"] = share_of_ceiling(bench, fps, figures["sessions"])
     missing: dict[str, str] = {}
+    if not settings.warped_noise:
+        missing["warped noise"] = "not measured: this server leaves it out"
     figures |= measure_arms(bench, _PLAIN, Length(), missing, say)
     figures["missing"] = missing
     say("simulated")
-    figures["simulated"] = _simulated()
+    figures["simulated"] = _simulated() | {"fitted": _fitted(figures["calls"]["fit"])}
     figures["machine"]["load_after"] = load()
     print(json.dumps(figures, indent=2))
     print(tables(figures), file=sys.stderr)
     if plots is not None:
         title = f"{info.model}, {figures['size']}, {info.backend} on {info.device}"
-        say(f"drew {draw_arms(figures, plots, title)}")
+        for path in (draw_arms(figures, plots, title), draw_engine(figures, plots, title)):
+            say(f"drew {path}")
     return 0
 
 
@@ -87,24 +98,56 @@ def _overhead(bench: Bench) -> float:
 
 
 def _sessions(bench: Bench) -> dict[str, Any]:
-    """Let several people, each with a prompt of their own, share the engine."""
+    """Let several people share the engine, all with one prompt or each with their own."""
     prompts = ("ink", "neon", "oil painting", "pencil", "comic", "night", "clay", "gold")
-    found = {}
+    found: dict[str, Any] = {}
     for count in (1, 2, 4, 8):
-        styles = {f"s{i}": StyleParams(prompt=prompts[i]) for i in range(count)}
-        found[str(count)] = {"fps_together": round(bench.play(styles, 30).fps, 1)}
+        found[str(count)] = {}
+        for kind, own in (("one prompt", False), ("own prompts", True)):
+            styles = {
+                f"s{i}": replace(_PLAIN, prompt=prompts[i if own else 0]) for i in range(count)
+            }
+            played = bench.play(styles, max(8, _FRAMES // count))
+            one = found.get("1", {}).get(kind, {}).get("fps_together", played.fps)
+            found[str(count)][kind] = {
+                "fps_together": round(played.fps, 2),
+                "times_one": round(played.fps / one, 2),
+                "rows_per_call": round(played.rows / played.calls, 2),
+            }
     return found
 
 
-def _temporal(bench: Bench) -> dict[str, float]:
+def _temporal(bench: Bench, warped: bool) -> dict[str, float]:
     styles = {
         "off": StyleParams(prompt="ink", deflicker=0.0),
         "deflicker": StyleParams(prompt="ink"),
-        "warped noise": StyleParams(prompt="ink", noise="warped", deflicker=0.0),
-        "both": StyleParams(prompt="ink", noise="warped"),
     }
+    if warped:
+        styles |= {
+            "warped noise": StyleParams(prompt="ink", noise="warped", deflicker=0.0),
+            "both": StyleParams(prompt="ink", noise="warped"),
+        }
     played = {name: bench.play({"a": style}, _FRAMES) for name, style in styles.items()}
     return {name: each.ms(each.seconds) for name, each in played.items()}
+
+
+def _fitted(fit: dict[str, float]) -> dict[str, float]:
+    """Say what sharing calls and either schedule would be worth if calls took what was fitted."""
+    once, row = fit["once_ms"] / 1000, fit["row_ms"] / 1000
+    plain = StyleParams(guidance_scale=1.0, deflicker=0.0)
+    four = [Camera(f"p{i}", first=i * PERIOD / 4, style=plain) for i in range(4)]
+    seconds = max(10.0, 40 * (once + row))
+    served = {rows: len(_run(four, once, row, seconds, max_rows=rows)[0]) for rows in (1, 4)}
+    steps = [Camera("one", style=replace(plain, steps=4))]
+    ages = {
+        name: float(np.median([f.finished - f.arrived for f in _run(
+            steps, once, row, seconds, schedule=name)[0]]))
+        for name in ("step-major", "stream-batch")
+    }  # fmt: skip
+    return {
+        "four_people_in_shared_calls_beside_one_row_a_call": round(served[4] / served[1], 2),
+        "step_major_age_beside_stream_batch": round(ages["step-major"] / ages["stream-batch"], 2),
+    }
 
 
 def _simulated() -> dict[str, Any]:

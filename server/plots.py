@@ -117,6 +117,66 @@ def draw_arms(figures: dict[str, Any], to: Path, title: str) -> Path:
     return path
 
 
+def draw_engine(figures: dict[str, Any], to: Path, title: str) -> Path:
+    """Write stages, sessions, calls and filters of one engine as a PNG file.
+
+    Raises BackendUnavailable without matplotlib.
+    """
+    pyplot = load_pyplot()
+    to.mkdir(parents=True, exist_ok=True)
+    figure, places = pyplot.subplots(2, 2, figsize=(9, 6.5), layout="constrained")
+    figure.suptitle(title, fontsize="medium")
+    parts = {
+        "steps": _draw_stages, "sessions": _draw_sessions, "calls": _draw_calls,
+        "noise_and_deflicker": _draw_temporal,
+    }  # fmt: skip
+    for axes, (name, draw_part) in zip(places.flat, parts.items(), strict=True):
+        axes.set_title(name.replace("_", " "), fontsize="medium")
+        axes.spines[["top", "right"]].set_visible(False)
+        draw_part(axes, figures[name])
+        axes.set_ylim(0, 1.3 * axes.get_ylim()[1])  # room for a legend
+    path = to / "engine.png"
+    figure.savefig(path, dpi=120)
+    pyplot.close(figure)
+    return path
+
+
+def _draw_stages(axes: Any, steps: dict[str, Any]) -> None:
+    bottom = [0.0] * len(steps)
+    for stage in next(iter(steps.values()))["ms"]:
+        values = [each["ms"][stage] for each in steps.values()]
+        axes.bar(list(steps), values, bottom=bottom, label=stage)
+        bottom = [below + value for below, value in zip(bottom, values, strict=True)]
+    axes.set(xlabel="steps", ylabel="ms a frame")
+    axes.legend(fontsize="small", loc="upper left")
+
+
+def _draw_sessions(axes: Any, counts: dict[str, Any]) -> None:
+    for kind in next(iter(counts.values())):
+        fps = [found[kind]["fps_together"] for found in counts.values()]
+        axes.plot([int(count) for count in counts], fps, marker="o", label=kind)
+    axes.set(xlabel="sessions", ylabel="frames a second, all together")
+    axes.set_ylim(bottom=0)
+    axes.legend(fontsize="small", loc="upper left")
+
+
+def _draw_calls(axes: Any, found: dict[str, Any]) -> None:
+    ms = {int(name.split()[1]): value for name, value in found["ms"].items() if name[:4] == "unet"}
+    fit = found["fit"]
+    axes.scatter(list(ms), list(ms.values()), label="measured")
+    line = [fit["once_ms"] + fit["row_ms"] * rows for rows in ms]
+    axes.plot(list(ms), line, label=f"{fit['once_ms']:g} + {fit['row_ms']:g} × rows")
+    axes.set(xlabel="rows of a UNet call", ylabel="ms")
+    axes.set_xlim(left=0)
+    axes.set_ylim(bottom=0)
+    axes.legend(fontsize="small", loc="upper left")
+
+
+def _draw_temporal(axes: Any, ms: dict[str, float]) -> None:
+    axes.bar(list(ms), list(ms.values()))
+    axes.set_ylabel("ms a frame")
+
+
 def _draw_guidance(axes: Any, kinds: dict[str, Any]) -> None:
     bars = axes.bar(list(kinds), [1000 / kind["fps"] for kind in kinds.values()])
     axes.bar_label(bars, [f"{kind['unet_rows_per_frame']:g} rows" for kind in kinds.values()])

@@ -42,6 +42,14 @@ def outline_denoiser(folder: ModelFolder, width: int, height: int) -> Denoiser:
         return Denoiser(_outline(part), (height, width))
 
 
+def outline_autoencoder(folder: ModelFolder) -> tuple[Encoder, Decoder]:
+    """Give both halves' layers and their shapes, as `outline_denoiser` does."""
+    part = folder.autoencoder
+    with _named(part), torch.device("meta"):
+        network = _outline(part)
+    return Encoder(network, folder.scaling_factor), Decoder(network, folder.scaling_factor)
+
+
 def load_text(folder: ModelFolder, device: torch.device) -> TextEncoder:
     """Load the text encoder; it gives [texts, tokens, dim] in fp32 on `device`.
 

@@ -14,15 +14,19 @@ import torch
 from pipeline.backends.eager import EagerNetworks
 from pipeline.comparison import energy
 from pipeline.comparison.autoencoders import autoencoders, write_kl_vae
+from pipeline.comparison.calls import calls, fit, frame_flops, memory, share_of_ceiling
+from pipeline.comparison.measuring import frame_flops as frame_flops_of_calls
 from pipeline.comparison.playing import Bench
 from pipeline.comparison.still import pictures, similarity
+from pipeline.comparison.subject import Subject
 from pipeline.config import EngineConfig
 from pipeline.models.folder import open_folder
 from pipeline.params import StyleParams
+from server import bench as bench_module
 from server import bench_arms
 from server.__main__ import main
 from server.bench_table import table, tables
-from server.plots import draw_arms
+from server.plots import draw_arms, draw_engine
 
 pytestmark = pytest.mark.usefixtures("unchecked")  # time is measured
 
@@ -273,15 +277,91 @@ def test_a_picture_shows_the_arms_that_there_are(tmp_path: Path) -> None:
     assert without.std() > 10
 
 
+def test_calls_are_fitted_by_what_each_takes_once_and_for_each_row() -> None:
+    exact = fit({1: 3.0, 2: 4.0, 4: 6.0, 8: 10.0})
+
+    assert exact == {"once_ms": 2.0, "row_ms": 1.0, "off": 0.0}
+    assert fit({1: 5.0}) == {"once_ms": 0.0, "row_ms": 5.0, "off": 0.0}
+    assert fit({1: 1.0, 2: 2.5, 4: 5.5})["once_ms"] == 0.0  # never less than nothing
+
+
+def test_a_frame_s_arithmetic_is_counted_by_shapes_as_the_networks_do_it(bench: Bench) -> None:
+    config = bench.engine.config
+    networks = bench.engine.networks
+    subject = Subject(Path(), 64, 64, 1, torch.device("cpu"))
+    folder = open_folder(config)
+    prompt = networks.condition(torch.zeros(1, *folder.words_shape))
+
+    called = frame_flops_of_calls(networks, subject, 4, prompt)
+
+    # PyTorch does not count attention by the kernel that it has for CPUs
+    assert called < frame_flops(folder, 64, 64) < 1.05 * called
+
+
+def test_calls_share_and_memory_of_an_engine_are_told_in_one_run(bench: Bench) -> None:
+    found = calls(bench)
+    share = share_of_ceiling(bench, 50.0, {"4": {"own prompts": {"fps_together": 100.0}}})
+    taken = memory(bench)
+
+    assert {"encode", "decode", "unet, 1 rows", "unet, 8 rows"} <= found["ms"].keys()
+    assert min(found["ms"].values()) > 0
+    assert share["sessions, 4"] == pytest.approx(2 * share["alone"], rel=0.1, abs=2e-4)
+    assert 0 < share["frame_gflop"] < 10
+    assert 0 < taken["weights_bytes"] < taken["estimated_bytes"]
+    assert taken["process_peak_bytes"] > taken["weights_bytes"]
+
+
+@pytest.mark.parametrize("warped", [True, False])
+def test_noise_that_the_operator_left_out_is_not_measured(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, warped: bool
+) -> None:
+    kinds = set()
+    play = bench.play
+    monkeypatch.setattr(
+        bench, "play",
+        lambda styles, _: (kinds.update(s.noise for s in styles.values()), play(styles, 2))[1],
+    )  # fmt: skip
+
+    found = bench_module._temporal(bench, warped=warped)
+
+    assert kinds == ({"fixed", "warped"} if warped else {"fixed"})
+    assert ("warped noise" in found) == warped
+
+
+def test_an_engine_s_figures_are_drawn_with_the_fit_of_its_calls(tmp_path: Path) -> None:
+    counts = {str(n): {"own prompts": {"fps_together": 9.0 * n}} for n in (1, 2, 4)}
+    figures: dict[str, Any] = {
+        "steps": {str(n): {"ms": {"encode": 2.0, "unet": 9.0 * n}} for n in (1, 2)},
+        "sessions": counts,
+        "calls": {
+            "ms": {"encode": 2.0, "unet, 1 rows": 3.0, "unet, 2 rows": 4.0},
+            "fit": {"once_ms": 2.0, "row_ms": 1.0, "off": 0.0},
+        },
+        "noise_and_deflicker": {"off": 20.0, "deflicker": 22.0},
+    }
+    few = cv2.imread(str(draw_engine(figures, tmp_path / "few", "tiny")))
+    for kinds in counts.values():
+        kinds["one prompt"] = {"fps_together": 3.0}
+    more = cv2.imread(str(draw_engine(figures, tmp_path / "more", "tiny")))
+
+    assert few is not None
+    assert more is not None
+    height, width = few.shape[:2]
+    changed = (few != more).any(2)
+    assert changed[: height // 2, width // 2 :].any()  # sessions stand above on the right
+    assert not changed[height // 2 :].any()
+
+
 @pytest.mark.long
 @pytest.mark.timeout(600)
 def test_the_command_prints_every_figure_and_the_promises_on_the_simulated_device_hold(
-    models: dict[str, Path], capsys: pytest.CaptureFixture[str]
+    models: dict[str, Path], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     size = ["--width", "64", "--height", "64"]
     given = ["--model", str(models["embedded"]), "--backend", "eager", "--device", "cpu", *size]
 
-    assert main(["bench", "engine", "--json", *given]) == 0
+    more = ["--plots", str(tmp_path), "--no-warped-noise"]
+    assert main(["bench", "engine", "--json", *given, *more]) == 0
 
     printed = capsys.readouterr()
     found = json.loads(printed.out)
@@ -293,7 +373,11 @@ def test_the_command_prints_every_figure_and_the_promises_on_the_simulated_devic
     assert found["steps"].keys() == {"1", "2", "4"}
     assert found["guidance"].keys() == {"none", "self", "initialize", "full"}
     assert found["schedules"].keys() == {"step-major", "stream-batch", "beside"}
-    assert found["missing"].keys() == {"autoencoders"}
+    assert found["missing"].keys() == {"autoencoders", "warped noise"}
+    assert found["noise_and_deflicker"].keys() == {"off", "deflicker"}
+    assert {path.name for path in tmp_path.iterdir()} == {"arms.png", "engine.png"}
+    assert found["sessions"]["1"]["one prompt"]["times_one"] == 1
+    assert found["simulated"]["fitted"]["four_people_in_shared_calls_beside_one_row_a_call"] >= 0.9
     assert "unet rows per frame" in printed.err
     assert found["sessions"].keys() == {"1", "2", "4", "8"}
     assert found["overhead_ms"] > 0

@@ -34,7 +34,7 @@ class EngineConfig:
     feature_anchor: bool = False  # the first frame of a look stays in the bank, besides the others
     feature_merge: int = 0  # 0 .. 16: of so many frames one is merged into a bank of 1; 0: a queue
     compile_mode: CompileMode = "auto"  # of the compiled backend: max-autotune on a GPU
-    precision: Precision = "auto"  # of linear layers: fp32 on a CPU, fp16 on a GPU; or fp8 there
+    precision: Precision = "auto"  # fp32 on a CPU, fp16 on a GPU; or fp8 there, where it holds
     cache: Path = Path.home() / ".cache" / "restyle"  # converted models
 
     def __post_init__(self) -> None:

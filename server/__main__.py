@@ -26,7 +26,7 @@ _ENGINE = (
     ("--device", str, "auto, cpu or cuda"),
     ("--backend", str, "auto, openvino, eager, compiled, graphs or tensorrt"),
     ("--compile-mode", str, "of compiled: auto, default, reduce-overhead or max-autotune"),
-    ("--precision", str, "auto, or fp8 for linear layers: a GPU from RTX 40, L4 or H100 on"),
+    ("--precision", str, "auto, or fp8 in most layers: a GPU from RTX 40, L4 or H100 on"),
     ("--threads", int, "inference threads on the CPU; 0: cores - 1, for stylize all"),
     ("--feature-bank", int, "frames that attention also looks at, 0 .. 4; a PyTorch backend"),
     ("--feature-merge", int, "every so many frames one is merged into a bank of 1; 0: a queue"),

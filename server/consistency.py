@@ -73,6 +73,8 @@ def _check_plot(plot: Path) -> None:
     load_pyplot()
     if not plot.absolute().parent.is_dir():
         raise SinkError(f"{plot}: there is no such folder")
+    if plot.suffix.lower() != ".png" or plot.is_dir():
+        raise SinkError(f"--plot {plot}: give the name of a PNG file, as figures.png")
 
 
 def _fps(path: Path) -> float:

@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 import av
 
 from pipeline.backends import choose_backend, choose_device, inference_threads
+from pipeline.backends.tensorrt import find_library
 from pipeline.cores import available_cores
 from pipeline.errors import PipelineError
 from pipeline.models.folder import open_folder
@@ -47,6 +48,8 @@ def _engine(settings: Settings) -> Iterator[tuple[bool, str]]:
     config = settings.engine()
     try:
         device, backend = choose_device(config), choose_backend(config)
+        if backend == "tensorrt":
+            find_library(device)
         yield True, f"device {device}, engine {backend}, precision {config.precision}"
         yield (
             True,

@@ -21,6 +21,7 @@ import av
 import httpx
 import psutil
 import pytest
+import torch
 
 from server.__main__ import main
 from server.stylize import _ended_by_sigterm
@@ -167,6 +168,10 @@ def test_models_and_doctor_answer(capsys: pytest.CaptureFixture[str]) -> None:
     assert "GB on" in shown
     assert "at 512x256: weights" in shown
     assert "engine openvino" in in_here(capsys, "doctor")[1]
+    if not torch.cuda.is_available():
+        status, looks, _ = in_here(capsys, "doctor", "--backend", "tensorrt")
+        assert status == 1
+        assert "MISSING  backend tensorrt needs an NVIDIA GPU" in looks
 
 
 @pytest.fixture(scope="module")

@@ -119,3 +119,6 @@ def test_a_shorter_baseline_and_a_folder_that_is_not_there_end_with_a_sentence(
     if pytest.importorskip("matplotlib"):
         assert main(("consistency", clip, clip, "--plot", "/nowhere/plot.png")) == 2
         assert "no such folder" in capsys.readouterr().err
+        for name in (str(tmp_path), str(tmp_path / "plot.txt")):
+            assert main(("consistency", clip, clip, "--plot", name)) == 2
+            assert "give the name of a PNG file" in capsys.readouterr().err

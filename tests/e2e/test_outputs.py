@@ -261,7 +261,7 @@ async def test_camera_and_streams_of_the_server_are_started_and_stopped(
         await camera.says("Live", "frames")
 
         with ffmpeg(port, tmp_path / "received.mkv") as receiver:
-            await rtmp.says("Live", after(1))
+            await rtmp.says("Live", after(2))
             await rtmp.stop()
             await asyncio.to_thread(receiver.wait, PATIENCE)
         assert KEY not in await page.content()

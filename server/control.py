@@ -36,6 +36,8 @@ from streams.worker import Worker
 
 logger = logging.getLogger(__name__)
 _LONGEST = 1024  # characters of a message that came too fast and is still read for its number
+_REST = 4.0  # times as long as a style took to prepare, before the same session's next one is
+_MOST_REST = 0.25  # seconds
 
 
 class Control:
@@ -57,6 +59,7 @@ class Control:
         self._wanted = style
         self._waiting: list[asyncio.Future[tuple[Style, int]]] = []
         self._applying: asyncio.Task[None] | None = None
+        self._rests_until = 0.0
         self._tasks: set[asyncio.Task[None]] = set()
         self._allowance = _Allowance(settings.messages_per_second)
         self._refusals = Refusals()  # its own: a page that floods takes no line from another
@@ -152,6 +155,9 @@ class Control:
     async def _apply(self) -> None:
         try:
             while self._waiting:
+                # who sends a new prompt 60 times a second would have a core for itself, and slow
+                # down what everybody sees
+                await asyncio.sleep(self._rests_until - time.monotonic())
                 await self._apply_once()
         except Exception as error:
             logger.exception("session %s: a style could not be prepared", self._session)
@@ -163,7 +169,10 @@ class Control:
     async def _apply_once(self) -> None:
         style = self._wanted
         waiting = list(self._waiting)
+        began = time.monotonic()
         hint = await aside(self._worker.prepare, style.params())
+        took = time.monotonic() - began
+        self._rests_until = began + took + min(_REST * took, _MOST_REST)
         # even if a newer change came meanwhile: who drags a slider for seconds would see nothing
         frame = self._worker.restyle(self._session, style.params())
         self.style, self.hint = style, hint

@@ -1,10 +1,12 @@
 """Figures as pictures: of what the engine costs, and of a film frame by frame."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from pipeline.errors import BackendUnavailable
 
+_Draw = Callable[[Any, Any], None]  # axes, and figures of one part
 # figure of every frame → its title, and the frame that the first value is of
 _SERIES = {
     "warp_error": ("warp error, 1 frame, in grey levels", 1),
@@ -94,27 +96,11 @@ def draw_arms(figures: dict[str, Any], to: Path, title: str) -> Path:
 
     One that is not there is called not measured. Raises BackendUnavailable without matplotlib.
     """
-    pyplot = load_pyplot()
-    to.mkdir(parents=True, exist_ok=True)
-    figure, places = pyplot.subplots(2, 2, figsize=(9, 6.5), layout="constrained")
-    figure.suptitle(title, fontsize="medium")
-    arms = {
+    arms: dict[str, _Draw] = {
         "guidance": _draw_guidance, "schedules": _draw_schedules,
         "autoencoders": _draw_autoencoders, "similarity": _draw_similarity,
     }  # fmt: skip
-    for axes, (name, draw_arm) in zip(places.flat, arms.items(), strict=True):
-        axes.set_title(name, fontsize="medium")
-        axes.spines[["top", "right"]].set_visible(False)
-        if name in figures:
-            draw_arm(axes, figures[name])
-            axes.set_ylim(0, 1.3 * axes.get_ylim()[1])  # room for a legend
-        else:
-            axes.set_axis_off()
-            axes.text(0.5, 0.5, "not measured", ha="center", va="center")
-    path = to / "arms.png"
-    figure.savefig(path, dpi=120)
-    pyplot.close(figure)
-    return path
+    return _draw_four(figures, arms, to / "arms.png", title)
 
 
 def draw_engine(figures: dict[str, Any], to: Path, title: str) -> Path:
@@ -122,20 +108,28 @@ def draw_engine(figures: dict[str, Any], to: Path, title: str) -> Path:
 
     Raises BackendUnavailable without matplotlib.
     """
-    pyplot = load_pyplot()
-    to.mkdir(parents=True, exist_ok=True)
-    figure, places = pyplot.subplots(2, 2, figsize=(9, 6.5), layout="constrained")
-    figure.suptitle(title, fontsize="medium")
-    parts = {
+    parts: dict[str, _Draw] = {
         "steps": _draw_stages, "sessions": _draw_sessions, "calls": _draw_calls,
         "noise_and_deflicker": _draw_temporal,
     }  # fmt: skip
+    return _draw_four(figures, parts, to / "engine.png", title)
+
+
+def _draw_four(figures: dict[str, Any], parts: dict[str, _Draw], path: Path, title: str) -> Path:
+    """Draw four figures by their names into one file."""
+    pyplot = load_pyplot()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure, places = pyplot.subplots(2, 2, figsize=(9, 6.5), layout="constrained")
+    figure.suptitle(title, fontsize="medium")
     for axes, (name, draw_part) in zip(places.flat, parts.items(), strict=True):
         axes.set_title(name.replace("_", " "), fontsize="medium")
         axes.spines[["top", "right"]].set_visible(False)
-        draw_part(axes, figures[name])
-        axes.set_ylim(0, 1.3 * axes.get_ylim()[1])  # room for a legend
-    path = to / "engine.png"
+        if name in figures:
+            draw_part(axes, figures[name])
+            axes.set_ylim(0, 1.3 * axes.get_ylim()[1])  # room for a legend
+        else:
+            axes.set_axis_off()
+            axes.text(0.5, 0.5, "not measured", ha="center", va="center")
     figure.savefig(path, dpi=120)
     pyplot.close(figure)
     return path

@@ -26,12 +26,12 @@ from server.cross_origin import parse_origin
 from server.logs import LogFormat
 from server.schema.sessions import IceServer
 from server.stream_targets import parse_target
+from streams.sources.schemes import SCHEMES
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _PREFIX = "RESTYLE_"
 # whose values no message may quote: they are secrets, or may hold some
 _SECRET = ("token", "turn_secret", "ice_servers", "source_urls")
-_SOURCES = ("rtsp", "rtsps", "rtmp", "rtmps", "srt", "http", "https")
 _YEAR = 366 * 24 * 3600.0
 
 # an end must come: a timer takes neither infinity nor what is near it
@@ -220,11 +220,11 @@ class Settings(BaseSettings):
         for each in value:
             try:
                 parts = urlsplit(each)
-                known = parts.scheme in _SOURCES and parts.hostname and parts.port != 0
+                known = parts.scheme in SCHEMES and parts.hostname and parts.port != 0
             except ValueError:  # an open bracket, or a port that is none
                 known = False
             if not known:
-                raise ValueError(f"give SCHEME://HOST/PATH with one of {', '.join(_SOURCES)}")
+                raise ValueError(f"give SCHEME://HOST/PATH with one of {', '.join(SCHEMES)}")
         return value
 
     @field_validator("stream_targets")

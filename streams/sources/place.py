@@ -13,11 +13,11 @@ import av
 
 from streams.errors import SourceError
 from streams.sources.media import Media
+from streams.sources.schemes import SCHEMES
 from streams.sources.srt import call
 from streams.trust import verifying
 
 Kind = Literal["file", "image", "url", "device"]
-SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "srt", "http", "https")
 _OVER_TLS = ("rtsps", "rtmps", "https")
 _PATIENCE = (10.0, 5.0)  # seconds to connect, and without anything to read
 # no playlists, neither here nor nested: they would lead to addresses and files of their own choice

@@ -146,6 +146,16 @@ def write_embedded(to: Path) -> None:
     export._write(to / "styles.json", [{"name": "Ink", "prompt": "ink", "examples": ["black ink"]}])
 
 
+def write_small_unet(to: Path) -> None:
+    """Write a UNet of one level into a folder: it is traced in seconds."""
+    UNet2DConditionModel(
+        sample_size=8, in_channels=4, out_channels=4, block_out_channels=(16,),
+        down_block_types=("CrossAttnDownBlock2D",), up_block_types=("UpBlock2D",),
+        mid_block_type=None, layers_per_block=1, attention_head_dim=4, norm_num_groups=8,
+        cross_attention_dim=24,
+    ).save_pretrained(to / "unet")  # fmt: skip
+
+
 def make_unet(in_channels: int, out_channels: int, **more: object) -> UNet2DConditionModel:
     """A UNet of two levels; its attention is made strong, so that words matter."""
     unet = UNet2DConditionModel(

@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
 
 from pipeline.backends import compiled
 from pipeline.backends.compiled import CompiledNetworks
 from pipeline.backends.eager import EagerNetworks
 from pipeline.models.folder import open_folder
-from tests.pipeline.conftest import Bench, write_embedded
+from tests.pipeline.conftest import Bench, write_embedded, write_small_unet
 from tests.pipeline.test_graphs import CALLS, agree, film, sharpened
 
 BANKS: tuple[dict[str, Any], ...] = (
@@ -104,12 +103,7 @@ print(json.dumps({"made": made, "new": counters["stats"]["unique_graphs"] - made
 def test_torch_compile_traces_a_bank_whole_and_once_a_batch_size(tmp_path: Path) -> None:
     """One level; in a process of its own: the shape checks of tests do not compile."""
     write_embedded(tmp_path)
-    UNet2DConditionModel(
-        sample_size=8, in_channels=4, out_channels=4, block_out_channels=(16,),
-        down_block_types=("CrossAttnDownBlock2D",), up_block_types=("UpBlock2D",),
-        mid_block_type=None, layers_per_block=1, attention_head_dim=4, norm_num_groups=8,
-        cross_attention_dim=24,
-    ).save_pretrained(tmp_path / "unet")  # fmt: skip
+    write_small_unet(tmp_path)
 
     ran = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", TRACE, str(tmp_path)],

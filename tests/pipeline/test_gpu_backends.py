@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from diffusers import UNet2DConditionModel
 from torch import Tensor
 
 from pipeline.backends import choose_backend, compiled, make_networks
@@ -29,7 +28,16 @@ from pipeline.errors import BackendUnavailable, ConfigError
 from pipeline.models.folder import open_folder
 from pipeline.params import StyleParams
 from pipeline.results import EngineResult, Image
-from tests.pipeline.conftest import TEXT, Bench, alone, apart, drain, levels_apart, picture
+from tests.pipeline.conftest import (
+    TEXT,
+    Bench,
+    alone,
+    apart,
+    drain,
+    levels_apart,
+    picture,
+    write_small_unet,
+)
 from tests.pipeline.fake_cuda import FakeStream, stand_in
 
 gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
@@ -304,12 +312,7 @@ def test_compiled_programs_differ_from_eager_by_rounding_only(
 ) -> None:
     """One level, traced but not compiled to machine code: only a GPU test does that."""
     model = Path(shutil.copytree(models["embedded"], tmp_path / "small"))
-    UNet2DConditionModel(
-        sample_size=8, in_channels=4, out_channels=4, block_out_channels=(16,),
-        down_block_types=("CrossAttnDownBlock2D",), up_block_types=("UpBlock2D",),
-        mid_block_type=None, layers_per_block=1, attention_head_dim=4, norm_num_groups=8,
-        cross_attention_dim=24,
-    ).save_pretrained(model / "unet")  # fmt: skip
+    write_small_unet(model)
 
     found = compare(model, "cpu", "compiled", precision)
 
